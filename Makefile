@@ -1,0 +1,43 @@
+# Each target makes .venv when it is missing, and brings it up to date when pyproject.toml or constraints.txt changed.
+#   make demo PYTHON=python3.12        another interpreter for a new .venv
+#   make test PYTEST_ARGS="-k losses"  part of the tests
+# On Linux the torch of PyPI comes with several GB of CUDA libraries. For a machine without a GPU:
+#   make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PYTHON ?= python3
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+BIN := .venv/bin
+STAMP := .venv/.ssavae-installed
+
+.PHONY: demo test test-slow lint bench clean
+.DEFAULT_GOAL := test
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e ".[parquet,tensorboard,test,dev]"
+	touch $@
+
+demo: $(STAMP)  ## train on the embedded digits, write pictures and a model to runs/demo
+	$(BIN)/ssavae demo --out runs/demo
+
+test: export OMP_NUM_THREADS = 1
+test: $(STAMP)  ## everything but the tests marked slow: two workers with one thread each
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+test-slow: $(STAMP)  ## the tests marked slow, one after the other with all threads
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+lint: $(STAMP)  ## style, format, types, direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	PYTHONPATH=src $(BIN)/lint-imports --no-logo --no-cache
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run.py
+
+clean:  ## caches and built packages; .venv and runs/ stay
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
