@@ -1,0 +1,147 @@
+"""Algorithm 1 (step 1, the VEC) and Algorithm 2 (step 2, the decoder): the whole method.
+
+Both are generators.  They train on the batches that they are given and yield every loss of each
+batch; what surrounds them (epochs, schedules, devices, progress, checkpoints) is the engine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ssavae.losses import loss_adv, loss_class, loss_detail, loss_disc, loss_kl, loss_latent, loss_rec
+from ssavae.networks import VEC, reparameterize
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+Losses = dict[str, Tensor]
+Backward = Callable[[Tensor], None]
+
+
+def train_vec(
+    vec: VEC,
+    batches: Batches,
+    optimizer: Optimizer,
+    backward: Backward,
+    *,
+    weight_kl: float,
+    weight_detail: float,
+    variance: float,
+) -> Iterator[Losses]:
+    """Algorithm 1: train encoder and classifier so that the labels structure the latent space.
+
+    Minimises ``loss_class + weight_kl * loss_kl + weight_detail * loss_detail`` over E, C and the
+    auxiliary decoder.  ``weight_detail = 0`` is the paper's plain reading.
+
+    Yields
+    ------
+    dict
+        The batch's losses by name, detached, on the device.
+    """
+    vec.train()
+    for x, y in batches:
+        mu, logvar, _ = vec.encoder(x)
+        z = reparameterize(mu, logvar)
+        losses = {
+            "loss_class": loss_class(vec.classifier(z), y).sum() / (y >= 0).sum().clamp(min=1),
+            "loss_kl": loss_kl(mu, logvar).mean(),
+        }
+        total = losses["loss_class"] + weight_kl * losses["loss_kl"]
+        if weight_detail and vec.detail is not None:
+            losses["loss_detail"] = loss_detail(x, vec.detail(z), variance).mean()
+            total = total + weight_detail * losses["loss_detail"]
+        step(total, optimizer, backward)
+        yield {name: loss.detach() for name, loss in losses.items()}
+
+
+def train_decoder(
+    vec: VEC,
+    decoder: nn.Module,
+    discriminator: nn.Module,
+    batches: Batches,
+    optimizer: Optimizer,
+    optimizer_disc: Optimizer,
+    backward: Backward,
+    *,
+    beta: float,
+    gamma: float,
+    weights: tuple[float, ...],
+) -> Iterator[Losses]:
+    """Algorithm 2: train the decoder against the frozen VEC's features, a discriminator and the code.
+
+    The decoder minimises ``loss_rec + beta * loss_adv + gamma * loss_latent``, the discriminator
+    ``loss_disc``.  A term whose weight is 0 costs nothing: with ``beta = 0`` the discriminator
+    rests, with ``beta = gamma = 0`` nothing is generated from the prior.
+
+    Yields
+    ------
+    dict
+        The batch's losses by name, detached, on the device.
+    """
+    decoder.train()
+    discriminator.train()
+    for x, _ in batches:
+        with frozen(vec), frozen(discriminator):
+            with torch.no_grad():
+                mu, logvar, features = vec.encoder(x)
+                z = reparameterize(mu, logvar)
+                codes = torch.cat([z, torch.randn_like(z)]) if beta or gamma else z
+            decoded = decoder(codes)  # x_rec, then x_gen
+            mu_rec, _, features_rec = vec.encoder(decoded if gamma else decoded[: len(x)])
+            losses = {
+                "loss_rec": loss_rec(features, tuple(h[: len(x)] for h in features_rec), weights).mean()
+            }
+            total = losses["loss_rec"]
+            if beta:
+                losses["loss_adv"] = loss_adv(discriminator(decoded)).mean()
+                total = total + beta * losses["loss_adv"]
+            if gamma:
+                losses["loss_latent"] = loss_latent(codes, mu_rec).mean()
+                total = total + gamma * losses["loss_latent"]
+            step(total, optimizer, backward)
+        if beta:
+            logits = discriminator(torch.cat([x, decoded.detach()])).chunk(3)
+            losses["loss_disc"] = loss_disc(*logits).mean()
+            step(losses["loss_disc"], optimizer_disc, backward)
+        yield {name: loss.detach() for name, loss in losses.items()}
+
+
+def step(loss: Tensor, optimizer: Optimizer, backward: Backward) -> None:
+    """One update: only the optimiser's own parameters move."""
+    optimizer.zero_grad(set_to_none=True)
+    backward(loss)
+    optimizer.step()
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[nn.Module]:
+    """Hold a module still: evaluation mode, no gradient into it, though gradients pass through it.
+
+    Mode and ``requires_grad`` of every part are put back at the end, whatever happens.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    wanted = [(p, p.requires_grad) for p in module.parameters()]
+    module.eval().requires_grad_(False)
+    try:
+        yield module
+    finally:
+        for part, training in modes:
+            part.training = training
+        for parameter, requires_grad in wanted:
+            parameter.requires_grad_(requires_grad)
+
+
+def feature_weights(vec: VEC, x: Tensor) -> tuple[float, ...]:
+    r"""Weights of the layers in ``loss_rec``: each layer's error counts in units of its own variance.
+
+    .. math:: w_l = 1 / (L \, \bar{v}_l)
+
+    with v_l the mean variance of an element of h_l over the rows of x, so that ``loss_rec`` is the
+    share of the features' variance that a reconstruction misses, whatever network and data.
+    """
+    with frozen(vec), torch.no_grad():
+        features = vec.encoder(x)[2]
+    return tuple(1.0 / (len(features) * max(float(h.var(dim=0).mean()), 1e-12)) for h in features)

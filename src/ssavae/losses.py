@@ -1,0 +1,185 @@
+"""The equations of the method: one equation, one pure function, one value per sample.
+
+Nothing here averages over the batch: the algorithms decide which rows count.  ``docs/paper.md``
+sets every function beside its equation.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Features = tuple[Tensor, ...]
+
+
+def loss_kl(mu: Float[Tensor, "b k"], logvar: Float[Tensor, "b k"]) -> Float[Tensor, "b"]:
+    r"""Kullback-Leibler divergence from q(z|x) = N(mu, sigma^2) to the prior N(0, I), in nats.
+
+    .. math:: \tfrac12 \sum_k (\mu_k^2 + \sigma_k^2 - 1 - \log \sigma_k^2)
+
+    Parameters
+    ----------
+    mu, logvar : (B, K)
+        Mean and log sigma^2 of the code.
+
+    Returns
+    -------
+    (B,), at least 0.
+
+    Examples
+    --------
+    >>> loss_kl(torch.tensor([[0.0, 2.0]]), torch.zeros(1, 2))
+    tensor([2.])
+    """
+    return 0.5 * (mu.square() + logvar.exp() - 1.0 - logvar).sum(dim=1)
+
+
+def loss_class(logits: Float[Tensor, "b c"], y: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+    r"""Cross-entropy of the classifier C on the code, 0 for rows without a label (y = -1).
+
+    .. math:: -\log \mathrm{softmax}(C(z))_y
+
+    Parameters
+    ----------
+    logits : (B, C)
+    y : (B,)
+        Class index, -1 where unlabelled.
+
+    Returns
+    -------
+    (B,), in nats, at least 0.
+
+    Examples
+    --------
+    >>> loss_class(torch.zeros(2, 4), torch.tensor([3, -1]))
+    tensor([1.3863, 0.0000])
+    """
+    return F.cross_entropy(logits, y, ignore_index=-1, reduction="none")
+
+
+def loss_detail(
+    x: Float[Tensor, "b *shape"], x_rec: Float[Tensor, "b *shape"], variance: float
+) -> Float[Tensor, "b"]:
+    r"""Share of the input's variance that the code fails to explain (our addition to Algorithm 1).
+
+    .. math:: \lVert x - A(z) \rVert^2 / (d \, \bar{v})
+
+    A is an auxiliary decoder trained along with the encoder.  Dividing by the data's own variance
+    makes one weight fit images, tables and signals of any size.
+
+    Parameters
+    ----------
+    x, x_rec : (B, ...)
+        Network input and the auxiliary decoder's output.
+    variance : float
+        Mean variance v of an element of x over the training rows, above 0.
+
+    Returns
+    -------
+    (B,); 0 for a perfect copy, 1 on average where every row is decoded to the mean row.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    >>> loss_detail(x, torch.zeros(2, 2), variance=1.0)
+    tensor([1., 1.])
+    """
+    return (x - x_rec).square().flatten(1).mean(dim=1) / variance
+
+
+def loss_rec(features: Features, features_rec: Features, weights: tuple[float, ...]) -> Float[Tensor, "b"]:
+    r"""Deep-feature reconstruction loss L_rec: the encoder's hidden layers on x and on x_rec.
+
+    .. math:: \sum_l w_l \lVert h_l(x) - h_l(x_{rec}) \rVert^2 / \mathrm{size}(h_l)
+
+    Parameters
+    ----------
+    features, features_rec : tuple of (B, ...)
+        h_1 .. h_L of the input and of its reconstruction.
+    weights : tuple of float
+        w_1 .. w_L; see :func:`ssavae.algorithms.feature_weights` for the default.
+
+    Returns
+    -------
+    (B,), at least 0.
+
+    Examples
+    --------
+    >>> loss_rec((torch.ones(1, 4),), (torch.zeros(1, 4),), (0.5,))
+    tensor([0.5000])
+    """
+    terms = [
+        w * (h - h_rec).square().flatten(1).mean(dim=1)
+        for w, h, h_rec in zip(weights, features, features_rec, strict=True)
+    ]
+    return torch.stack(terms).sum(dim=0)
+
+
+def loss_adv(logits: Float[Tensor, "b"]) -> Float[Tensor, "b"]:
+    r"""Non-saturating loss of the decoder against the discriminator.
+
+    .. math:: -\log \mathrm{sigmoid}(D(G(z)))
+
+    Parameters
+    ----------
+    logits : (B,)
+        The discriminator's logits on decoded rows.
+
+    Returns
+    -------
+    (B,), in nats, at least 0.
+
+    Examples
+    --------
+    >>> loss_adv(torch.zeros(1))
+    tensor([0.6931])
+    """
+    return F.softplus(-logits)
+
+
+def loss_disc(
+    logits_real: Float[Tensor, "b"],
+    logits_rec: Float[Tensor, "b"],
+    logits_gen: Float[Tensor, "b"],
+) -> Float[Tensor, "b"]:
+    r"""Loss of the discriminator D on a real row, a reconstruction and a generated row.
+
+    .. math:: \mathrm{CE}(D(x), 1) + \tfrac12 \mathrm{CE}(D(x_{rec}), 0) + \tfrac12 \mathrm{CE}(D(x_{gen}), 0)
+
+    Parameters
+    ----------
+    logits_real, logits_rec, logits_gen : (B,)
+
+    Returns
+    -------
+    (B,), in nats; 2 log 2 for a discriminator that cannot tell.
+
+    Examples
+    --------
+    >>> loss_disc(torch.zeros(1), torch.zeros(1), torch.zeros(1))
+    tensor([1.3863])
+    """
+    return F.softplus(-logits_real) + 0.5 * (F.softplus(logits_rec) + F.softplus(logits_gen))
+
+
+def loss_latent(z: Float[Tensor, "b k"], mu_rec: Float[Tensor, "b k"]) -> Float[Tensor, "b"]:
+    r"""Distance between a code and the encoder's reading of what it was decoded to.
+
+    .. math:: \lVert z - \mu(G(z)) \rVert^2 / K
+
+    Parameters
+    ----------
+    z, mu_rec : (B, K)
+
+    Returns
+    -------
+    (B,), at least 0.
+
+    Examples
+    --------
+    >>> loss_latent(torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 1.0]]))
+    tensor([2.])
+    """
+    return (z - mu_rec).square().mean(dim=1)
