@@ -1,0 +1,163 @@
+"""Training rows that can be handed out in any order: tensors on the device, or a Dataset read as needed.
+
+The order of an epoch is a function of the seed and the epoch alone, so a resumed run needs no
+record of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+LABELLED_SHARE = 0.25  # of every batch, at least, where labels are few
+
+
+class Rows(Protocol):
+    """Training rows that can be handed out in any order."""
+
+    y: np.ndarray
+
+    def batches(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (x, y) for each row of ``order`` (n_batches, batch_size)."""
+        ...
+
+    def digest(self) -> str:
+        """Return a fingerprint of the data, by which a resumed run knows it again."""
+        ...
+
+
+class TensorRows:
+    """Rows held on the device: a batch is one indexing, no worker processes, no copies to the device."""
+
+    def __init__(self, x: Tensor, y: np.ndarray, device: torch.device) -> None:
+        self.x, self.y = x.to(device), y
+        self._labels = torch.from_numpy(y).to(device)
+
+    def batches(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (x, y) for each row of ``order``."""
+        for indices in torch.from_numpy(order).to(self.x.device):
+            yield channels_last(self.x[indices]), self._labels[indices]
+
+    def digest(self) -> str:
+        """Hash all rows and labels."""
+        content = hashlib.sha256(self.x.cpu().numpy().tobytes())
+        content.update(self.y.tobytes())
+        return content.hexdigest()
+
+
+class DatasetRows:
+    """Rows read as they are needed from a map-style ``torch.utils.data.Dataset``."""
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        kept: np.ndarray,
+        y: np.ndarray,
+        to_inputs: Callable[[np.ndarray], np.ndarray],
+        device: torch.device,
+        n_workers: int,
+    ) -> None:
+        self.dataset = torch.utils.data.Subset(dataset, kept.tolist())
+        self.y, self.to_inputs, self.device, self.n_workers = y, to_inputs, device, n_workers
+
+    def batches(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (x, y) for each row of ``order``, decoded by worker processes where there are any."""
+        loader = torch.utils.data.DataLoader(
+            self.dataset,
+            batch_sampler=order.tolist(),
+            collate_fn=self._collate,
+            num_workers=self.n_workers,
+            pin_memory=self.device.type == "cuda",
+            # Its own, or it would draw from the random state that a resumed run puts back.
+            generator=torch.Generator(),
+        )
+        for indices, x in zip(order, loader, strict=True):
+            y = torch.from_numpy(self.y[indices])
+            yield channels_last(x.to(self.device, non_blocking=True)), y.to(self.device, non_blocking=True)
+
+    def _collate(self, items: list[Any]) -> Tensor:
+        return torch.from_numpy(self.to_inputs(np.stack([row_of(item) for item in items])))
+
+    def digest(self) -> str:
+        """Hash the labels and the first row: reading a whole Dataset could take hours."""
+        return hashlib.sha256(self.y.tobytes() + row_of(self.dataset[0]).tobytes()).hexdigest()
+
+
+def row_of(item: Any) -> np.ndarray:
+    """Take the row out of what a Dataset gives: a row, or a (row, label) pair.
+
+    Examples
+    --------
+    >>> row_of((torch.zeros(2), 3)), row_of([1.0, 2.0])
+    (array([0., 0.], dtype=float32), array([1., 2.]))
+    """
+    return np.asarray(item[0] if isinstance(item, tuple) else item)
+
+
+def some_of(dataset: Dataset[Any], n: int) -> np.ndarray:
+    """Read at most n rows of a Dataset, evenly spread."""
+    size = len(dataset)  # type: ignore[arg-type]  # map-style: it has a length
+    return np.stack(
+        [row_of(dataset[i]) for i in np.unique(np.linspace(0, size - 1, min(n, size)).astype(int))]
+    )
+
+
+def labels_of(dataset: Dataset[Any]) -> list[Any] | None:
+    """Read the labels of a Dataset of (row, label) pairs; None where it gives rows alone."""
+    if not isinstance(dataset[0], tuple):
+        return None
+    return [int(dataset[i][1]) for i in range(len(dataset))]  # type: ignore[arg-type]
+
+
+def first_of(rows: Rows, n: int) -> Tensor:
+    """Return the network inputs of the first n rows."""
+    x, _ = next(iter(rows.batches(np.arange(min(n, len(rows.y)))[None])))
+    return x
+
+
+def hold_out(y: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Choose rows to hold out of training: the same share of every class and of the unlabelled.
+
+    Raises
+    ------
+    ValueError
+        If the fraction is not in [0, 1).
+    """
+    if not 0.0 <= fraction < 1.0:
+        raise ValueError(f"validation_fraction={fraction} must be at least 0 and under 1")
+    rng = np.random.default_rng([seed, 2])
+    groups = [rng.permutation(np.flatnonzero(y == c)) for c in np.unique(y)]
+    return np.sort(np.concatenate([group[: round(fraction * len(group))] for group in groups]))
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Lay images out with channels last, which doubles the speed of convolutions; leave the rest."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+def epoch_order(y: np.ndarray, batch_size: int, seed: Sequence[int]) -> np.ndarray:
+    """Order of the rows in one epoch: (n_batches, batch_size) indices, a last part batch left out.
+
+    Where fewer than ``LABELLED_SHARE`` of the rows have a label, each batch is filled up to that
+    share with labelled rows, taken round and round; every unlabelled row still comes once.
+    """
+    rng = np.random.default_rng(list(seed))
+    batch_size = min(batch_size, len(y))
+    labelled = np.flatnonzero(y >= 0)
+    if len(labelled) == 0 or len(labelled) >= LABELLED_SHARE * len(y):
+        n_batches = len(y) // batch_size
+        return rng.permutation(len(y))[: n_batches * batch_size].reshape(n_batches, batch_size)
+    n_labelled = max(1, round(LABELLED_SHARE * batch_size))
+    unlabelled = rng.permutation(np.flatnonzero(y < 0))
+    n_batches = max(1, len(unlabelled) // (batch_size - n_labelled))
+    rounds = math.ceil(n_batches * n_labelled / len(labelled))
+    drawn = np.concatenate([rng.permutation(labelled) for _ in range(rounds)])[: n_batches * n_labelled]
+    kept = np.resize(unlabelled, n_batches * (batch_size - n_labelled))
+    return np.hstack([drawn.reshape(n_batches, -1), kept.reshape(n_batches, -1)])

@@ -1,0 +1,99 @@
+"""The two steps made ready to run: each algorithm bound to its networks, optimisers and device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from ssavae.algorithms import Batches, Losses, train_decoder, train_vec
+from ssavae.engine import Stage
+from ssavae.networks import VEC
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Measure = Callable[[], dict[str, float]]
+
+
+def vec_stage(
+    fabric: Fabric,
+    vec: VEC,
+    *,
+    learning_rate: float,
+    weight_kl: float,
+    weight_detail: float,
+    variance: float,
+    measure: Measure,
+) -> Stage:
+    """Bind Algorithm 1 to a VEC; ``variance`` is that of an input's elements, see ``loss_detail``."""
+    placed = placed_vec(fabric, vec)
+    optimizer = Adam(vec.parameters(), lr=learning_rate, fused=True)
+
+    def algorithm(batches: Batches) -> Iterator[Losses]:
+        return train_vec(
+            placed,
+            batches,
+            optimizer,
+            fabric.backward,
+            weight_kl=weight_kl,
+            weight_detail=weight_detail,
+            variance=variance,
+        )
+
+    return Stage("vec", algorithm, {"vec": optimizer}, measure)
+
+
+def decoder_stage(
+    fabric: Fabric,
+    vec: VEC,
+    decoder: nn.Module,
+    discriminator: nn.Module,
+    *,
+    learning_rate: float,
+    learning_rate_disc: float,
+    beta: float,
+    gamma: float,
+    weights: tuple[float, ...],
+    measure: Measure,
+) -> Stage:
+    """Bind Algorithm 2 to a frozen VEC, a decoder and a discriminator; ``weights`` as in ``loss_rec``."""
+    placed = placed_vec(fabric, vec)
+    decoder, discriminator = fabric.setup_module(decoder), fabric.setup_module(discriminator)
+    # Little memory of past gradients: each player faces another opponent at every batch.
+    betas = (0.5, 0.99)
+    optimizer = Adam(decoder.parameters(), lr=learning_rate, betas=betas, fused=True)
+    optimizer_disc = Adam(discriminator.parameters(), lr=learning_rate_disc, betas=betas, fused=True)
+
+    def algorithm(batches: Batches) -> Iterator[Losses]:
+        return train_decoder(
+            placed,
+            decoder,
+            discriminator,
+            batches,
+            optimizer,
+            optimizer_disc,
+            fabric.backward,
+            beta=beta,
+            gamma=gamma,
+            weights=weights,
+        )
+
+    return Stage("decoder", algorithm, {"decoder": optimizer, "discriminator": optimizer_disc}, measure)
+
+
+def placed_vec(fabric: Fabric, vec: VEC) -> VEC:
+    """Put a VEC on the device, each part wrapped for the chosen precision; the weights are shared."""
+    parts = [
+        None if part is None else fabric.setup_module(part)
+        for part in (vec.encoder, vec.classifier, vec.detail)
+    ]
+    return VEC(*parts).train(vec.training)  # type: ignore[arg-type]
+
+
+def measured_variance(x: Tensor) -> float:
+    """Mean variance of an element of x over the rows; 1 where nothing varies."""
+    return float(torch.var(x, dim=0).mean()) or 1.0

@@ -1,0 +1,78 @@
+"""Rows and their order."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ssavae.rows import LABELLED_SHARE, DatasetRows, TensorRows, channels_last, epoch_order, hold_out, labels_of
+
+
+@given(n=st.integers(2, 400), batch_size=st.integers(1, 130), seed=st.integers(0, 2**31))
+def test_with_labels_everywhere_each_row_comes_at_most_once(n, batch_size, seed):
+    order = epoch_order(np.zeros(n, dtype=int), batch_size, (seed, 0))
+    size = min(batch_size, n)
+    assert order.shape == (n // size, size)
+    assert len(np.unique(order)) == order.size
+
+
+@given(n_labelled=st.integers(1, 40), n=st.integers(200, 600), batch_size=st.integers(8, 128))
+def test_few_labels_are_in_every_batch_and_every_other_row_still_comes(n_labelled, n, batch_size):
+    y = np.full(n, -1)
+    y[:n_labelled] = 0
+    order = epoch_order(y, batch_size, (1, 0))
+    share = (y[order] >= 0).mean(axis=1)
+    if n_labelled < LABELLED_SHARE * n:
+        assert (np.abs(share - LABELLED_SHARE) <= 0.5 / batch_size + 1e-9).all()
+        seen = np.unique(order[y[order] < 0])
+        assert len(seen) >= (n - n_labelled) - batch_size  # all but the last part batch
+    assert set(np.unique(order[y[order] >= 0])) <= set(range(n_labelled))
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    y = np.zeros(50, dtype=int)
+    assert (epoch_order(y, 10, (3, 0, 1)) == epoch_order(y, 10, (3, 0, 1))).all()
+    assert (epoch_order(y, 10, (3, 0, 1)) != epoch_order(y, 10, (3, 0, 2))).any()
+    assert (epoch_order(y, 10, (3, 0, 1)) != epoch_order(y, 10, (4, 0, 1))).any()
+
+
+def test_held_out_rows_are_the_same_share_of_every_class():
+    y = np.repeat([-1, 0, 1], [200, 100, 20])
+    held = hold_out(y, 0.1, seed=0)
+    assert np.bincount(y[held] + 1).tolist() == [20, 10, 2]
+    with pytest.raises(ValueError, match=r"validation_fraction=1\.0"):
+        hold_out(y, 1.0, seed=0)
+
+
+class Pairs(torch.utils.data.Dataset):
+    """Rows with their index as label."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
+        return np.full(3, i, dtype=np.float32), i
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_a_dataset_hands_out_the_same_batches_as_a_tensor(n_workers):
+    kept, y = np.arange(5, 25), np.arange(20) % 4
+    dataset, cpu = Pairs(30), torch.device("cpu")
+    order = epoch_order(y, 6, (0, 0))
+    lazy = DatasetRows(dataset, kept, y, np.asarray, cpu, n_workers)
+    held = TensorRows(torch.arange(5.0, 25.0)[:, None].expand(20, 3), y, cpu)
+    state = torch.get_rng_state()
+    for (x, labels), (x_held, labels_held) in zip(lazy.batches(order), held.batches(order), strict=True):
+        assert torch.equal(x, x_held)
+        assert torch.equal(labels, labels_held)
+    assert torch.equal(torch.get_rng_state(), state)  # what a resumed run puts back stays as it was
+    assert labels_of(dataset) == list(range(30))
+
+
+def test_images_are_laid_out_with_channels_last():
+    assert channels_last(torch.zeros(2, 3, 4, 5)).is_contiguous(memory_format=torch.channels_last)
+    assert channels_last(torch.zeros(2, 3)).shape == (2, 3)
