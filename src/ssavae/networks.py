@@ -220,7 +220,7 @@ class VEC(nn.Module):
 
     def forward(self, x: Float[Tensor, "b *shape"]) -> tuple[Tensor, Tensor]:
         """Return the code's mean and the class logits read from it."""
-        mu = self.encoder(x).mu
+        mu = self.encoder(x)[0]
         return mu, self.classifier(mu)
 
 

@@ -82,7 +82,8 @@ def decoder_stage(
             weights=weights,
         )
 
-    return Stage("decoder", algorithm, {"decoder": optimizer, "discriminator": optimizer_disc}, measure)
+    optimizers = {"decoder": optimizer, "discriminator": optimizer_disc} if beta else {"decoder": optimizer}
+    return Stage("decoder", algorithm, optimizers, measure)
 
 
 def placed_vec(fabric: Fabric, vec: VEC) -> VEC:

@@ -1,0 +1,578 @@
+"""SSAVAE: the two-step method with scikit-learn's face, and the only home of its defaults."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ssavae import checkpoint
+from ssavae.algorithms import feature_weights
+from ssavae.engine import Session, Settings, Stage, launch, showing_progress, train
+from ssavae.inference import Inference
+from ssavae.networks import Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
+from ssavae.preprocess import (
+    Preprocess,
+    check_finite,
+    check_labels,
+    class_indices,
+    encode_labels,
+    warn_constant_columns,
+)
+from ssavae.rows import DatasetRows, Rows, TensorRows, first_of, hold_out, labels_of, row_of, some_of
+from ssavae.samplers import SAMPLERS, draw_accepted, fit_samplers, pack, prior, unpack
+from ssavae.stages import decoder_stage, measured_variance, vec_stage
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+MIN_STEPS = 2000  # updates in a step, at least, where n_epochs is None: small tables need more epochs
+SCALE_ROWS = 2000  # rows from which variances and feature weights are measured
+SAMPLER_ROWS = 20000  # rows from which samplers and novelty limits are made
+INFERENCE_ROWS = 10000  # rows turned into network inputs at once
+
+
+class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
+    """Semi-Supervised Adversarial VAE (Zemouri 2020): a latent map that classifies, decodes and generates.
+
+    Step 1 trains the Variational Encoder Classifier (encoder and classifier, with the KL to N(0, I)),
+    step 2 freezes it and trains a decoder against its hidden features, a discriminator and the code.
+
+    Parameters
+    ----------
+    latent_dim : int
+        K, the size of the code; 2 gives a map to look at, 100 a code that keeps every detail.
+    kind : {"table", "image", "signal"} or None
+        What the rows are; None takes (n, d) for a table and (n, H, W[, C]) for images.
+    beta : float
+        Weight of the adversarial loss in step 2 (the paper's beta, not beta-VAE's).
+    gamma : float
+        Weight of the latent loss in step 2.
+    weight_kl : float
+        Weight of the KL in step 1.
+    weight_detail : float or None
+        Weight of ``loss_detail`` in step 1, which makes the code keep more than the class; 0 is the
+        plain reading of the paper, None takes 0.25 for each dimension of the code and at most 5.
+    n_epochs, n_epochs_decoder : int or None
+        Epochs of step 1 and of step 2; None takes 10, and more where that is under 2,000 updates.
+    batch_size : int
+        Rows in a batch; a last part batch is left out.
+    learning_rate, learning_rate_decoder, learning_rate_disc : float
+        Peak learning rates of the VEC, the decoder and the discriminator (Adam, one cycle).
+    widths : tuple of int or None
+        Units or channels of the layers; None sizes them from the shape of a row.
+    encoder, decoder : torch.nn.Module or None
+        Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
+    validation_fraction : float
+        Share of the rows held out of training, on which ``val_loss`` is measured.
+    patience : int or None
+        Epochs without a better ``val_loss`` after which a step ends; None trains all epochs.
+    device, precision : str
+        "auto", "cpu", "cuda", "cuda:1", "mps"; "32-true", "bf16-mixed", "16-mixed".
+    n_workers : int
+        Worker processes that read a torch Dataset.
+    checkpoint_folder : path or None
+        Where the state of an unfinished run is kept, for ``fit(..., resume=True)``.
+    checkpoint_every : int
+        Batches between two such states.
+    verbose : bool
+        Show progress with every loss and the time left.
+    random_state : int or None
+        Seed; the same seed on the same machine gives the same weights, bit for bit.
+
+    Attributes
+    ----------
+    vec_, decoder_, discriminator_ : torch.nn.Module
+    classes_ : ndarray of the class names; empty if no row had a label
+    history_ : list of dict
+        One row per epoch and step with every loss.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = SSAVAE(n_epochs=20, n_epochs_decoder=20, random_state=0).fit(X, y)
+    >>> model.transform(X).shape, model.inverse_transform([[0.0, 0.0]]).shape
+    ((150, 2), (1, 4))
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        *,
+        kind: str | None = None,
+        beta: float = 0.01,
+        gamma: float = 0.1,
+        weight_kl: float = 0.02,
+        weight_detail: float | None = None,
+        n_epochs: int | None = None,
+        n_epochs_decoder: int | None = None,
+        batch_size: int = 128,
+        learning_rate: float = 2e-3,
+        learning_rate_decoder: float = 2e-3,
+        learning_rate_disc: float = 5e-4,
+        widths: tuple[int, ...] | None = None,
+        encoder: nn.Module | None = None,
+        decoder: nn.Module | None = None,
+        validation_fraction: float = 0.0,
+        patience: int | None = None,
+        device: str = "auto",
+        precision: str = "32-true",
+        n_workers: int = 0,
+        checkpoint_folder: str | Path | None = None,
+        checkpoint_every: int = 500,
+        verbose: bool = False,
+        random_state: int | None = None,
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.kind = kind
+        self.beta = beta
+        self.gamma = gamma
+        self.weight_kl = weight_kl
+        self.weight_detail = weight_detail
+        self.n_epochs = n_epochs
+        self.n_epochs_decoder = n_epochs_decoder
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_decoder = learning_rate_decoder
+        self.learning_rate_disc = learning_rate_disc
+        self.widths = widths
+        self.encoder = encoder
+        self.decoder = decoder
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.device = device
+        self.precision = precision
+        self.n_workers = n_workers
+        self.checkpoint_folder = checkpoint_folder
+        self.checkpoint_every = checkpoint_every
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # ------------------------------------------------------------------------------- training
+
+    def fit(
+        self,
+        X: ArrayLike | Dataset[Any],
+        y: ArrayLike | None = None,
+        *,
+        eval_set: tuple[ArrayLike, ArrayLike] | None = None,
+        resume: bool = False,
+    ) -> SSAVAE:
+        """Train both steps.
+
+        Parameters
+        ----------
+        X : (n, d), (n, H, W[, C]) or (n, T[, C]) array, DataFrame, or map-style torch Dataset
+            A Dataset gives rows, or (row, class index) pairs, of the same shapes without n.
+        y : (n,) or None
+            Labels of any type; -1, None or NaN where unlabelled.
+        eval_set : (X, y) or None
+            Rows whose ``eval_accuracy`` is recorded after each epoch of step 1; nothing is chosen by it.
+        resume : bool
+            Go on with the unfinished run in ``checkpoint_folder``.
+        """
+        rows, labels = self._prepare(X, y)
+        self.seed_ = _seed(self.random_state)
+        held_out = hold_out(labels, self.validation_fraction, self.seed_)
+        kept = np.setdiff1d(np.arange(len(labels)), held_out)
+        held = (self._inputs(rows, held_out), labels[held_out]) if len(held_out) else None
+        watched = None if eval_set is None else self._watched(*eval_set)
+        fabric = launch(self.device, self.precision)
+        with _own_random_state(self.seed_, fabric.device):
+            self._build()
+            training = self._training_rows(rows, labels, kept, fabric.device)
+            session = self._session(fabric, training, resume)
+            self._run_vec(session, fabric, training, partial(self._measure_vec, held, watched))
+            self._run_decoder(session, fabric, training, partial(self._measure_decoder, held))
+            self._learn_samplers(training)
+        session.finish()
+        return self
+
+    def fit_decoder(
+        self, X: ArrayLike | Dataset[Any], *, beta: float | None = None, gamma: float | None = None
+    ) -> SSAVAE:
+        """Train step 2 again, with fresh networks, on the same VEC; ``None`` keeps beta or gamma as it is."""
+        check_is_fitted(self, "vec_")
+        self.beta, self.gamma = self.beta if beta is None else beta, self.gamma if gamma is None else gamma
+        rows = self._checked(X)
+        fabric = launch(self.device, self.precision)
+        with _own_random_state(self.seed_, fabric.device):
+            self._build_decoder()
+            every = np.arange(len(rows))
+            training = self._training_rows(rows, np.full(len(rows), -1), every, fabric.device)
+            session = self._session(fabric, training, resume=False)
+            session.history = [row for row in self.history_ if row["step"] == "vec"]
+            self._run_decoder(session, fabric, training, partial(self._measure_decoder, None))
+            self._learn_samplers(training)
+        session.finish()
+        return self
+
+    def _prepare(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        """Check rows and labels; learn the rows' scaling and the classes."""
+        if isinstance(X, Dataset):
+            rows, y = X, labels_of(X) if y is None else y
+            some = some_of(X, SCALE_ROWS)
+            self.n_features_in_ = some.shape[1]
+        else:
+            checks = {"allow_nd": True, "ensure_all_finite": False, "ensure_min_samples": 2}
+            rows: Any = validate_data(self, X, dtype="numeric", **checks)
+            some = rows
+        names = getattr(self, "feature_names_in_", None)
+        check_finite(some, names)
+        self.preprocess_ = Preprocess.fit(some, self.kind)
+        if self.preprocess_.kind == "table":
+            warn_constant_columns(some, names)
+        labels, self.classes_ = check_labels(y, len(rows))
+        return rows, labels
+
+    def _build(self) -> None:
+        shape, bounded = self.preprocess_.input_shape, self.preprocess_.bounded
+        self.spec_ = Spec(
+            shape, self.latent_dim, max(1, len(self.classes_)), bounded, tuple(self.widths or ())
+        )
+        self.vec_ = build_vec(self.spec_, self._weight_detail > 0, copy.deepcopy(self.encoder))
+        self._build_decoder()
+
+    def _build_decoder(self) -> None:
+        decoder = Decoder(self.spec_) if self.decoder is None else copy.deepcopy(self.decoder)
+        self.decoder_ = laid_out(decoder, self.spec_)
+        self.discriminator_ = laid_out(Discriminator(self.spec_), self.spec_)
+
+    def _training_rows(self, rows: Any, labels: np.ndarray, kept: np.ndarray, device: torch.device) -> Rows:
+        if isinstance(rows, Dataset):
+            return DatasetRows(rows, kept, labels[kept], self.preprocess_.forward, device, self.n_workers)
+        return TensorRows(self._inputs(rows, kept), labels[kept], device)
+
+    def _session(self, fabric: Fabric, rows: Rows, resume: bool) -> Session:
+        modules = {"vec": self.vec_, "decoder": self.decoder_, "discriminator": self.discriminator_}
+        folder = None if self.checkpoint_folder is None else Path(self.checkpoint_folder)
+        told = json.dumps([self._plain_params(), self.seed_, rows.digest()], sort_keys=True)
+        fingerprint = hashlib.sha256(told.encode()).hexdigest()
+        session = Session(modules, fabric.device, folder, self.checkpoint_every, fingerprint)
+        if resume:
+            session.resume()
+        return session
+
+    def _run_vec(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
+        """Step 1, Algorithm 1; afterwards the auxiliary decoder has done its work and goes."""
+        stage = vec_stage(
+            fabric,
+            self.vec_,
+            learning_rate=self.learning_rate,
+            weight_kl=self.weight_kl,
+            weight_detail=self._weight_detail,
+            variance=measured_variance(first_of(rows, SCALE_ROWS)),
+            measure=measure,
+        )
+        self._run(session, stage, rows, self.n_epochs)
+        self.vec_.detail = None
+
+    @property
+    def _weight_detail(self) -> float:
+        """What a code is asked to keep grows with its room: two dimensions hold little beside the class."""
+        return min(5.0, 0.25 * self.latent_dim) if self.weight_detail is None else self.weight_detail
+
+    def _run_decoder(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
+        """Step 2, Algorithm 2."""
+        self.vec_.to(fabric.device)
+        self.feature_weights_ = feature_weights(self.vec_, first_of(rows, SCALE_ROWS))
+        stage = decoder_stage(
+            fabric,
+            self.vec_,
+            self.decoder_,
+            self.discriminator_,
+            learning_rate=self.learning_rate_decoder,
+            learning_rate_disc=self.learning_rate_disc,
+            beta=self.beta,
+            gamma=self.gamma,
+            weights=self.feature_weights_,
+            measure=measure,
+        )
+        self._run(session, stage, rows, self.n_epochs_decoder)
+
+    def _run(self, session: Session, stage: Stage, rows: Rows, n_epochs: int | None) -> None:
+        batch_size = min(self.batch_size, len(rows.y))
+        enough = max(10, -(-MIN_STEPS // (len(rows.y) // batch_size)))
+        settings = Settings(n_epochs or enough, batch_size, self.seed_, self.patience)
+        self.history_ = session.history
+        with showing_progress(session, stage.name, settings.n_epochs) if self.verbose else nullcontext():
+            train(session, stage, rows, settings)
+        for module in session.modules.values():
+            module.to("cpu").eval()
+
+    def _watched(self, X: Any, y: Any) -> tuple[Tensor, np.ndarray]:
+        return self._inputs(self._checked(X)), encode_labels(y, self.classes_)[0]
+
+    def _measure_vec(self, held: Any, watched: Any) -> dict[str, float]:
+        at_rest = Inference(self.vec_, self.decoder_)
+        measured = {} if held is None else {"val_loss": at_rest.class_loss(*held)}
+        return (
+            measured if watched is None else {**measured, "eval_accuracy": at_rest.class_accuracy(*watched)}
+        )
+
+    def _measure_decoder(self, held: Any) -> dict[str, float]:
+        return {} if held is None else {"val_loss": float(self._at_rest.feature_loss(held[0]).mean())}
+
+    def _learn_samplers(self, rows: Rows) -> None:
+        """Fit the mixtures to codes z ~ q(z|x) of training rows, and keep the rows' novelty."""
+        inputs = first_of(rows, SAMPLER_ROWS).cpu()
+        mu, logvar = self._at_rest.posterior(inputs)
+        labels = rows.y[: len(inputs)]
+        labels = np.where(labels >= 0, labels, self._at_rest.classify(mu).argmax(dim=1).numpy())
+        codes = reparameterize(mu, logvar).double().numpy()
+        self.samplers_ = fit_samplers(codes, labels, len(self.classes_), self.seed_)
+        self.class_shares_ = np.bincount(labels, minlength=len(self.classes_)) / len(labels)
+        self.novelty_scores_ = np.sort(self._at_rest.feature_loss(inputs).numpy())
+
+    # ------------------------------------------------------------------------------ inference
+
+    def transform(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
+        """Return the codes mu, (n, latent_dim); a row's code depends on that row alone."""
+        return self._infer(X, Inference.encode)
+
+    def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
+        """Return the class probabilities read from mu, (n, n_classes)."""
+        check_is_fitted(self, "vec_")
+        if len(self.classes_) == 0:
+            raise ValueError("this model was trained without labels: it has no classes to predict")
+        return self._infer(X, lambda at_rest, x: at_rest.logits(x).softmax(dim=1))
+
+    def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
+        """Return the most probable class of each row, (n,)."""
+        probs = self.predict_proba(X)
+        return self.classes_[probs.argmax(axis=1)]
+
+    def reconstruct(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
+        """Return G(mu(x)), in the shape and units of X."""
+        decoded = self._infer(X, Inference.reconstruct)
+        return self.preprocess_.inverse(decoded)
+
+    def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
+        """Decode codes (n, latent_dim) to rows in the shape and units of X."""
+        check_is_fitted(self, "decoder_")
+        codes = np.asarray(Z, dtype=np.float32)
+        if codes.ndim != 2 or codes.shape[1] != self.latent_dim:
+            raise ValueError(f"Z has shape {codes.shape}: codes of this model are (n, {self.latent_dim})")
+        return self.preprocess_.inverse(self._at_rest.decode(torch.from_numpy(codes)).numpy())
+
+    def novelty(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
+        """Return the feature loss of each row's reconstruction, (n,): higher is stranger."""
+        return self._infer(X, Inference.feature_loss)
+
+    def is_novel(self, X: ArrayLike | Dataset[Any], alpha: float = 0.05) -> np.ndarray:
+        """Say which rows are stranger than all but a share ``alpha`` of the training rows, (n,)."""
+        return self.novelty(X) > np.quantile(self.novelty_scores_, 1.0 - alpha)
+
+    def sample(
+        self, n: int, y: Any = None, sampler: str = "class", random_state: int | None = None
+    ) -> np.ndarray:
+        """Generate n rows, in the shape and units of X.
+
+        Parameters
+        ----------
+        n : int
+        y : class name, n class names, or None
+            Classes to draw; None draws them in proportion to the training rows.
+        sampler : {"class", "aggregate", "prior"}
+            One mixture per class, one mixture over all codes, or N(0, I); only "class" takes ``y``.
+            A "class" code is kept if the VEC reads the class in what it is decoded to.
+        random_state : int or None
+        """
+        check_is_fitted(self, "decoder_")
+        if sampler not in SAMPLERS:
+            raise ValueError(f"sampler={sampler!r} is unknown: choose one of {', '.join(SAMPLERS)}")
+        rng = np.random.default_rng(random_state)
+        if sampler == "class" and len(self.classes_):
+            return self.inverse_transform(self._class_codes(n, y, rng))
+        if y is not None:
+            raise ValueError(f"y={y!r} needs sampler='class' and a model that was trained with labels")
+        mixture = prior(self.latent_dim) if sampler == "prior" else self.samplers_["aggregate"]
+        return self.inverse_transform(mixture.draw(n, rng))
+
+    def _class_codes(self, n: int, y: Any, rng: np.random.Generator) -> np.ndarray:
+        if y is None:
+            wanted = rng.choice(len(self.classes_), size=n, p=self.class_shares_)
+        else:
+            wanted = class_indices(y, self.classes_, n)
+        codes = np.empty((n, self.latent_dim))
+        for c in np.unique(wanted):
+            accept = partial(self._at_rest.decodes_to, int(c))
+            codes[wanted == c] = draw_accepted(
+                self.samplers_[f"class_{c}"], int((wanted == c).sum()), accept, rng
+            )
+        return codes
+
+    @property
+    def _at_rest(self) -> Inference:
+        return Inference(self.vec_, self.decoder_, self.feature_weights_)
+
+    def _checked(self, X: Any) -> Any:
+        """Check rows against the ones trained on; a Dataset is checked as it is read."""
+        if isinstance(X, Dataset):
+            return X
+        rows: Any = validate_data(
+            self, X, reset=False, allow_nd=True, ensure_all_finite=False, dtype="numeric"
+        )
+        check_finite(rows, getattr(self, "feature_names_in_", None))
+        return rows
+
+    def _inputs(self, rows: Any, indices: np.ndarray | None = None) -> Tensor:
+        """Turn rows, all or some, into network inputs."""
+        indices = np.arange(len(rows)) if indices is None else indices
+        some = (
+            np.stack([row_of(rows[int(i)]) for i in indices]) if isinstance(rows, Dataset) else rows[indices]
+        )
+        return torch.from_numpy(self.preprocess_.forward(some))
+
+    def _infer(self, X: Any, function: Callable[[Inference, Tensor], Tensor]) -> np.ndarray:
+        check_is_fitted(self, "vec_")
+        rows = self._checked(X)
+        parts = np.array_split(np.arange(len(rows)), -(-len(rows) // INFERENCE_ROWS))
+        return np.concatenate([function(self._at_rest, self._inputs(rows, part)).numpy() for part in parts])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        if tags.transformer_tags is not None:
+            tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    # ---------------------------------------------------------------------------------- files
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Hand out the discriminator's weights alone: torch's spectral norm refuses to be pickled."""
+        state = dict(super().__getstate__())
+        if "discriminator_" in state:
+            state["discriminator_"] = state["discriminator_"].state_dict()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "discriminator_" in state:
+            self.discriminator_ = laid_out(Discriminator(self.spec_), self.spec_).eval()
+            self.discriminator_.load_state_dict(state["discriminator_"])
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model folder: model.json, weights.safetensors and history.csv."""
+        check_is_fitted(self, "decoder_")
+        model = {
+            "params": self._plain_params(),
+            "custom": [name for name in ("encoder", "decoder") if getattr(self, name) is not None],
+            "spec": asdict(self.spec_),
+            "preprocess": asdict(self.preprocess_),
+            "classes": {"dtype": self.classes_.dtype.str, "names": self.classes_.tolist()},
+            "feature_names": getattr(self, "feature_names_in_", np.empty(0)).tolist(),
+            "n_features_in": self.n_features_in_,
+            "seed": self.seed_,
+            "feature_weights": list(self.feature_weights_),
+            "class_shares": self.class_shares_.tolist(),
+        }
+        checkpoint.save_model(Path(folder), model, self._tensors())
+        checkpoint.save_history(Path(folder), self.history_)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        modules = {"vec": self.vec_, "decoder": self.decoder_, "discriminator": self.discriminator_}
+        tensors = {
+            f"{name}.{key}": t for name, module in modules.items() for key, t in module.state_dict().items()
+        }
+        arrays = {**pack(self.samplers_), "novelty_scores": self.novelty_scores_}
+        return tensors | {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def _restore(self, model: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Become the model of a folder."""
+        self.preprocess_ = Preprocess(**_tuples(model["preprocess"]))
+        self.classes_ = np.array(model["classes"]["names"], dtype=np.dtype(model["classes"]["dtype"]))
+        if model["feature_names"]:
+            self.feature_names_in_ = np.array(model["feature_names"], dtype=object)
+        self.n_features_in_, self.seed_ = model["n_features_in"], model["seed"]
+        self.feature_weights_, self.class_shares_ = (
+            tuple(model["feature_weights"]),
+            np.array(model["class_shares"]),
+        )
+        self._build()
+        self.vec_.detail = None
+        for name in ("vec", "decoder", "discriminator"):
+            checkpoint.load_weights(getattr(self, f"{name}_").eval(), tensors, name)
+        self.samplers_ = unpack({name: tensor.numpy() for name, tensor in tensors.items()})
+        self.novelty_scores_ = tensors["novelty_scores"].numpy()
+
+    def _plain_params(self) -> dict[str, Any]:
+        """Parameters that make the model what it is, as plain values."""
+        elsewhere = (
+            "encoder",
+            "decoder",
+            "checkpoint_folder",
+            "checkpoint_every",
+            "verbose",
+            "n_workers",
+            "device",
+        )
+        params = {k: v for k, v in self.get_params(deep=False).items() if k not in elsewhere}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in params.items()}
+
+
+def load(folder: str | Path, *, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> SSAVAE:
+    """Read a model folder written by :meth:`SSAVAE.save`; runs no code from it.
+
+    Parameters
+    ----------
+    folder : path
+    encoder, decoder : torch.nn.Module or None
+        The networks of your own that the model was trained with, if it was.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        If a file is damaged or from another schema version, or a network does not fit.
+    """
+    model, tensors = checkpoint.load_model(Path(folder))
+    given: dict[str, Any] = {"encoder": encoder, "decoder": decoder}
+    missing = [name for name in model["custom"] if given[name] is None]
+    if missing:
+        raise ValueError(
+            f"{folder} was trained with your own {missing[0]}: pass it as load(folder, {missing[0]}=...)"
+        )
+    loaded = SSAVAE(**_tuples(model["params"]), **given)
+    loaded._restore(model, tensors)
+    loaded.history_ = checkpoint.load_history(Path(folder))
+    return loaded
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Turn JSON's lists back into the tuples that they were."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _seed(random_state: Any) -> int:
+    """Make one integer of whatever scikit-learn takes as random_state."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    return int(random_state.randint(2**31))
+
+
+@contextmanager
+def _own_random_state(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch, and give the caller's random state back afterwards."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,89 @@
+"""Trained networks applied to network inputs, batch by batch, each row by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ssavae.algorithms import frozen
+from ssavae.losses import loss_rec
+from ssavae.networks import VEC
+from ssavae.rows import channels_last
+
+BATCH = 1000  # rows at once; a row's result does not depend on it
+
+
+@dataclass(frozen=True)
+class Inference:
+    """The networks at rest.
+
+    Parameters
+    ----------
+    vec, decoder : nn.Module
+    feature_weights : tuple of float
+        w_l of ``loss_rec``.
+    """
+
+    vec: VEC
+    decoder: nn.Module
+    feature_weights: tuple[float, ...] = ()
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return mu of each input, (n, K)."""
+        return self.apply(lambda part: self.vec.encoder(part)[0], x)
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mu and logvar of each input, (n, K) both."""
+        both = self.apply(lambda part: torch.cat(self.vec.encoder(part)[:2], dim=1), x)
+        mu, logvar = both.chunk(2, dim=1)
+        return mu, logvar
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the class logits of each input, read from mu, (n, C)."""
+        return self.apply(lambda part: self.vec(part)[1], x)
+
+    def classify(self, mu: Tensor) -> Tensor:
+        """Return the class logits of codes, (n, C)."""
+        return self.apply(self.vec.classifier, mu)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return G(z) for each code."""
+        return self.apply(self.decoder, z)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return G(mu(x)) for each input."""
+        return self.apply(lambda part: self.decoder(self.vec.encoder(part)[0]), x)
+
+    def feature_loss(self, x: Tensor) -> Tensor:
+        """Return loss_rec between each input and G(mu(x)), (n,)."""
+        return self.apply(self._feature_loss, x)
+
+    def class_loss(self, x: Tensor, y: np.ndarray) -> float:
+        """Mean loss_class of mu over the labelled inputs; NaN where none is labelled."""
+        return float(nn.functional.cross_entropy(self.logits(x), torch.from_numpy(y), ignore_index=-1))
+
+    def class_accuracy(self, x: Tensor, y: np.ndarray) -> float:
+        """Share of the labelled inputs whose class is read right; NaN where none is labelled."""
+        right = (self.logits(x).argmax(dim=1).numpy() == y)[y >= 0]
+        return float(right.mean()) if len(right) else float("nan")
+
+    def decodes_to(self, c: int, codes: np.ndarray) -> np.ndarray:
+        """Say which codes are decoded to something that the VEC itself reads as class c."""
+        decoded = self.decode(torch.from_numpy(codes).float())
+        return self.logits(decoded).argmax(dim=1).numpy() == c
+
+    def _feature_loss(self, x: Tensor) -> Tensor:
+        mu, _, features = self.vec.encoder(x)
+        return loss_rec(features, self.vec.encoder(self.decoder(mu))[2], self.feature_weights)
+
+    def apply(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Apply a function batch by batch, in evaluation mode; the result is on the CPU, in float32."""
+        device = next(self.vec.parameters()).device
+        with frozen(self.vec), frozen(self.decoder), torch.no_grad():
+            return torch.cat(
+                [function(channels_last(part.to(device))).float().cpu() for part in x.split(BATCH)]
+            )
