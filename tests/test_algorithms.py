@@ -1,5 +1,6 @@
 """The rules of the method: who may move, who may not, and that what should move does."""
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -36,7 +37,7 @@ def run_vec(vec, batches, weight_kl=0.02, weight_detail=5.0, rate=1e-3):
     )
 
 
-def run_decoder(vec, batches, beta=0.01, gamma=0.1, players=None, optimizer=Adam):
+def run_decoder(vec, batches, beta=0.01, gamma=0.1, players=None, optimizer: Callable = Adam):
     decoder, discriminator = players or (Decoder(SPEC), Discriminator(SPEC))
     return train_decoder(
         vec,
@@ -116,21 +117,27 @@ def test_the_gradient_passes_through_the_frozen_encoder(vec):
     assert all(p.grad is None for p in vec.parameters())
 
 
+def gradients_of(module: nn.Module) -> list:
+    return [None if p.grad is None else p.grad.clone() for p in module.parameters()]
+
+
 def test_neither_player_s_step_reaches_the_other(vec, batches):
     players = Decoder(SPEC), Discriminator(SPEC)
-    gradients: list[tuple[list, list]] = []
+    gradients: list[list[list]] = []
 
     class Watching(SGD):
         """Keeps both players' gradients as they stand when one of them steps."""
 
         def step(self, closure=None):
-            gradients.append(tuple([None if p.grad is None else p.grad.clone() for p in m.parameters()] for m in players))
+            gradients.append([gradients_of(module) for module in players])
             return super().step(closure)
 
     list(run_decoder(vec, batches[:2], players=players, optimizer=Watching))
     of_decoder, of_disc, again_decoder, again_disc = gradients
     assert all(g is None for g in of_decoder[1])  # the decoder's first step: D has no gradient yet
-    assert all(torch.equal(a, b) for a, b in zip(of_decoder[0], of_disc[0], strict=True))  # D's step: G's as it was
+    assert all(
+        torch.equal(a, b) for a, b in zip(of_decoder[0], of_disc[0], strict=True)
+    )  # D's step: G's as it was
     assert all(torch.equal(a, b) for a, b in zip(of_disc[1], again_decoder[1], strict=True))
     assert all(torch.equal(a, b) for a, b in zip(again_decoder[0], again_disc[0], strict=True))
 
@@ -169,7 +176,9 @@ class frozen_batch_norm:  # noqa: N801  # reads like a context manager
         self.norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
     def __enter__(self):
-        self.hooks = [m.register_forward_pre_hook(lambda module, _: module.eval() and None) for m in self.norms]
+        self.hooks = [
+            m.register_forward_pre_hook(lambda module, _: module.eval() and None) for m in self.norms
+        ]
 
     def __exit__(self, *_):
         for hook in self.hooks:
@@ -187,7 +196,9 @@ def test_a_batch_without_labels_is_fine(vec, batches):
 
 def test_training_beats_no_training(batches):
     vec = build_vec(SPEC, with_detail=True)
-    history = [{k: float(v) for k, v in losses.items()} for _ in range(30) for losses in run_vec(vec, batches)]
+    history = [
+        {k: float(v) for k, v in losses.items()} for _ in range(30) for losses in run_vec(vec, batches)
+    ]
     assert history[-1]["loss_class"] < 0.3 * history[0]["loss_class"]
     assert history[-1]["loss_detail"] < 0.5 * history[0]["loss_detail"]
     players = Decoder(SPEC), Discriminator(SPEC)
@@ -198,7 +209,9 @@ def test_training_beats_no_training(batches):
 
 def test_the_discriminator_learns_to_tell_and_its_scores_vary(vec, batches):
     players = Decoder(SPEC), Discriminator(SPEC)
-    scores = [float(losses["loss_disc"]) for _ in range(20) for losses in run_decoder(vec, batches, players=players)]
+    scores = [
+        float(losses["loss_disc"]) for _ in range(20) for losses in run_decoder(vec, batches, players=players)
+    ]
     assert scores[-1] < scores[0]
     assert float(players[1](batches[0][0]).std()) > 1e-4
 

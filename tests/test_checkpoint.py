@@ -31,7 +31,7 @@ def test_any_flipped_byte_is_found(folder, name):
         if name == C.MODEL_FILE and json_equal(good, bytes(bad)):
             continue  # white space
         (folder / name).write_bytes(bad)
-        with pytest.raises(ValueError, match="damaged|schema version"):
+        with pytest.raises(ValueError, match=r"damaged|schema version"):
             C.load_model(folder)
 
 
@@ -86,9 +86,16 @@ def test_a_state_comes_back_with_types_and_integer_keys(tmp_path):
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(3))], lr=0.1)
     optimizer.param_groups[0]["params"][0].sum().backward()
     optimizer.step()
-    state = {"o": optimizer.state_dict(), "rng": torch.get_rng_state(), "n": None, "f": 0.1, "l": [1, ["x"]], 5: True}
+    state: dict = {
+        "o": optimizer.state_dict(),
+        "rng": torch.get_rng_state(),
+        "n": None,
+        "f": 0.1,
+        "l": [1, ["x"]],
+        5: True,
+    }
     C.save_state(tmp_path, state)
-    again = C.load_state(tmp_path)
+    again: dict = C.load_state(tmp_path)
     assert again["o"]["param_groups"] == [{**state["o"]["param_groups"][0], "betas": [0.9, 0.999]}]
     assert torch.equal(again["o"]["state"][0]["exp_avg"], state["o"]["state"][0]["exp_avg"])
     assert torch.equal(again["rng"], state["rng"]) and again["rng"].dtype == torch.uint8

@@ -46,6 +46,10 @@ def regression(fail_at: int | None = None, stop: tuple[Session, int] | None = No
     return session, Stage("vec", algorithm, {"vec": optimizer}), calls
 
 
+def weight_of(session: Session) -> nn.Parameter:
+    return session.modules["vec"].get_parameter("weight")
+
+
 SETTINGS = Settings(n_epochs=4, batch_size=16, seed=7)
 
 
@@ -84,7 +88,9 @@ def test_a_run_stopped_anywhere_and_resumed_is_the_run_never_stopped(tmp_path, s
     assert calls["n"] == 16 - stop_at
     for a, b in zip(whole.modules["vec"].parameters(), second.modules["vec"].parameters(), strict=True):
         assert torch.equal(a, b)
-    timeless = [[{k: v for k, v in row.items() if k != "seconds"} for row in s.history] for s in (whole, second)]
+    timeless = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in s.history] for s in (whole, second)
+    ]
     assert timeless[0] == timeless[1]
 
 
@@ -124,31 +130,42 @@ def test_another_run_is_not_resumed(tmp_path):
         other.resume()
 
 
+def test_states_are_written_at_the_chosen_interval_even_where_epochs_are_short(tmp_path, monkeypatch):
+    session, stage, _ = regression()
+    session.folder, session.checkpoint_every = tmp_path, 6
+    written = []
+    monkeypatch.setattr("ssavae.engine.save_state", lambda folder, state: written.append(dict(state["loop"])))
+    train(session, stage, rows(), SETTINGS)
+    assert [(loop["epoch"], loop["batch"]) for loop in written] == [(1, 2), (2, 4)]
+
+
 @pytest.mark.parametrize("fail_at", [1, 6, 14])
 def test_a_loss_that_is_not_finite_stops_the_run_with_good_weights(fail_at):
     session, stage, _ = regression(fail_at)
     epoch, batch = (fail_at - 1) // 4 + 1, (fail_at - 1) % 4 + 1
-    with pytest.raises(FloatingPointError, match=f"loss_rec became nan in step vec, epoch {epoch}, batch {batch};"):
+    with pytest.raises(
+        FloatingPointError, match=f"loss_rec became nan in step vec, epoch {epoch}, batch {batch};"
+    ):
         train(session, stage, rows(), SETTINGS)
     assert all(torch.isfinite(p).all() for p in session.modules["vec"].parameters())
 
 
 def test_weights_that_went_bad_after_the_last_look_are_not_called_good():
     session, stage, calls = regression()
-    module, inner = session.modules["vec"], stage.algorithm
+    module, inner = weight_of(session), stage.algorithm
     kept = []
 
     def diverging(batches):
         for losses in inner(batches):
             if calls["n"] == 8:  # the loss of this batch is still fine, the weights no longer
-                kept.append(module.state_dict()["weight"].clone())
-                module.weight.data.fill_(math.inf)
+                kept.append(module.detach().clone())
+                module.data.fill_(math.inf)
             yield losses
 
     stage.algorithm = diverging
     with pytest.raises(FloatingPointError, match="epoch 3, batch 1"):
         train(session, stage, rows(), SETTINGS)
-    assert torch.isfinite(module.weight).all()
+    assert torch.isfinite(module).all()
 
 
 def test_patience_ends_the_stage_and_keeps_the_best_weights():
@@ -156,13 +173,13 @@ def test_patience_ends_the_stage_and_keeps_the_best_weights():
     losses, kept = iter([3.0, 1.0, 2.0, 2.5, 0.1]), []
 
     def measure():
-        kept.append(session.modules["vec"].weight.clone())
+        kept.append(weight_of(session).detach().clone())
         return {"val_loss": next(losses)}
 
     stage.measure = measure
     train(session, stage, rows(), Settings(n_epochs=9, batch_size=16, seed=0, patience=2))
     assert len(session.history) == 4
-    assert torch.equal(session.modules["vec"].weight, kept[1])
+    assert torch.equal(weight_of(session), kept[1])
 
 
 def test_the_learning_rate_rises_and_falls():
@@ -183,7 +200,7 @@ from sklearn.datasets import load_digits
 from ssavae import SSAVAE
 folder, resume = sys.argv[1], sys.argv[2] == "resume"
 X, y = load_digits(return_X_y=True)
-model = SSAVAE(kind="image", n_epochs=6, n_epochs_decoder=4, widths=(8, 8, 8), checkpoint_folder=folder,
+model = SSAVAE(kind="image", n_epochs=3, n_epochs_decoder=14, widths=(8, 8, 8), checkpoint_folder=folder,
                checkpoint_every=3, random_state=3)
 model.fit(X[:1024].reshape(-1, 8, 8) / 16, y[:1024], resume=resume)
 model.save(folder)
@@ -216,9 +233,10 @@ def test_five_sigkills_at_random_moments_change_no_bit(tmp_path):
     rng, killed = np.random.default_rng(11), tmp_path / "killed"
     for kill in range(5):
         process = start(killed, "resume" if checkpoint.has_state(killed) else "fresh")
-        kill_when(process, killed, 1 + int(rng.integers(1, 5)), rng.uniform(0, 0.05))
+        kill_when(process, killed, int(rng.integers(3, 6)), rng.uniform(0, 0.05))
         assert process.returncode == -signal.SIGKILL, f"kill {kill} came after the end"
         assert not (killed / checkpoint.MODEL_FILE).exists()
+    assert checkpoint.load_state(killed)["stage"] == "decoder"  # so both steps were cut
     assert start(killed, "resume").wait(300) == 0
     assert whole.wait(300) == 0
     expected, found = (checkpoint.load_model(tmp_path / name)[1] for name in ("whole", "killed"))

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from torch import nn
 from ssavae import SSAVAE, load
 from ssavae.networks import Decoder, Encoder, Spec
 
-QUICK = dict(n_epochs=150, n_epochs_decoder=5, widths=(32, 16), random_state=0)
+QUICK = {"n_epochs": 150, "n_epochs_decoder": 5, "widths": (32, 16), "random_state": 0}
 
 EXPECTED_FAILURES = {
     "check_classifiers_classes": "it takes -1 for a class, here -1 marks a row without a label",
@@ -29,7 +30,11 @@ EXPECTED_FAILURES = {
 
 
 @parametrize_with_checks(
-    [SSAVAE(n_epochs=60, n_epochs_decoder=1, batch_size=32, learning_rate=1e-2, widths=(32,), random_state=0)],
+    [
+        SSAVAE(
+            n_epochs=60, n_epochs_decoder=1, batch_size=32, learning_rate=1e-2, widths=(32,), random_state=0
+        )
+    ],
     expected_failed_checks=lambda _: EXPECTED_FAILURES,
 )
 def test_the_contract_of_scikit_learn(estimator, check):
@@ -84,10 +89,12 @@ def test_a_row_s_code_does_not_depend_on_the_others(model, digits):
 
 def test_same_seed_same_bits_and_the_global_random_state_is_left_alone(digits):
     X, _, y, _ = digits
-    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
-    a, b, other = (SSAVAE(n_epochs=1, n_epochs_decoder=1, random_state=s).fit(X[:300], y[:300]) for s in (5, 5, 6))
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()
+    a, b, other = (
+        SSAVAE(n_epochs=1, n_epochs_decoder=1, random_state=s).fit(X[:300], y[:300]) for s in (5, 5, 6)
+    )
     assert torch.equal(torch_state, torch.get_rng_state())
-    assert (numpy_state == np.random.get_state()[1]).all()
+    assert (numpy_state == np.random.get_state(legacy=False)["state"]["key"]).all()
     assert all(torch.equal(p, q) for p, q in zip(weights(a), weights(b), strict=True))
     assert not all(torch.equal(p, q) for p, q in zip(weights(a), weights(other), strict=True))
     torch.randn(1)  # a different global state changes nothing
@@ -137,7 +144,10 @@ def test_samples_of_a_class_are_read_as_the_class_and_differ(model):
         (lambda m: m.sample(3, y="four"), "'four' is no class of this model"),
         (lambda m: m.sample(3, sampler="best"), "sampler='best' is unknown"),
         (lambda m: m.sample(3, y=1, sampler="prior"), "needs sampler='class'"),
-        (lambda m: m.inverse_transform([[1.0, 2.0, 3.0]]), r"Z has shape \(1, 3\): codes of this model are \(n, 2\)"),
+        (
+            lambda m: m.inverse_transform([[1.0, 2.0, 3.0]]),
+            r"Z has shape \(1, 3\): codes of this model are \(n, 2\)",
+        ),
         (lambda m: m.transform(np.zeros((2, 8, 9))), r"rows of shape \(8, 9\)"),
         (lambda m: m.transform(np.full((2, 8, 8), np.nan)), "contains NaN: row 0"),
     ],
@@ -179,7 +189,8 @@ def test_few_labels_among_many_rows_help(digits):
 
 
 def test_tables_keep_columns_and_units():
-    frame = load_iris(as_frame=True).frame
+    bunch: Any = load_iris(as_frame=True)
+    frame = bunch.frame
     X, y = frame.drop(columns="target"), frame["target"].map({0: "setosa", 1: "versicolor", 2: "virginica"})
     model = SSAVAE(**{**QUICK, "n_epochs_decoder": 100}).fit(X, y)
     assert model.score(X, y) > 0.9
@@ -192,7 +203,9 @@ def test_tables_keep_columns_and_units():
 def test_signals_with_channels():
     rng = np.random.default_rng(0)
     y = np.arange(120) % 2
-    X = np.sin(np.linspace(0, 20, 40)[None, :, None] * (1 + y[:, None, None])) + 0.1 * rng.normal(size=(120, 40, 2))
+    X = np.sin(np.linspace(0, 20, 40)[None, :, None] * (1 + y[:, None, None])) + 0.1 * rng.normal(
+        size=(120, 40, 2)
+    )
     model = SSAVAE(kind="signal", n_epochs=15, n_epochs_decoder=2, random_state=0).fit(X, y)
     assert model.score(X, y) > 0.95
     assert model.reconstruct(X).shape == X.shape
@@ -205,7 +218,7 @@ def test_pipeline_grid_search_and_clone(toy_table):
     search = GridSearchCV(SSAVAE(**QUICK), {"latent_dim": [1, 3]}, cv=2).fit(X, y)
     assert search.best_params_["latent_dim"] in (1, 3)
     fitted = SSAVAE(**QUICK).fit(X, y)
-    fresh = clone(fitted)
+    fresh: SSAVAE = clone(fitted)  # pyright: ignore[reportAssignmentType]
     assert fresh.get_params() == fitted.get_params()
     with pytest.raises(NotFittedError):
         fresh.predict(X)
@@ -233,7 +246,7 @@ def test_a_dataset_trains_like_its_rows(digits):
         def __getitem__(self, i):
             return images[i], labels[i]
 
-    settings = dict(n_epochs=2, n_epochs_decoder=1, widths=(8, 8), random_state=0)
+    settings = {"n_epochs": 2, "n_epochs_decoder": 1, "widths": (8, 8), "random_state": 0}
     lazy, held = SSAVAE(**settings).fit(Images()), SSAVAE(**settings).fit(images, labels)
     np.testing.assert_allclose(lazy.transform(Images()), held.transform(images), atol=1e-5)
     assert (lazy.predict(Images()) == held.predict(images)).mean() > 0.99
@@ -286,8 +299,8 @@ def test_the_history_records_what_was_asked(digits):
 def test_early_stopping_ends_both_steps_early(toy_table):
     X, y = toy_table
     model = SSAVAE(
-        n_epochs=300, n_epochs_decoder=300, learning_rate=0.02, widths=(16,), validation_fraction=0.2, patience=3,
-        random_state=0,
+        n_epochs=300, n_epochs_decoder=300, learning_rate=0.02, widths=(16,), validation_fraction=0.2,
+        patience=3, random_state=0,
     ).fit(X, y)  # fmt: skip
     epochs = {step: sum(row["step"] == step for row in model.history_) for step in ("vec", "decoder")}
     assert epochs["vec"] < 300
@@ -312,6 +325,6 @@ def test_resume_needs_a_folder_and_the_same_data(toy_table, tmp_path):
 
 def test_missing_labels_of_pandas_are_unlabelled(toy_table):
     X, y = toy_table
-    series = pd.Series(np.where(y == 2, None, np.array(["a", "b", "c"])[y]))
+    series = pd.Series(np.array(["a", "b", None], dtype=object)[y])
     model = SSAVAE(**QUICK).fit(X, series)
     assert model.classes_.tolist() == ["a", "b"]

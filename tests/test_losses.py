@@ -46,7 +46,10 @@ def test_rec_sums_the_weighted_means_of_the_layers():
     h = (torch.randn(5, 3, 4, 4), torch.randn(5, 8))
     h_rec = (torch.randn(5, 3, 4, 4), torch.randn(5, 8))
     by_hand = [
-        sum(w * (((a[i] - b[i]) ** 2).sum() / a[i].numel()) for w, a, b in zip((0.5, 2.0), h, h_rec, strict=True))
+        sum(
+            w * (((a[i] - b[i]) ** 2).sum() / a[i].numel())
+            for w, a, b in zip((0.5, 2.0), h, h_rec, strict=True)
+        )
         for i in range(5)
     ]
     torch.testing.assert_close(L.loss_rec(h, h_rec, (0.5, 2.0)), torch.stack(by_hand))  # type: ignore[arg-type]
@@ -80,7 +83,9 @@ def test_every_loss_is_finite_at_the_ends_of_its_range():
         "adv": L.loss_adv(LOGITS),
         "disc": L.loss_disc(LOGITS, LOGITS.flip(0), LOGITS),
     }
-    assert {name: bool(torch.isfinite(value).all()) for name, value in extreme.items()} == dict.fromkeys(extreme, True)
+    assert {name: bool(torch.isfinite(value).all()) for name, value in extreme.items()} == dict.fromkeys(
+        extreme, True
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,18 @@ import torch
 
 from ssavae.networks import Decoder, Discriminator, Encoder, Spec, build_vec, reparameterize
 
-SHAPES = [(1, 28, 28), (3, 32, 32), (1, 8, 8), (2, 9, 64), (4, 65, 33), (1, 16), (3, 1024), (1, 37), (1,), (52,)]
+SHAPES = [
+    (1, 28, 28),
+    (3, 32, 32),
+    (1, 8, 8),
+    (2, 9, 64),
+    (4, 65, 33),
+    (1, 16),
+    (3, 1024),
+    (1, 37),
+    (1,),
+    (52,),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -23,7 +34,7 @@ def test_a_bounded_decoder_stays_in_the_unit_interval_and_an_unbounded_one_does_
     z = 50 * torch.randn(64, 2)
     bounded = Decoder(Spec((1, 8, 8), 2, 2, bounded=True))(z).detach()
     free = Decoder(Spec((6,), 2, 2, bounded=False))(z).detach()
-    assert 0.0 <= float(bounded.min()) and float(bounded.max()) <= 1.0
+    assert float(bounded.min()) >= 0.0 and float(bounded.max()) <= 1.0
     assert float(free.min()) < 0.0
 
 

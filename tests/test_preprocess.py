@@ -34,7 +34,7 @@ def test_images_come_back_bit_for_bit(x):
     inputs = preprocess.forward(x)
     assert inputs.dtype == np.float32
     assert inputs.shape == (len(x), *preprocess.input_shape)
-    assert 0.0 <= inputs.min() and inputs.max() <= 1.0
+    assert inputs.min() >= 0.0 and inputs.max() <= 1.0
     assert (preprocess.inverse(inputs) == x).all()
 
 
@@ -82,7 +82,9 @@ def test_shapes_that_do_not_fit_are_refused(shape, kind, message):
 
 def test_rows_of_another_shape_are_refused():
     preprocess = Preprocess.fit(np.zeros((2, 8, 8)))
-    with pytest.raises(ValueError, match=r"shape \(8, 9\), but the model was trained on rows of shape \(8, 8\)"):
+    with pytest.raises(
+        ValueError, match=r"shape \(8, 9\), but the model was trained on rows of shape \(8, 8\)"
+    ):
         preprocess.forward(np.zeros((2, 8, 9)))
 
 

@@ -6,7 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssavae.rows import LABELLED_SHARE, DatasetRows, TensorRows, channels_last, epoch_order, hold_out, labels_of
+from ssavae.rows import (
+    LABELLED_SHARE,
+    DatasetRows,
+    TensorRows,
+    channels_last,
+    epoch_order,
+    hold_out,
+    labels_of,
+)
 
 
 @given(n=st.integers(2, 400), batch_size=st.integers(1, 130), seed=st.integers(0, 2**31))

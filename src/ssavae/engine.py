@@ -222,7 +222,8 @@ def _train_epoch(session: Session, stage: Stage, batches: Batches, loop: Loop, g
         guard.add(losses)
         loop.batch += 1
         loop.seconds, clock = loop.seconds + time.perf_counter() - clock, time.perf_counter()
-        due = session.checkpoint_every > 0 and loop.batch % session.checkpoint_every == 0
+        n_trained = loop.epoch * loop.n_batches + loop.batch
+        due = session.checkpoint_every > 0 and n_trained % session.checkpoint_every == 0
         if due or session.stop or loop.batch % READ_EVERY == 0:
             guard.read()
             session.progress(loop.epoch, loop.batch / loop.n_batches, loop.means())

@@ -201,6 +201,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             self._run_vec(session, fabric, training, partial(self._measure_vec, held, watched))
             self._run_decoder(session, fabric, training, partial(self._measure_decoder, held))
             self._learn_samplers(training)
+        self.vec_.detail = None  # the auxiliary decoder has done its work in step 1
         session.finish()
         return self
 
@@ -270,7 +271,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return session
 
     def _run_vec(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
-        """Step 1, Algorithm 1; afterwards the auxiliary decoder has done its work and goes."""
+        """Step 1, Algorithm 1."""
         stage = vec_stage(
             fabric,
             self.vec_,
@@ -281,7 +282,6 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             measure=measure,
         )
         self._run(session, stage, rows, self.n_epochs)
-        self.vec_.detail = None
 
     @property
     def _weight_detail(self) -> float:

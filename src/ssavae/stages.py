@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import Adam, Optimizer
 
 from ssavae.algorithms import Batches, Losses, train_decoder, train_vec
 from ssavae.engine import Stage
@@ -82,7 +82,9 @@ def decoder_stage(
             weights=weights,
         )
 
-    optimizers = {"decoder": optimizer, "discriminator": optimizer_disc} if beta else {"decoder": optimizer}
+    optimizers: dict[str, Optimizer] = {"decoder": optimizer}
+    if beta:
+        optimizers["discriminator"] = optimizer_disc
     return Stage("decoder", algorithm, optimizers, measure)
 
 

@@ -1,0 +1,394 @@
+"""The command line: parse -> one call -> print. Heavy libraries are imported inside the commands."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import traceback
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from ssavae.runs import Run
+
+
+def _examples(*lines: str) -> str:
+    """Return the end of a command's help; the mark keeps typer from joining its lines."""
+    return "\n".join(["\b", "Example:", *[f"  ssavae {line}" for line in lines]])
+
+
+class StoppableGroup(TyperGroup):
+    """Commands that tell what the engine said when Ctrl-C or SIGTERM stopped it, and exit with 130."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Run the command; typer itself would swallow the message."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            typer.echo(str(stop) or "stopped", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=StoppableGroup,
+    add_completion=False,
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+data_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data", epilog=_examples("data", "data get mnist"))
+
+DataArgument = Annotated[
+    str, typer.Argument(help="A named set (see `ssavae data`), or .csv, .parquet, .npz, .npy, image folder.")
+]
+RunArgument = Annotated[Path, typer.Argument(help="The folder that `ssavae train` wrote.")]
+LabelOption = Annotated[
+    str | None, typer.Option(help="Column with the classes, in .csv and .parquet.", show_default=False)
+]
+OutOption = Annotated[Path | None, typer.Option(help="File to write; by default into RUN.")]
+
+
+@dataclass
+class Call:
+    """What was typed, and whether errors come with their traceback."""
+
+    words: Sequence[str]
+    debug: bool = False
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+) -> None:
+    """Partly labelled data in, a latent map out: to look at, classify with, decode and generate from."""
+    from ssavae import __version__
+
+    context.obj.debug = debug
+    if version:
+        typer.echo(f"ssavae {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command(epilog=_examples("demo --out runs/demo"))
+def demo(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder for model, metrics and pictures.")] = Path("runs/demo"),
+) -> None:
+    """Train on the embedded digits.
+
+    Both steps with a map of two dimensions; leaves model, metrics and pictures.
+    """
+    from ssavae.runs import Run, plan_parameters
+
+    _train(context, out, Run("digits", None, 0.2, "digits", plan_parameters("digits", {"latent_dim": 2}, [])))
+
+
+@data_app.callback(epilog=_examples("data", "data get mnist"))
+def data(context: typer.Context) -> None:
+    """List or get the named data sets.
+
+    Where they come from, and whether they are here.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from ssavae.named_sets import EMBEDDED, available
+
+    rows = []
+    for each in available():
+        how = f"ssavae data get {each.name}" if each.downloads else f"put {each.file} into $SSAVAE_DATA"
+        here = "embedded" if each.source == EMBEDDED else str(each.path or f"no: {how}")
+        rows.append([each.name, f"{each.rows:,} {each.kind} rows", each.description, each.source, here])
+    _print_table(["name", "size", "content", "comes from", "is here"], rows)
+
+
+@data_app.command("get", epilog=_examples("data get mnist"))
+def get(name: Annotated[str, typer.Argument(help="A name that `ssavae data` lists.")]) -> None:
+    """Download a named set into the user cache and check it."""
+    from ssavae.named_sets import SETS, fetch, unknown_name
+    from ssavae.runs import UsageError
+
+    if name not in SETS:
+        raise UsageError(unknown_name(name))
+    typer.echo(f"{name} is at {fetch(name)}")
+
+
+@app.command(
+    epilog=_examples(
+        "train mnist --preset mnist --out runs/mnist",
+        "train parts.csv --label state --out runs/parts --set beta=0.02",
+        "train mnist --out runs/mnist --resume",
+    )
+)
+def train(
+    context: typer.Context,
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(help="Folder for model, metrics and pictures.")],
+    label: LabelOption = None,
+    kind: Annotated[
+        str | None, typer.Option(help="table, image or signal, where the data does not say.")
+    ] = None,
+    latent_dim: Annotated[int | None, typer.Option(help="Size of the code; 2 makes a map.")] = None,
+    preset: Annotated[str | None, typer.Option(help="digits, mnist, fashion_mnist, or a .toml file.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any parameter of SSAVAE; may be repeated."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the unfinished run in --out, as it was begun.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model or unfinished run in --out.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Seed of split and training [default: 0].")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
+    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed, 16-mixed.")] = None,
+    test_fraction: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=0.9, help="Rows held out where DATA has no test part [default: 0.2]."),
+    ] = None,
+) -> None:
+    """Train both steps on DATA.
+
+    Leaves model, history, metrics and pictures in the folder --out.
+    """
+    from ssavae.runs import Run, check_free, plan_parameters, unfinished
+
+    options = {"latent_dim": latent_dim, "kind": kind, "device": device, "precision": precision}
+    if resume:
+        told = {**options, "label": label, "preset": preset, "set": assignments, "seed": seed}
+        told |= {"overwrite": overwrite or None, "test_fraction": test_fraction}
+        _train(context, out, unfinished(out, data, told), resume=True)
+        return
+    parameters = plan_parameters(preset, options | {"random_state": seed}, assignments or [])
+    check_free(out, overwrite)
+    fraction = 0.2 if test_fraction is None else test_fraction
+    _train(context, out, Run(data, label, fraction, preset, parameters))
+
+
+def _train(context: typer.Context, out: Path, run: Run, resume: bool = False) -> None:
+    from ssavae.reports import train_run
+
+    command = shlex.join(["ssavae", *context.obj.words])
+    metrics, files = train_run(out, run, resume=resume, command=command)
+    protocol = metrics.pop("protocol")
+    metrics |= {key: protocol[key] for key in ("seconds_vec", "seconds_decoder")}
+    _print_values(f"{run.data}, latent_dim {run.parameters['latent_dim']}, test part", metrics)
+    _say_written(*files)
+
+
+@app.command(epilog=_examples("evaluate runs/mnist mnist --judge"))
+def evaluate(
+    run: RunArgument,
+    data: DataArgument,
+    label: LabelOption = None,
+    judge: Annotated[
+        bool, typer.Option("--judge", help="Let a classifier trained on the real images judge too.")
+    ] = False,
+) -> None:
+    """Measure a model on DATA.
+
+    Its test part is used: the data's own, else the rows that the run held out of it, else every row.
+    """
+    from ssavae.reports import evaluate_run, open_run
+
+    model, loaded = open_run(run, data, label)
+    found, file = evaluate_run(model, run, loaded, judged=judge)
+    unknown = found.get("rows_of_unknown_classes")
+    if unknown:
+        _warn(f"{unknown} rows have a class that the model does not know: they count as unlabelled")
+    judged = {f"judge: {k}": v for k, v in found.pop("judge", {}).items() if k != "rows_sha256"}
+    _print_values(f"{run} on {data}", found | judged)
+    _say_written(file, *[run / "judge.safetensors"] * judge)
+
+
+@app.command("map", epilog=_examples("map runs/mnist mnist --out map.svg"))
+def draw_map(run: RunArgument, data: DataArgument, out: OutOption = None, label: LabelOption = None) -> None:
+    """Draw the latent map of DATA.
+
+    Rows as in `ssavae evaluate`; with more than 2 dimensions their PCA.
+    """
+    from ssavae import figures, pictures, reports
+
+    model, loaded = reports.open_run(run, data, label)
+    _, part = reports.evaluation_parts(run, loaded)
+    path = _target(out, run / "map.png", (".png", ".svg", ".pdf"))
+    _say_written(figures.save(pictures.draw_map(model, part), path))
+
+
+@app.command(epilog=_examples("reconstruct runs/mnist mnist --out rows.npz"))
+def reconstruct(
+    run: RunArgument,
+    data: DataArgument,
+    out: OutOption = None,
+    n: Annotated[
+        int | None, typer.Option("-n", min=1, help="Rows [default: 10; all in .npz and .csv].")
+    ] = None,
+    label: LabelOption = None,
+) -> None:
+    """Reconstruct rows of DATA.
+
+    Rows as in `ssavae evaluate`: a picture beside the inputs, or .npz or .csv with the values.
+    """
+    from ssavae import figures, pictures, reports
+
+    path = _target(out, run / "reconstructions.png", (".png", ".npz", ".csv"))
+    model, loaded = reports.open_run(run, data, label)
+    _, part = reports.evaluation_parts(run, loaded)
+    if path.suffix == ".png":
+        _say_written(figures.save(pictures.draw_reconstructions(model, part, n or 10), path))
+        return
+    made = model.reconstruct(part.x[:n])
+    arrays = {"x_rec": made} if path.suffix == ".csv" else {"x": part.x[:n], "x_rec": made}
+    _say_written(reports.write_rows(model, path, arrays))
+
+
+@app.command(epilog=_examples("sample runs/mnist", "sample runs/mnist --class 4 -n 100 --out 4.npz"))
+def sample(
+    run: RunArgument,
+    n: Annotated[int, typer.Option("-n", min=1, help="Rows of each class; in all, where not by class.")] = 10,
+    class_name: Annotated[str | None, typer.Option("--class", help="Only this class.")] = None,
+    sampler: Annotated[str, typer.Option(help="class, aggregate or prior.")] = "class",
+    seed: Annotated[int | None, typer.Option(help="Seed; other samples each time without it.")] = None,
+    out: OutOption = None,
+) -> None:
+    """Generate rows, class by class or at large.
+
+    A picture, or .npz or .csv with the values.
+    """
+    from ssavae import figures, pictures, reports
+
+    path = _target(out, run / "samples.png", (".png", ".npz", ".csv"))
+    _choice("--sampler", sampler, ("class", "aggregate", "prior"))
+    model = reports.open_model(run)
+    x, y = pictures.sample_rows(model, class_name, n, sampler, seed)
+    if path.suffix == ".png":
+        title = f"samples of class {class_name}" if class_name else f"samples, sampler {sampler!r}"
+        _say_written(figures.save(pictures.draw_samples(model, x, y, title), path))
+        return
+    arrays = {"x": x} if y is None else {"y": y, "x": x}
+    _say_written(reports.write_rows(model, path, arrays))
+
+
+@app.command(epilog=_examples("predict runs/parts parts.csv --out predictions.csv"))
+def predict(run: RunArgument, data: DataArgument, out: OutOption = None, label: LabelOption = None) -> None:
+    """Write class and code of every row.
+
+    Row, class, its probability and the code z0.., for labelled and unlabelled rows of DATA.
+    """
+    from ssavae import reports, runs
+
+    path = _target(out, run / "predictions.csv", (".csv", ".npz"))
+    model, loaded = reports.open_run(run, data, label)
+    if len(model.classes_) == 0:
+        _warn("the model was trained without labels: no class and probability, only the code")
+    part = runs.whole(loaded)
+    _say_written(reports.write_rows(model, path, reports.predictions(model, part)))
+
+
+# --------------------------------------------------------------------------------------- in and out
+
+
+def _target(out: Path | None, default: Path, suffixes: Iterable[str]) -> Path:
+    """Return the file to write, in a folder that exists."""
+    path = default if out is None else out
+    _choice("--out must end in one of these: it", path.suffix.lower(), suffixes)
+    if out is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _choice(name: str, value: str, allowed: Iterable[str]) -> None:
+    from ssavae.runs import UsageError
+
+    if value not in allowed:
+        raise UsageError(f"{name} must be one of {', '.join(allowed)}, found {value!r}")
+
+
+def _say_written(*files: Path) -> None:
+    for file in files:
+        typer.echo(f"wrote {file}")
+
+
+def _print_values(title: str, values: Mapping[str, Any]) -> None:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat[name] = ", ".join(f"{k}: {_text(v)}" for k, v in value.items())
+        elif value is not None:
+            flat[name] = _text(value)
+    _print_table([title, "value"], [[name.replace("_", " "), text] for name, text in flat.items()])
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None if not sys.stdout.isatty() else Table().box)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+
+
+# -------------------------------------------------------------------------------- warnings and errors
+
+
+def _warn(text: str) -> None:
+    typer.echo(f"warning: {' '.join(text.split())}", err=True)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show our own warnings in one line each; what libraries tell programmers stays away."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", category=UserWarning, module=r"ssavae(\.|$)")
+        warnings.showwarning = lambda message, *_, **__: _warn(str(message))
+        yield
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failure, 2 wrong use, 130 stopped.
+
+    Parameters
+    ----------
+    argv : sequence of str or None
+        The words after ``ssavae``; None takes those of the process.
+    """
+    call = Call(sys.argv[1:] if argv is None else list(argv))
+    with _plain_warnings():
+        raise SystemExit(_status(call))
+
+
+def _status(call: Call) -> int:
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(list(call.words), prog_name="ssavae", standalone_mode=False, obj=call)
+        return status if isinstance(status, int) else 0
+    except Exception as error:
+        if call.debug:
+            traceback.print_exc()
+        typer.echo(f"error: {_one_line(error)}", err=True)
+        return int(getattr(error, "exit_code", 1))
+
+
+def _one_line(error: Exception) -> str:
+    """Return an error's message without line breaks; typer's own errors keep theirs in format_message."""
+    told = getattr(error, "format_message", None)
+    text = told() if told is not None else str(error)
+    return " ".join(text.split()) or type(error).__name__

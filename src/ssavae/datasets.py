@@ -1,0 +1,365 @@
+"""Names and paths -> arrays.
+
+The named sets and their downloads are in `named_sets`.
+Nothing read here can run code: no pickles, and archives are read in memory, never unpacked to disk.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import re
+import warnings
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ssavae.named_sets import DIGITS, EMBEDDED, SETS, locate, nearest, sha256_of, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KINDS = ("image", "table", "signal")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
+UNLABELLED = ("unlabelled", "unlabeled")
+HASH_LIMIT = 2**30  # bytes: above it (memory-mapped .npy) hashing would read what the caller may never touch
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """Rows and their labels, as found: unscaled, missing values untouched."""
+
+    name: str  # "mnist" or the path's stem
+    x_train: np.ndarray  # (n, d) table, (n, H, W[, C]) image, (n, T[, C]) signal
+    y_train: np.ndarray | None = None  # int64 with -1 unlabelled, or str objects with None; None: no labels
+    x_test: np.ndarray | None = None
+    y_test: np.ndarray | None = None
+    class_names: tuple[str, ...] | None = None  # for int labels: name of class i
+    feature_names: tuple[str, ...] | None = None  # table columns, where known
+    kind: str | None = None  # one of KINDS where known
+    source: str = ""  # path, or "embedded in scikit-learn"
+    sha256: str | None = None  # of the file; None for folders, embedded sets and files above HASH_LIMIT
+
+
+def load_dataset(data: str | Path, *, label: str | None = None, kind: str | None = None) -> LabelledData:
+    """Read a named set or a path (.csv, .parquet, .npz, .npy, or a folder of images by class) into arrays.
+
+    Parameters
+    ----------
+    data : str or Path
+        A name of `available()`, or a path; write `./mnist` for a folder called like a named set.
+    label : str, optional
+        The column with the classes, for .csv and .parquet; without it such a table has no labels.
+    kind : {"image", "table", "signal"}, optional
+        What the rows are, where the file does not say.
+
+    Raises
+    ------
+    FileNotFoundError
+        The file is missing, or a named set without official raw files is not on this machine.
+    OSError
+        A download failed; nothing of it is kept.
+    ValueError
+        The name is unknown, or the content is not what it should be; the message names file and place.
+    ImportError
+        A .parquet file without pyarrow.
+
+    Examples
+    --------
+    >>> digits = load_dataset("digits")
+    >>> digits.x_train.shape, digits.x_test.shape, digits.class_names[3]
+    ((1347, 8, 8), (450, 8, 8), '3')
+    """
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
+    path = Path(data).expanduser()
+    named = str(data) in SETS and not (isinstance(data, Path) and path.exists())
+    if label is not None and (named or path.is_dir() or path.suffix.lower() in (".npz", ".npy")):
+        raise ValueError(f"label {label!r} names a column of a .csv or .parquet table, which {data} is not")
+    loaded = _load_named(str(data)) if named else _load_path(path, label)
+    _check_part("train", loaded.x_train, loaded.y_train, loaded)
+    _check_part("test", loaded.x_test, loaded.y_test, loaded)
+    return replace(loaded, kind=kind or loaded.kind)
+
+
+def _load_named(name: str) -> LabelledData:
+    if SETS[name].source == EMBEDDED:
+        return _load_digits()
+    path, digest = locate(name, None)
+    return replace(_load_npz(path), name=name, kind=SETS[name].kind, sha256=digest)
+
+
+def _load_digits() -> LabelledData:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    flat, labels = (np.asarray(part) for part in load_digits(return_X_y=True))
+    x, y = (flat.reshape(-1, 8, 8) / 16).astype(np.float32), labels.astype(np.int64)
+    parts = train_test_split(x, y, test_size=450, stratify=y, random_state=0)
+    x_train, x_test, y_train, y_test = (np.asarray(part) for part in parts)
+    return LabelledData("digits", x_train, y_train, x_test, y_test, DIGITS, kind="image", source=EMBEDDED)
+
+
+def _load_path(path: Path, label: str | None) -> LabelledData:
+    if not path.exists():
+        if path.suffix or len(path.parts) != 1:
+            raise FileNotFoundError(f"no such file or folder: {path}")
+        raise ValueError(unknown_name(path.name))
+    if path.is_dir():
+        return _load_folder(path)
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".parquet"):
+        loaded = _load_csv(path, label) if suffix == ".csv" else _load_parquet(path, label)
+    elif suffix in (".npz", ".npy"):
+        loaded = _load_npz(path) if suffix == ".npz" else _load_npy(path)
+    else:
+        raise ValueError(f"{path}: unknown suffix {suffix!r}; give .csv, .parquet, .npz, .npy or a folder")
+    return replace(loaded, sha256=sha256_of(path) if path.stat().st_size <= HASH_LIMIT else None)
+
+
+def _load_npz(path: Path) -> LabelledData:
+    arrays = _read_npz(path)
+    x = next((arrays[key] for key in ("x_train", "X", "x") if key in arrays), None)
+    if x is None:
+        wanted = "x_train (with y_train, x_test, y_test, class_names) or X (with y)"
+        raise ValueError(f"{path} has the keys {', '.join(arrays) or '(none)'}; wanted are {wanted}")
+    y = next((_array_labels(arrays[key], key, path) for key in ("y_train", "y", "Y") if key in arrays), None)
+    y_test = _array_labels(arrays["y_test"], "y_test", path) if "y_test" in arrays else None
+    names, features = (
+        tuple(arrays[key].astype(str).ravel().tolist()) if key in arrays else None
+        for key in ("class_names", "feature_names")
+    )
+    return LabelledData(path.stem, x, y, arrays.get("x_test"), y_test, names, features, source=str(path))
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as stream, zipfile.ZipFile(stream):
+            pass  # np.load would take a file that is no zip archive for a pickle and say so
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is not a readable .npz of plain arrays: {error}") from error
+    for part in ("train", "test"):
+        if f"jpeg_{part}" in arrays:
+            arrays[f"x_{part}"] = _decode_images(arrays[f"jpeg_{part}"], arrays[f"ends_{part}"])
+    return arrays
+
+
+def _decode_images(joined: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Turn image files joined in one byte array, with their end offsets (n,), into uint8 (n, H, W, 3)."""
+    from PIL import Image
+
+    raw = joined.tobytes()
+    spans = zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)
+    return np.stack([np.asarray(Image.open(io.BytesIO(raw[a:b])).convert("RGB")) for a, b in spans])
+
+
+def _array_labels(values: np.ndarray, key: str, path: Path) -> np.ndarray:
+    if values.ndim != 1:
+        raise ValueError(f"{key} of {path} must hold one label per row, found shape {values.shape}")
+    if values.dtype.kind in "US":
+        return np.array([text or None for text in values.astype(str).tolist()], dtype=object)
+    if values.dtype.kind in "biu":
+        return values.astype(np.int64)
+    if values.dtype.kind != "f":
+        raise ValueError(f"{key} of {path} holds {values.dtype}, which cannot be labels")
+    filled = np.where(np.isnan(values), -1, values)
+    odd = filled[~np.isfinite(filled) | (filled != np.floor(filled))]
+    if len(odd):
+        raise ValueError(f"{key} of {path} holds {odd[0]}, which is no class number")
+    return filled.astype(np.int64)
+
+
+def _load_npy(path: Path) -> LabelledData:
+    try:
+        x = np.lib.format.open_memmap(path, mode="r")  # unlike np.load it opens nothing but .npy
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path} is not a readable .npy of plain numbers: {error}") from error
+    return LabelledData(path.stem, x, source=str(path))
+
+
+def _check_part(part: str, x: np.ndarray | None, y: np.ndarray | None, data: LabelledData) -> None:
+    if x is None:
+        if y is not None:
+            raise ValueError(f"{data.source} has y_{part} but no x_{part}")
+        return
+    where = f"x_{part} of {data.source}"
+    if x.dtype.kind not in "biuf":
+        raise ValueError(f"{where} holds {x.dtype}, not numbers")
+    if x.ndim < 2 or 0 in x.shape:
+        raise ValueError(f"{where} has shape {x.shape}; wanted are rows of at least one value")
+    if x.shape[1:] != data.x_train.shape[1:]:
+        raise ValueError(f"{where} has rows of shape {x.shape[1:]}, x_train of {data.x_train.shape[1:]}")
+    if y is not None and len(y) != len(x):
+        raise ValueError(f"{where} has {len(x)} rows but y_{part} has {len(y)} labels")
+    names = data.class_names
+    if y is not None and names is not None and y.dtype.kind == "i" and y.max() >= len(names):
+        raise ValueError(f"y_{part} of {data.source} holds class {y.max()}, class_names {len(names)} names")
+
+
+def _load_csv(path: Path, label: str | None) -> LabelledData:
+    import pandas as pd
+
+    # A mark before each label cell keeps it as written: a class may well be called "NA" or "None".
+    converters: dict[Any, Any] = {} if label is None else {label: "={}".format}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(path, converters=converters, index_col=False, low_memory=False)
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(f"{path} is empty: a header and at least one row are wanted") from error
+    except (ValueError, pd.errors.ParserWarning) as error:
+        raise ValueError(f"{path} is not a readable csv: {error}") from error
+    if label in frame.columns:
+        frame[label] = [str(cell).removeprefix("=") for cell in frame[label]]
+    return _load_table(path, frame, label)
+
+
+def _load_parquet(path: Path, label: str | None) -> LabelledData:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise ImportError(f'reading {path} needs pyarrow: pip install "ssavae[parquet]"')
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(path, engine="pyarrow")
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path} is not a readable parquet file: {error}") from error
+    return _load_table(path, frame.rename(columns=str), label)
+
+
+def _load_table(path: Path, frame: pd.DataFrame, label: str | None) -> LabelledData:
+    import pandas as pd
+
+    columns = [str(column) for column in frame.columns]
+    if label is not None and label not in columns:
+        more = f" and {len(columns) - 30} more" if len(columns) > 30 else ""
+        shown = ", ".join(columns[:30]) + more
+        raise ValueError(f"{path} has no column {label!r}{nearest(label, columns)}; its columns are {shown}")
+    if len(frame) == 0:
+        raise ValueError(f"{path} has a header but no rows")
+    features = [column for column in columns if column != label]
+    if not features:
+        raise ValueError(f"{path} has no column beside the label {label!r}")
+    x = np.column_stack([_numbers(path, frame, column) for column in features])
+    cells = [] if label is None else frame[label].astype(object)
+    y = None if label is None else _text_labels(["" if pd.isna(cell) else str(cell) for cell in cells])
+    return LabelledData(path.stem, x, y, feature_names=tuple(features), kind="table", source=str(path))
+
+
+def _text_labels(cells: Sequence[str]) -> np.ndarray:
+    """Turn cells into labels, shape (n,): all whole numbers to int64, else to str; empty is unlabelled."""
+    stripped = [cell.strip() for cell in cells]
+    classes = {cell for cell in stripped if cell.lower() not in ("", "nan")}
+    # "3.0" counts as 3: pandas writes integer labels so once one of them is missing.
+    if all(re.fullmatch(r"[+-]?[0-9]{1,18}(\.0*)?", cell) for cell in classes):
+        numbers = {cell: int(cell.split(".")[0]) for cell in classes}
+        return np.array([numbers.get(cell, -1) for cell in stripped], dtype=np.int64)
+    return np.array([cell if cell in classes else None for cell in stripped], dtype=object)
+
+
+def _numbers(path: Path, frame: pd.DataFrame, column: str) -> np.ndarray:
+    """Return one column as float64, shape (n,), NaN where a cell is empty."""
+    import pandas as pd
+
+    cells = frame[column]
+    if not pd.api.types.is_numeric_dtype(cells):
+        cells = cells.astype(object)  # dates would count as numbers otherwise: nanoseconds
+    numbers = pd.Series(pd.to_numeric(cells, errors="coerce"))
+    bad = np.flatnonzero(numbers.isna() & cells.notna())
+    if len(bad):
+        text = str(cells.iloc[bad[0]])
+        row = bad[0] + 1
+        if path.suffix.lower() == ".csv":
+            row = _csv_row(path, list(frame.columns).index(column), text)
+        hint = "leave it out, or give it as label if it holds the classes"
+        raise ValueError(f"{path}: column {column!r} holds text in row {row}: {text!r}; {hint}")
+    return np.asarray(numbers.astype("float64"))
+
+
+def _csv_row(path: Path, column: int, text: str) -> int:
+    """Find the 1-based row of the file (the header is row 1): blank lines count, though pandas skips them."""
+    with path.open(newline="", encoding="utf-8") as lines:
+        reader = csv.reader(lines)
+        next(row for row in reader if row)
+        return next((reader.line_num for row in reader if row[column : column + 1] == [text]), 0)
+
+
+def _load_folder(folder: Path) -> LabelledData:
+    train_folder, test_folder = _split(folder)
+    train = _labelled_files(train_folder)
+    rows = train + (_labelled_files(test_folder) if test_folder else [])
+    names = tuple(sorted({name for name, _ in rows if name is not None}))
+    index = {name: i for i, name in enumerate(names)}
+    x = _read_images([file for _, file in rows])  # train and test at once: both gray or both in colour
+    y = np.array([-1 if name is None else index[name] for name, _ in rows], dtype=np.int64)
+    x_parts, y_parts = np.split(x, [len(train)]), np.split(y, [len(train)])
+    return LabelledData(
+        folder.resolve().name,
+        x_parts[0],
+        y_parts[0] if names else None,
+        x_parts[1] if test_folder else None,
+        y_parts[1] if names and test_folder else None,
+        names or None,
+        kind="image",
+        source=str(folder),
+    )
+
+
+def _split(folder: Path) -> tuple[Path, Path | None]:
+    train, test = folder / "train", folder / "test"
+    if not train.is_dir() or _entries(train)[1]:  # with images right inside, "train" is the name of a class
+        return folder, None
+    if others := [other.name for other in _entries(folder)[0] if other not in (train, test)]:
+        raise ValueError(f"{folder}: only train/ and test/ may stand side by side, found {', '.join(others)}")
+    return train, test if test.is_dir() else None
+
+
+def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
+    """List the visible sub-folders and images of a folder, each sorted."""
+    seen = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    folders = [entry for entry in seen if entry.is_dir()]
+    return folders, [entry for entry in seen if entry.is_file() and entry.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def _labelled_files(folder: Path) -> list[tuple[str | None, Path]]:
+    classes, loose = _entries(folder)
+    if loose:
+        raise ValueError(f"{loose[0]} lies outside the class folders: move it to its class or to unlabelled/")
+    found = [(sub.name, file) for sub in classes for file in _entries(sub)[1]]
+    if not found:
+        suffixes = ", ".join(IMAGE_SUFFIXES)
+        raise ValueError(f"{folder} holds no images: wanted are sub-folders by class with {suffixes}")
+    return [(None if name in UNLABELLED else name, file) for name, file in found]
+
+
+def _read_images(files: Sequence[Path]) -> np.ndarray:
+    """Read images of one size, shape (n, H, W), or (n, H, W, 3) as soon as one has colour."""
+    images = [_read_image(file) for file in files]
+    for image, file in zip(images, files, strict=True):
+        if (image.shape[:2], image.dtype) != (images[0].shape[:2], images[0].dtype):
+            one, two = (f"{each.shape[1]}x{each.shape[0]} {each.dtype}" for each in (images[0], image))
+            raise ValueError(f"images of two sizes (width x height): {files[0]} is {one}, {file} is {two}")
+    if any(image.ndim == 3 for image in images):
+        images = [image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in images]
+    return np.stack(images)
+
+
+def _read_image(file: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            if image.mode[0] in "IF":  # 16 or 32 bits of gray, which convert() would clip
+                return np.asarray(image)
+            gray = image.mode in ("1", "L", "LA")
+            pixels, palette = np.asarray(image.convert("L" if gray else "RGB")), image.mode == "P"
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{file} is not a readable image: {error}") from error
+    return pixels[..., 0] if palette and (pixels == pixels[..., :1]).all() else pixels

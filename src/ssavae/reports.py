@@ -1,0 +1,292 @@
+"""What is done with a run: trained, measured, drawn, written to tables. Every function says what it wrote."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ssavae import evaluate
+from ssavae.checkpoint import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE, has_state
+from ssavae.datasets import LabelledData
+from ssavae.estimator import SSAVAE, load
+from ssavae.pictures import class_indices, draw_pictures, shown
+from ssavae.preprocess import encode_labels
+from ssavae.runs import (
+    RUN_FILE,
+    SPLIT_FILE,
+    Part,
+    Run,
+    UsageError,
+    begin,
+    described,
+    divide,
+    draw_split,
+    has_column,
+    machine,
+    read,
+    read_metrics,
+    read_split,
+    rows_sha256,
+    write_metrics,
+    write_split,
+)
+
+JUDGE_FILE = "judge.safetensors"
+JUDGE_UPDATES = 500  # at least: where rows are few, the judge sees them more often
+JUDGED_PER_CLASS = 200
+SAMPLE_SEED = 0
+UNLABELLED = "loss_class, accuracy, predict and samples by class are off"
+
+
+# ---------------------------------------------------------------------------------------- training
+
+
+def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[dict[str, Any], list[Path]]:
+    """Train, save the model, measure it on the test part and draw its pictures.
+
+    Returns
+    -------
+    metrics : dict
+        What metrics.json now holds.
+    files : list of Path
+        Every file written.
+    """
+    loaded = read(run.data, run.label, run.parameters["kind"])
+    if not (resume and has_state(folder)):
+        begin(folder, run)
+    held_out = draw_split(loaded, run.test_fraction, run.parameters["random_state"])
+    if len(held_out):
+        write_split(folder, loaded, held_out)
+    train, test = divide(loaded, held_out)
+    parameters: dict[str, Any] = {**run.parameters, "kind": loaded.kind, "checkpoint_folder": folder}
+    model = SSAVAE(**parameters, verbose=True)
+    watched: Any = (test.x, test.y) if test is not None and is_labelled(test) else None
+    labels = train.y if is_labelled(train) else None
+    if labels is None:
+        warnings.warn(f"no labels in {run.data}: {UNLABELLED}", stacklevel=2)
+    model.fit(train.x, labels, eval_set=watched, resume=resume and has_state(folder))
+    model.save(folder)
+    measured = measure(model, test) if test is not None else {}
+    write_metrics(folder, measured | {"protocol": _protocol(model, run, train, test, command)})
+    names = [MODEL_FILE, WEIGHTS_FILE, HISTORY_FILE, "metrics.json", RUN_FILE]
+    written = [folder / name for name in [*names, *[SPLIT_FILE] * bool(len(held_out))]]
+    return read_metrics(folder), written + draw_pictures(model, test or train, folder)
+
+
+def _protocol(model: SSAVAE, run: Run, train: Part, test: Part | None, command: str) -> dict[str, Any]:
+    seconds = {row["step"]: row["seconds"] for row in model.history_}
+    return {
+        "command": command,
+        "data": run.data,
+        "kind": model.preprocess_.kind,
+        "rows_train": len(train.x),
+        "rows_labelled": int((class_indices(model, train.y, len(train.x)) >= 0).sum()),
+        "rows_test": 0 if test is None else len(test.x),
+        "classes": len(model.classes_),
+        "parameters": {**run.parameters, "kind": model.preprocess_.kind},
+        "preset": run.preset,
+        "seed": model.seed_,
+        "seconds_vec": seconds.get("vec"),
+        "seconds_decoder": seconds.get("decoder"),
+        "error_unit": "range of an image is [0, 1]" if model.preprocess_.bounded else "standard deviations",
+        **machine(),
+    }
+
+
+def is_labelled(part: Part) -> bool:
+    """Say whether any row has a label."""
+    return part.y is not None and bool((encode_labels(part.y)[0] >= 0).any())
+
+
+def open_run(folder: Path, data: str, label: str | None) -> tuple[SSAVAE, LabelledData]:
+    """Load a model and data for it; the label column is the one trained with, if the data has it."""
+    model, told = open_model(folder), described(folder)
+    if label is None and told is not None and told.label is not None and has_column(data, told.label):
+        label = told.label
+    return model, read(data, label, model.preprocess_.kind)
+
+
+def open_model(folder: Path) -> SSAVAE:
+    """Load the model of a run folder.
+
+    Raises
+    ------
+    UsageError
+        There is no such folder.
+    FileNotFoundError, ValueError
+        It holds no model, or a damaged one.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"no model folder at {folder}")
+    return load(folder)
+
+
+# --------------------------------------------------------------------------------------- measures
+
+
+def measure(model: SSAVAE, test: Part) -> dict[str, Any]:
+    """Return accuracy and calibration where there are labels, and the error of reconstructions.
+
+    ``reconstruction_error`` is the mean squared error of network inputs: pixels in [0, 1], or standard
+    deviations of a column.
+    """
+    y = class_indices(model, test.y, len(test.x))
+    found: dict[str, Any] = {"rows": len(test.x)}
+    if len(model.classes_) and (y >= 0).any():
+        probs = model.predict_proba(test.x)
+        found["accuracy"] = evaluate.accuracy(y, probs.argmax(axis=1))
+        found["expected_calibration_error"] = evaluate.expected_calibration_error(probs, y)
+    made = model.reconstruct(test.x)
+    found["reconstruction_error"] = evaluate.pixel_error(shown(model, test.x), shown(model, made))
+    return found
+
+
+def measure_map(model: SSAVAE, train: Part | None, test: Part) -> dict[str, float]:
+    """Return how well the codes keep classes apart and neighbours together, as far as the rows allow."""
+    z, y = model.transform(test.x), class_indices(model, test.y, len(test.x))
+    found = {}
+    if train is not None:
+        y_train = class_indices(model, train.y, len(train.x))
+        n_labelled = int((y_train >= 0).sum())
+        if n_labelled and (y >= 0).any():
+            codes = model.transform(train.x)
+            found["knn_accuracy"] = evaluate.knn_accuracy(codes, y_train, z, y, min(15, n_labelled))
+    try:
+        return found | evaluate.map_quality(shown(model, test.x), z, y)
+    except ValueError:  # too few rows or classes for these two
+        return found
+
+
+def evaluate_run(
+    model: SSAVAE, folder: Path, loaded: LabelledData, *, judged: bool
+) -> tuple[dict[str, Any], Path]:
+    """Measure a model on a data set's test part, and merge the result into metrics.json as "evaluate".
+
+    The test part is the data's own, else the rows that the run held out of it, else every row.
+
+    Raises
+    ------
+    UsageError
+        A judge is asked for where there are no images, classes or training rows.
+    """
+    train, test = evaluation_parts(folder, loaded)
+    found: dict[str, Any] = {"data": loaded.source or loaded.name, **measure(model, test)}
+    unknown = 0 if test.y is None else int((encode_labels(test.y)[0] >= 0).sum())
+    unknown -= int((class_indices(model, test.y, len(test.x)) >= 0).sum())
+    if unknown:
+        found["rows_of_unknown_classes"] = unknown
+    found |= measure_map(model, train, test)
+    if judged:
+        found["judge"] = _judge_run(model, folder, train, test)
+    return found, write_metrics(folder, {"evaluate": found | machine()})
+
+
+def evaluation_parts(folder: Path, loaded: LabelledData) -> tuple[Part | None, Part]:
+    """Return training rows, where they are known, and the rows to look at: see ``evaluate_run``."""
+    train, test = divide(loaded, read_split(folder, loaded))
+    return (None, train) if test is None else (train, test)
+
+
+def _judge_run(model: SSAVAE, folder: Path, train: Part | None, test: Part) -> dict[str, Any]:
+    if model.preprocess_.kind != "image" or len(model.classes_) < 2:
+        raise UsageError("--judge needs images and a model with classes")
+    if train is None or not is_labelled(train) or not is_labelled(test):
+        raise UsageError("--judge needs DATA with a training and a test part, both labelled")
+    judge = _judge(model, folder, train)
+    real, y = shown(model, test.x), class_indices(model, test.y, len(test.x))
+    wanted = np.repeat(np.arange(len(model.classes_)), JUDGED_PER_CLASS)
+    by_class = model.sample(len(wanted), y=model.classes_[wanted], random_state=SAMPLE_SEED)
+    by_prior = model.sample(len(wanted), sampler="prior", random_state=SAMPLE_SEED)
+    sets = {
+        "reconstructions": model.reconstruct(test.x),
+        "class_samples": by_class,
+        "prior_samples": by_prior,
+    }
+    made = {name: shown(model, x) for name, x in sets.items()}
+    logits = {name: evaluate.judge_logits(judge, x) for name, x in made.items()}
+    features = {name: evaluate.judge_features(judge, x) for name, x in made.items()}
+    features_real = evaluate.judge_features(judge, real)
+    probs = torch.from_numpy(logits["prior_samples"]).softmax(dim=1).numpy()
+    shares = np.bincount(probs.argmax(axis=1), minlength=len(model.classes_)) / len(probs)
+    varieties = evaluate.variety(features["class_samples"], wanted), evaluate.variety(features_real, y)
+    return {
+        "rows_sha256": rows_sha256(np.asarray(train.x)),
+        "test_accuracy": evaluate.agreement(evaluate.judge_logits(judge, real), y),
+        "agreement_reconstructions": evaluate.agreement(logits["reconstructions"], y),
+        "agreement_class_samples": evaluate.agreement(logits["class_samples"], wanted),
+        "variety_ratio": varieties[0] / varieties[1] if varieties[1] else None,
+        **{f"frechet_{k}": evaluate.frechet_distance(v, features_real) for k, v in features.items()},
+        "sharpness_reconstructions": evaluate.sharpness(made["reconstructions"], real),
+        "prior_confidence": float(probs.max(axis=1).mean()),
+        "prior_classes": dict(zip(map(str, model.classes_), shares.tolist(), strict=True)),
+    }
+
+
+def _judge(model: SSAVAE, folder: Path, train: Part) -> evaluate.Judge:
+    """Read the judge of these rows from the run folder, or train it and put it there."""
+    last = read_metrics(folder).get("evaluate", {}).get("judge", {})
+    if (folder / JUDGE_FILE).is_file() and last.get("rows_sha256") == rows_sha256(np.asarray(train.x)):
+        return evaluate.load_judge(folder / JUDGE_FILE)
+    y = class_indices(model, train.y, len(train.x))
+    n_epochs = max(6, -(-JUDGE_UPDATES // max(1, int((y >= 0).sum()) // 128)))
+    judge = evaluate.train_judge(shown(model, train.x), y, n_epochs=n_epochs)
+    evaluate.save_judge(judge, folder / JUDGE_FILE)
+    return judge
+
+
+# ----------------------------------------------------------------------------------- rows in tables
+
+
+def write_rows(model: SSAVAE, path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Write arrays of equal length to .npz as they are, or to .csv with one flat row each.
+
+    Values of rows in the shape of the model's get its column names, where it knows them.
+
+    Raises
+    ------
+    UsageError
+        The path ends in neither.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".npz", ".csv"):
+        raise UsageError(f"--out must end in .png, .npz or .csv, found {path.name!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{suffix}")
+    try:
+        if suffix == ".npz":
+            plain = {name: a.astype(str) if a.dtype.kind == "O" else a for name, a in arrays.items()}
+            np.savez_compressed(partial, **plain)  # pyright: ignore[reportArgumentType]
+        else:
+            _frame(model, arrays).to_csv(partial, index=False)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _frame(model: SSAVAE, arrays: Mapping[str, np.ndarray]) -> Any:
+    import pandas as pd
+
+    parts, columns = [], getattr(model, "feature_names_in_", None)
+    for name, array in arrays.items():
+        flat = array.reshape(len(array), -1)
+        names = [name] if array.ndim == 1 else [f"{name}{i}" for i in range(flat.shape[1])]
+        if columns is not None and name in ("x", "x_rec"):
+            names = list(columns)
+        parts.append(pd.DataFrame(flat, columns=names))
+    return pd.concat(parts, axis=1)
+
+
+def predictions(model: SSAVAE, part: Part) -> dict[str, np.ndarray]:
+    """Return row number, class and its probability (where the model has classes), and code of each row."""
+    found: dict[str, np.ndarray] = {"row": np.arange(len(part.x))}
+    if len(model.classes_):
+        probs = model.predict_proba(part.x)
+        found |= {"class": model.classes_[probs.argmax(axis=1)], "probability": probs.max(axis=1)}
+    return found | {"z": model.transform(part.x)}

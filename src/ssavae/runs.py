@@ -1,0 +1,387 @@
+"""A run folder: what a run is made of (data, split, parameters), and the notes it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssavae import __version__
+from ssavae.checkpoint import MODEL_FILE, drop_state, has_state, write_atomically
+from ssavae.datasets import LabelledData, load_dataset
+from ssavae.named_sets import SETS, nearest, unknown_name
+from ssavae.preprocess import check_finite, encode_labels
+from ssavae.rows import hold_out
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PRESETS = Path(__file__).with_name("presets")
+RUN_FILE, SPLIT_FILE, METRICS_FILE = "run.json", "split.json", "metrics.json"
+ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "verbose")  # no values for a command line
+AT_LEAST_ONE = ("latent_dim", "n_epochs", "n_epochs_decoder", "batch_size", "patience")
+
+
+class UsageError(ValueError):
+    """The command asks for what cannot be."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run is made of; run.json holds it, so that ``--resume`` needs nothing else."""
+
+    data: str
+    label: str | None
+    test_fraction: float
+    preset: str | None
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows as the model takes them, and their class names (None or -1 unlabelled) where there are any."""
+
+    x: Any  # array, or DataFrame where the columns have names
+    y: np.ndarray | None
+
+
+# ------------------------------------------------------------------------------------- parameters
+
+
+def plan_parameters(
+    preset: str | None, chosen: Mapping[str, Any], assignments: Sequence[str]
+) -> dict[str, Any]:
+    """Return all parameters: the estimator's defaults <- preset <- options <- ``key=value`` assignments.
+
+    Parameters
+    ----------
+    preset : str or None
+        A name in ``presets/``, or the path of a .toml file.
+    chosen : mapping
+        Values of options; None where not given.
+    assignments : sequence of str
+        ``key=value`` with TOML values; text may stand without quotes, ``none`` is None.
+
+    Raises
+    ------
+    UsageError
+        A preset or parameter is unknown (the nearest name is given), or a value is of another type.
+
+    Examples
+    --------
+    >>> plan_parameters(None, {"latent_dim": 3}, ["beta=0.5"])["beta"]
+    0.5
+    """
+    known = _known_parameters()
+    values = {name: default for name, (default, _) in known.items()} | {"random_state": 0}
+    given = [("preset " + str(preset), _read_preset(preset)), ("option", dict(chosen))]
+    given += [("--set", dict([_parse_assignment(text)])) for text in assignments]
+    for where, part in given:
+        for name, value in part.items():
+            if name not in known:
+                raise UsageError(f"{where}: unknown parameter {name!r}{nearest(name, known)}")
+            if where != "option" or value is not None:
+                values[name] = _fitting(where, name, value, known[name][1])
+    return values
+
+
+def _known_parameters() -> dict[str, tuple[Any, Any]]:
+    """Return default and type of every parameter that a command line can give."""
+    from ssavae.estimator import SSAVAE
+
+    hints = typing.get_type_hints(SSAVAE.__init__)
+    found = inspect.signature(SSAVAE).parameters.values()
+    return {p.name: (p.default, hints[p.name]) for p in found if p.name not in ELSEWHERE}
+
+
+def _read_preset(preset: str | None) -> dict[str, Any]:
+    if preset is None:
+        return {}
+    path = Path(preset) if preset.endswith(".toml") else PRESETS / f"{preset}.toml"
+    if not path.is_file():
+        names = sorted(file.stem for file in PRESETS.glob("*.toml"))
+        raise UsageError(f"no preset {preset!r}{nearest(preset, names)}; there are {', '.join(names)}")
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise UsageError(f"preset {path} is not readable TOML: {error}") from error
+
+
+def _parse_assignment(text: str) -> tuple[str, Any]:
+    name, sign, value = (part.strip() for part in text.partition("="))
+    if not sign or not value:
+        raise UsageError(f"--set takes key=value, found {text!r}")
+    if value.lower() == "none":  # TOML has no word for it
+        return name, None
+    try:
+        return name, tomllib.loads(f"value = {value}")["value"]
+    except ValueError:
+        return name, value
+
+
+def _fitting(where: str, name: str, value: Any, hint: Any) -> Any:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if not any(_is_of(value, option) for option in options):
+        wanted = " or ".join("none" if o is type(None) else getattr(o, "__name__", str(o)) for o in options)
+        raise UsageError(f"{where}: {name} must be {wanted}, found {value!r}")
+    least = 1 if name in AT_LEAST_ONE else 0
+    if isinstance(value, int | float) and not (math.isfinite(value) and value >= least):
+        raise UsageError(f"{where}: {name} must be {least} or more, found {value}")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_of(value: Any, option: Any) -> bool:
+    if typing.get_origin(option) is tuple:
+        return isinstance(value, list | tuple) and all(_is_of(each, int) for each in value)
+    if option in (int, float):
+        allowed = (int, float) if option is float else int
+        return isinstance(value, allowed) and not isinstance(value, bool)
+    return isinstance(value, option)
+
+
+# ------------------------------------------------------------------------------------------- data
+
+
+def read(data: str, label: str | None = None, kind: str | None = None) -> LabelledData:
+    """Read a data set and refuse NaN and infinity, naming the place in the file.
+
+    Raises
+    ------
+    UsageError
+        There is no such name or path.
+    ValueError
+        The content is not what it should be.
+    """
+    path = Path(data).expanduser()
+    if data not in SETS and not path.exists():
+        is_path = path.suffix or len(path.parts) > 1
+        raise UsageError(f"no such file or folder: {data}" if is_path else unknown_name(data))
+    loaded = load_dataset(data, label=label, kind=kind)
+    for x in (loaded.x_train, loaded.x_test):
+        if x is not None:
+            check_finite(x, loaded.feature_names)
+    return loaded
+
+
+def has_column(data: str, name: str) -> bool:
+    """Say whether a .csv or .parquet table has a column of this name; other data has none."""
+    import pandas as pd
+
+    path = Path(data).expanduser()
+    if path.suffix.lower() == ".csv" and path.is_file() and path.stat().st_size:
+        return name in pd.read_csv(path, nrows=0).columns
+    return path.suffix.lower() == ".parquet" and path.is_file() and name in pd.read_parquet(path).columns
+
+
+def named_labels(y: np.ndarray | None, class_names: Sequence[str] | None) -> np.ndarray | None:
+    """Return class names, None where unlabelled, for class numbers whose names are known.
+
+    >>> named_labels(np.array([1, -1]), ("cat", "dog"))
+    array(['dog', None], dtype=object)
+    """
+    if y is None or class_names is None or y.dtype.kind not in "iu":
+        return y
+    return np.array([*class_names, None], dtype=object)[np.where(y < 0, len(class_names), y)]
+
+
+def whole(loaded: LabelledData) -> Part:
+    """Return every row of a data set, the test part after the training part."""
+    parts = [_part(loaded, loaded.x_train, loaded.y_train)]
+    if loaded.x_test is not None:
+        parts.append(_part(loaded, loaded.x_test, loaded.y_test))
+    if len(parts) == 1:
+        return parts[0]
+    labels = [np.full(len(p.x), None, dtype=object) if p.y is None else p.y.astype(object) for p in parts]
+    return Part(np.concatenate([np.asarray(p.x) for p in parts]), np.concatenate(labels))
+
+
+def divide(loaded: LabelledData, held_out: np.ndarray) -> tuple[Part, Part | None]:
+    """Return training and test part: the data's own, else the rows held out, else no test part."""
+    every = _part(loaded, loaded.x_train, loaded.y_train)
+    if loaded.x_test is not None:
+        return every, _part(loaded, loaded.x_test, loaded.y_test)
+    if len(held_out) == 0:
+        return every, None
+    kept = np.setdiff1d(np.arange(len(loaded.x_train)), held_out)
+    return _take(every, kept), _take(every, held_out)
+
+
+def _part(loaded: LabelledData, x: np.ndarray, y: np.ndarray | None) -> Part:
+    labels = named_labels(y, loaded.class_names)
+    if loaded.feature_names is None or x.ndim != 2 or len(loaded.feature_names) != x.shape[1]:
+        return Part(x, labels)
+    import pandas as pd
+
+    return Part(pd.DataFrame(x, columns=list(loaded.feature_names)), labels)
+
+
+def _take(part: Part, indices: np.ndarray) -> Part:
+    x = part.x.iloc[indices] if hasattr(part.x, "iloc") else part.x[indices]
+    return Part(x, None if part.y is None else part.y[indices])
+
+
+def draw_split(loaded: LabelledData, fraction: float, seed: int) -> np.ndarray:
+    """Return the rows to hold out, the same share of every class; none where the data has a test part."""
+    if loaded.x_test is not None or fraction == 0:
+        return np.empty(0, dtype=np.int64)
+    y = loaded.y_train
+    labels = np.full(len(loaded.x_train), -1) if y is None else encode_labels(y)[0]
+    return hold_out(labels, fraction, seed)
+
+
+def write_split(folder: Path, loaded: LabelledData, held_out: np.ndarray) -> None:
+    """Write which rows were held out, and a checksum by which ``read_split`` knows the data again."""
+    content = {"test": held_out.tolist(), "rows_sha256": rows_sha256(loaded.x_train)}
+    write_atomically(folder / SPLIT_FILE, json.dumps(content).encode())
+
+
+def read_split(folder: Path, loaded: LabelledData) -> np.ndarray:
+    """Return the rows that the run held out of this data; none where it was trained on other data."""
+    if loaded.x_test is None and (folder / SPLIT_FILE).is_file():
+        split = json.loads((folder / SPLIT_FILE).read_text())
+        if split["rows_sha256"] == rows_sha256(loaded.x_train):
+            return np.array(split["test"], dtype=np.int64)
+    return np.empty(0, dtype=np.int64)
+
+
+def rows_sha256(x: np.ndarray) -> str:
+    """Return a checksum of an array's shape and content."""
+    digest = hashlib.sha256(repr((x.shape, x.dtype.str)).encode())
+    digest.update(np.ascontiguousarray(x).data)
+    return digest.hexdigest()
+
+
+# ----------------------------------------------------------------------------------------- folder
+
+
+def check_free(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder with a model or an unfinished run in it, unless it may be overwritten.
+
+    Raises
+    ------
+    UsageError
+        The folder is taken.
+    """
+    if overwrite or not folder.exists():
+        return
+    if (folder / MODEL_FILE).exists():
+        raise UsageError(f"{folder} holds a finished model: choose another --out, or give --overwrite")
+    if has_state(folder):
+        raise UsageError(f"{folder} holds an unfinished run: go on with --resume, or give --overwrite")
+
+
+def begin(folder: Path, run: Run) -> None:
+    """Write run.json into a folder cleared of what an earlier run left, which would pass for this one's."""
+    for name in (MODEL_FILE, METRICS_FILE, SPLIT_FILE, "judge.safetensors"):
+        (folder / name).unlink(missing_ok=True)
+    drop_state(folder)
+    write_atomically(folder / RUN_FILE, json.dumps(asdict(run), indent=1).encode())
+
+
+def unfinished(folder: Path, data: str, told: Mapping[str, Any]) -> Run:
+    """Read the run that a folder was begun with, to go on with exactly that.
+
+    Parameters
+    ----------
+    folder : Path
+    data : str
+        What is to be trained on, which must be the same.
+    told : mapping
+        Options by name, which must all be None: they could only contradict the run.
+
+    Raises
+    ------
+    UsageError
+        There is no such run, it has ended, or it was another one.
+    """
+    run = described(folder)
+    if run is None or ((folder / MODEL_FILE).exists() and not has_state(folder)):
+        why = f"no {RUN_FILE} there" if run is None else "the run has ended"
+        raise UsageError(f"nothing to resume in {folder}: {why}")
+    extra = [f"--{name.replace('_', '-')}" for name, value in told.items() if value is not None]
+    if extra:
+        raise UsageError(f"--resume goes on with what {folder / RUN_FILE} says: leave out {', '.join(extra)}")
+    if run.data != data:
+        raise UsageError(f"--resume: {folder} was begun with {run.data}, not with {data}")
+    return run
+
+
+def described(folder: Path) -> Run | None:
+    """Read run.json; None where there is none."""
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return None
+    try:
+        run = Run(**json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in run.parameters.items()}
+    return Run(run.data, run.label, run.test_fraction, run.preset, plain)
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Read metrics.json; empty where there is none."""
+    path = folder / METRICS_FILE
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def write_metrics(folder: Path, found: Mapping[str, Any]) -> Path:
+    """Merge values into metrics.json, by top-level key."""
+    content = json.dumps({**read_metrics(folder), **found}, indent=1)
+    write_atomically(folder / METRICS_FILE, content.encode())
+    return folder / METRICS_FILE
+
+
+def machine() -> dict[str, Any]:
+    """Say when and on what this was measured, and with which versions."""
+    import torch
+
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "ssavae": __version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "git_commit": _git_commit(),
+    }
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the checkout that this file lies in, "-dirty" if it was changed since."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except OSError:
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,304 @@
+"""The house rules of CONTRIBUTING.md that a program can check, and that each check can fail."""
+
+import ast
+import io
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src"
+FILES = sorted((SOURCE / "ssavae").rglob("*.py"))
+HEAVY = ("matplotlib", "typer", "fastapi", "pandas", "torchmetrics", "PIL")
+PICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+WASTEBASKETS = {"utils", "util", "helpers", "helper", "misc", "common"}
+LAYOUT = {
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+    tokenize.ENCODING,
+}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def functions(tree: ast.AST) -> Iterator[Function]:
+    """Every function of the tree, nested ones and methods too."""
+    return (node for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def code_lines(source: str) -> set[int]:
+    """Numbers of the lines that hold more than a comment or nothing."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    spans = (range(t.start[0], t.end[0] + 1) for t in tokens if t.type not in LAYOUT)
+    return {line for span in spans for line in span}
+
+
+def body_length(function: Function, lines: set[int]) -> int:
+    """Lines of code in the body: neither signature nor docstring, comments or blank lines."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    if not body:
+        return 0
+    first, last = body[0].lineno, max(node.end_lineno or 0 for node in body)
+    return len(lines.intersection(range(first, last + 1)))
+
+
+def lengths(source: str, name: str) -> list[tuple[int, str]]:
+    """(length, where) for every function of a module."""
+    lines = code_lines(source)
+    return [(body_length(f, lines), f"{name}:{f.lineno} {f.name}") for f in functions(ast.parse(source))]
+
+
+def public(body: list[ast.stmt], owner: str = "") -> Iterator[tuple[str, Function | ast.ClassDef]]:
+    """Names that users see, as (dotted name, node): functions, classes, and their methods with __init__."""
+    for node in body:
+        if not isinstance(node, Function | ast.ClassDef):
+            continue
+        if node.name.startswith("_") and not (owner and node.name in ("__init__", "__call__")):
+            continue
+        yield owner + node.name, node
+        if isinstance(node, ast.ClassDef):
+            yield from public(node.body, f"{owner}{node.name}.")
+
+
+def takes_any_keyword(source: str) -> list[str]:
+    """Public functions with a ** parameter."""
+    found = public(ast.parse(source).body)
+    return [name for name, node in found if isinstance(node, Function) and node.args.kwarg]
+
+
+def lacks_docstring(source: str) -> list[str]:
+    """Public functions, methods and classes without one; a class speaks for its __init__ and forward."""
+    found = {name: ast.get_docstring(node) for name, node in public(ast.parse(source).body)}
+    return [name for name, text in found.items() if not text and not re.search(r"\.(_\w+|forward)$", name)]
+
+
+def reads_pickles(source: str) -> list[str]:
+    """Lines that import a pickling library, name torch.load or switch allow_pickle on."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names) if {a.name.partition(".")[0] for a in names} & PICKLERS:
+                found.append(node)
+            case ast.ImportFrom(module=str(module)) if module.partition(".")[0] in PICKLERS:
+                found.append(node)
+            case ast.ImportFrom(module="torch", names=names) if "load" in {a.name for a in names}:
+                found.append(node)
+            case ast.Attribute(value=ast.Name(id="torch"), attr="load"):
+                found.append(node)
+            case ast.Call(keywords=keywords) if any(map(allows_pickle, keywords)):
+                found.append(node)
+    return [f"line {node.lineno}: {ast.unparse(node)}" for node in found]
+
+
+def allows_pickle(keyword: ast.keyword) -> bool:
+    """Whether the argument is allow_pickle with anything but a plain False."""
+    is_false = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+    return keyword.arg == "allow_pickle" and not is_false
+
+
+def loaded_by(statement: str, names: tuple[str, ...]) -> list[str]:
+    """Which of the top-level modules a fresh interpreter holds after the statement."""
+    program = f"{statement}\nimport sys\nprint(*(n for n in {names} if n in sys.modules))"
+    done = run(sys.executable, "-c", program)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
+    """The contracts of the pyproject.toml in a folder, on the packages beside it or under src."""
+    return run(str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache", root=root)
+
+
+def run(*command: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, on the sources there whatever is installed."""
+    env = os.environ | {"PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}", "NO_COLOR": "1"}
+    return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=300)
+
+
+def over_all_files(check) -> dict[str, list[str]]:
+    """What a check finds, by file, the files without findings left out."""
+    found = {path.relative_to(ROOT).as_posix(): check(path.read_text("utf-8")) for path in FILES}
+    return {name: hits for name, hits in found.items() if hits}
+
+
+# The rules
+
+
+def test_imports_go_one_way():
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_functions_are_short():
+    every = [entry for path in FILES for entry in lengths(path.read_text("utf-8"), path.name)]
+    worst = "\n".join(f"{n:4d} {where}" for n, where in sorted(every, reverse=True)[:15])
+    sizes = [n for n, _ in every]
+    median, share = statistics.median(sizes), sum(n < 30 for n in sizes) / len(sizes)
+    assert median < 12, f"median function has {median} lines; the longest:\n{worst}"
+    assert share >= 0.9, f"only {share:.0%} of the functions are under 30 lines; the longest:\n{worst}"
+
+
+# A longer file wants a reason, and gets a limit of its own.
+LONGER = {
+    # A third of it documents and stores parameters, in the form that scikit-learn wants.
+    "src/ssavae/estimator.py": 600,
+}
+
+
+def test_files_and_package_are_small():
+    sizes = {path.relative_to(ROOT).as_posix(): len(path.read_text("utf-8").splitlines()) for path in FILES}
+    assert {name: n for name, n in sizes.items() if n > LONGER.get(name, 400)} == {}
+    code = sum(
+        len(code_lines(path.read_text("utf-8"))) for path in FILES
+    )  # docstrings and their blank lines too
+    assert code < 4500, sizes
+
+
+def test_no_wastebasket_module():
+    stems = {path.relative_to(ROOT).as_posix(): {path.stem, path.parent.name} for path in FILES}
+    assert [name for name, parts in stems.items() if parts & WASTEBASKETS] == []
+
+
+def test_public_signatures_name_their_parameters():
+    assert over_all_files(takes_any_keyword) == {}
+
+
+def test_public_names_have_docstrings():
+    assert over_all_files(lacks_docstring) == {}
+
+
+def test_nothing_reads_pickles():
+    assert over_all_files(reads_pickles) == {}
+
+
+def test_import_is_light():
+    assert loaded_by("import ssavae", HEAVY) == []
+
+
+# The checks themselves
+
+SAMPLE = dedent('''
+    def short(x):
+        """Docstring
+
+        of three lines."""
+        # a comment
+
+        return (
+            x
+        )
+
+    class Thing:
+        def __init__(self, **kwargs): pass
+        def _hidden(self, **kwargs): pass
+        def forward(self, x): return x
+        def method(self):
+            text = """two
+            lines"""
+            def inner(): return text
+            return inner
+
+    def _private(**kwargs): "a docstring is no code"
+    ''')
+
+
+def test_lengths_count_code_only():
+    found = {where.split()[1]: n for n, where in lengths(SAMPLE, "sample")}
+    assert found == {
+        "short": 3,
+        "__init__": 1,
+        "_hidden": 1,
+        "forward": 1,
+        "method": 4,
+        "inner": 1,
+        "_private": 0,
+    }
+
+
+def test_public_names_are_found():
+    assert [name for name, _ in public(ast.parse(SAMPLE).body)] == [
+        "short",
+        "Thing",
+        "Thing.__init__",
+        "Thing.forward",
+        "Thing.method",
+    ]
+    assert takes_any_keyword(SAMPLE) == ["Thing.__init__"]
+    assert lacks_docstring(SAMPLE) == ["Thing", "Thing.method"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "import os, joblib",
+        "from pickle import loads",
+        "from torch import load",
+        "torch.load('x')",
+        "read = torch.load",
+        "np.load('x', allow_pickle=True)",
+        "np.load('x', allow_pickle=flag)",
+    ],
+)
+def test_pickle_readers_are_found(line: str):
+    assert len(reads_pickles(line)) == 1
+
+
+def test_safe_readers_pass():
+    safe = "import json\nnp.load('x', allow_pickle=False)\nsafetensors.torch.load('x')\nfrom torch import nn"
+    assert reads_pickles(safe) == []
+
+
+def test_loaded_modules_are_found():
+    assert loaded_by("import json", ("json", "wave")) == ["json"]
+
+
+@pytest.fixture
+def hollow(tmp_path: Path) -> Path:
+    """A package of the same modules, all empty, under the same contracts."""
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    layers = tomllib.loads(text)["tool"]["importlinter"]["contracts"][0]["layers"]
+    (tmp_path / "pyproject.toml").write_text(text[text.index("[tool.importlinter]") :], "utf-8")
+    (tmp_path / "ssavae").mkdir()
+    for name in ["__init__", *re.findall(r"\w+", " ".join(layers))]:
+        (tmp_path / "ssavae" / f"{name}.py").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "broken"),
+    [
+        ("losses", "", []),
+        ("losses", "import ssavae.estimator", ["Imports go one way only"]),
+        ("losses", "import ssavae.networks", ["Imports go one way only"]),
+        ("novel", "", ["Imports go one way only"]),
+        ("algorithms", "import ssavae.samplers", ["The method is networks and losses, nothing else of ours"]),
+        ("estimator", "import ssavae.figures", ["Training needs no data sets, metrics or figures"]),
+        ("figures", "import matplotlib.pyplot", []),
+        ("cli", "import matplotlib.pyplot", ["matplotlib only in figures"]),
+        ("engine", "import rich.progress", []),
+        ("estimator", "from typer import echo", ["typer only in cli"]),
+    ],
+)
+def test_contracts_break(hollow: Path, module: str, line: str, broken: list[str]):
+    (hollow / "ssavae" / f"{module}.py").write_text(line + "\n", "utf-8")
+    done = lint_imports(hollow)
+    assert re.findall(r"^(.*) BROKEN", done.stdout, re.MULTILINE) == broken, done.stdout + done.stderr
+    assert done.returncode == bool(broken)

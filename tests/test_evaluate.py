@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from scipy.ndimage import gaussian_filter
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from ssavae import evaluate as ev
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, ...]:
+    data: Any = load_digits()
+    images = (data.images / 16).astype(np.float32)
+    parts = train_test_split(images, data.target, test_size=0.3, random_state=0)
+    return tuple(np.asarray(part) for part in parts)
+
+
+@pytest.fixture(scope="module")
+def judge(digits: tuple[np.ndarray, ...]) -> ev.Judge:
+    x, _, y, _ = digits
+    return ev.train_judge(x, y, n_epochs=12, batch_size=64)
+
+
+@pytest.fixture(scope="module")
+def discs() -> np.ndarray:
+    down, right = np.mgrid[:28, :28]
+    radius = RNG.uniform(4, 10, (40, 1, 1))
+    ring = (down - 13.5) ** 2 + (right - 13.5) ** 2
+    return gaussian_filter(np.where(ring < radius**2, 1.0, 0.0), (0, 0.5, 0.5))
+
+
+def test_judge_knows_unseen_digits(judge: ev.Judge, digits: tuple[np.ndarray, ...]) -> None:
+    _, x, _, y = digits
+    assert ev.agreement(ev.judge_logits(judge, x), y) >= 0.96
+
+
+def test_judge_disagrees_with_wrong_classes(judge: ev.Judge, digits: tuple[np.ndarray, ...]) -> None:
+    _, x, _, y = digits
+    assert ev.agreement(ev.judge_logits(judge, x), (y + 1) % 10) < 0.05
+
+
+def test_judge_training_is_repeatable_and_leaves_the_global_state_alone(
+    digits: tuple[np.ndarray, ...],
+) -> None:
+    x, _, y, _ = digits
+    before = torch.get_rng_state()
+    logits = [
+        ev.judge_logits(ev.train_judge(x[:200], y[:200], n_epochs=1, random_state=seed), x)
+        for seed in (0, 0, 1)
+    ]
+    assert torch.equal(before, torch.get_rng_state())
+    assert np.array_equal(logits[0], logits[1])
+    assert not np.allclose(logits[0], logits[2])
+
+
+def test_judge_rows_do_not_depend_on_each_other(judge: ev.Judge, digits: tuple[np.ndarray, ...]) -> None:
+    x = digits[1][:20]
+    judge.train()
+    together = ev.judge_features(judge, x)
+    apart = ev.judge_features(judge, x, batch_size=1)
+    assert together.shape == (20, 128)
+    assert (together >= 0).all()
+    np.testing.assert_allclose(together, apart, atol=1e-5)
+
+
+def test_judge_ignores_unlabelled_rows(digits: tuple[np.ndarray, ...]) -> None:
+    x, _, y, _ = digits
+    labelled = ev.train_judge(x[:100], y[:100], n_epochs=1)
+    mixed = ev.train_judge(x[:150], np.r_[y[:100], np.full(50, -1)], n_epochs=1)
+    assert np.array_equal(ev.judge_logits(labelled, x), ev.judge_logits(mixed, x))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (9, 13, 3), (28, 28, 1), (5,), (64, 2), (3, 40)])
+def test_judge_takes_any_row(shape: tuple[int, ...]) -> None:
+    x = RNG.random((33, *shape)).astype(np.float32)
+    judge = ev.train_judge(x, np.arange(33) % 3, n_epochs=1, batch_size=32)
+    assert ev.judge_logits(judge, x[:1]).shape == (1, 3)
+    assert judge.is_image == (len(shape) > 1 and min(shape[:2]) >= 8)
+
+
+def test_judge_takes_grey_images_with_and_without_channel(judge: ev.Judge) -> None:
+    x = RNG.random((4, 8, 8))
+    assert np.array_equal(ev.judge_logits(judge, x), ev.judge_logits(judge, x[..., None]))
+
+
+def test_judge_learns_a_table_of_any_scale() -> None:
+    y = np.arange(300) % 2
+    x = 1e4 + 1e3 * RNG.standard_normal((300, 6)) + 3e3 * y[:, None]
+    judge = ev.train_judge(x, y, n_epochs=15, batch_size=32)
+    assert ev.agreement(ev.judge_logits(judge, x), y) > 0.95
+
+
+def test_saved_judge_says_the_same(judge: ev.Judge, digits: tuple[np.ndarray, ...], tmp_path: Path) -> None:
+    path = tmp_path / "judge.safetensors"
+    ev.save_judge(judge, path)
+    again = ev.load_judge(path)
+    assert not again.training
+    assert [file.name for file in tmp_path.iterdir()] == ["judge.safetensors"]
+    assert np.array_equal(ev.judge_logits(judge, digits[1]), ev.judge_logits(again, digits[1]))
+
+
+def test_load_judge_refuses_other_files(judge: ev.Judge, tmp_path: Path) -> None:
+    path = tmp_path / "judge.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="path must name a judge's file"):
+        ev.load_judge(path)
+    wrong = {"ssavae_judge": json.dumps({"sample_shape": [8, 8], "n_classes": 9, "feature_dim": 128})}
+    save_file({k: v.contiguous() for k, v in judge.state_dict().items()}, path, metadata=wrong)
+    with pytest.raises(ValueError, match="path must name a judge's file"):
+        ev.load_judge(path)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ValueError, match="path must name a judge's file"):
+        ev.load_judge(path)
+
+
+def test_accuracy_leaves_unlabelled_rows_out() -> None:
+    assert ev.accuracy([0, 1, -1, -1], [0, 0, -1, 1]) == 0.5
+
+
+def test_calibration_error_of_a_sure_and_wrong_model_is_one() -> None:
+    probs = np.eye(3)[[0, 1, 2, 0]]
+    assert ev.expected_calibration_error(probs, np.array([1, 2, 0, 1])) == pytest.approx(1)
+    assert ev.expected_calibration_error(probs, np.array([0, 1, 2, -1])) == pytest.approx(0)
+
+
+def test_pixel_error_is_the_mean_over_all_values() -> None:
+    x = RNG.random((7, 5, 4, 3))
+    assert ev.pixel_error(x, x + 0.1) == pytest.approx(0.01)
+
+
+def test_frechet_distance_of_shifted_and_scaled_normals() -> None:
+    a = RNG.standard_normal((4000, 5))
+    assert ev.frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    assert ev.frechet_distance(a, a + 2) == pytest.approx(20)
+    spread = a.var(axis=0, ddof=1).sum()
+    assert ev.frechet_distance(a, 3 * (a - a.mean(0)) + a.mean(0)) == pytest.approx(4 * spread)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_frechet_distance_agrees_with_torchmetrics() -> None:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    class AsGiven(torch.nn.Identity):
+        num_features = 16
+
+    a, b = RNG.standard_normal((500, 16)) @ RNG.random((16, 16)), RNG.random((300, 16))
+    a[:, 3] = 0  # features that never fire make the covariance singular
+    metric = FrechetInceptionDistance(feature=AsGiven()).set_dtype(torch.float64)
+    metric.update(torch.from_numpy(a), real=True)
+    metric.update(torch.from_numpy(b), real=False)
+    assert ev.frechet_distance(a, b) == pytest.approx(float(metric.compute()), rel=1e-6)
+
+
+def test_variety_sees_a_collapsed_class() -> None:
+    y = np.repeat([0, 1], 50)
+    rows = RNG.standard_normal((100, 8))
+    collapsed = np.where(y[:, None] == 0, rows[0], rows)
+    assert ev.variety(collapsed, y) == pytest.approx(0.5 * ev.variety(rows[50:], y[50:]))
+
+
+def test_variety_leaves_out_unlabelled_rows_and_draws_by_seed() -> None:
+    rows = RNG.standard_normal((900, 4))
+    y = np.zeros(900, dtype=int)
+    assert ev.variety(rows, y, random_state=1) == ev.variety(rows, y, random_state=1)
+    assert ev.variety(rows, y, random_state=1) != ev.variety(rows, y, random_state=2)
+    assert ev.variety(rows, y, n_max=50) == pytest.approx(ev.variety(rows, y), rel=0.1)
+    y[450:], rows[450:] = -1, 99.0
+    assert ev.variety(rows, y) == ev.variety(rows[:450], y[:450])
+
+
+def test_sharpness_of_real_images_is_one_and_colour_is_taken_as_grey(discs: np.ndarray) -> None:
+    assert ev.sharpness(discs, discs) == 1
+    colour = np.repeat(discs[..., None], 3, axis=3)
+    assert ev.sharpness(colour, colour[::-1]) == pytest.approx(1)
+
+
+def test_sharpness_falls_with_blur(discs: np.ndarray) -> None:
+    values = [ev.sharpness(gaussian_filter(discs, (0, s, s)), discs) for s in (0.5, 1, 2, 4)]
+    assert values[1] < 0.85
+    assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize("blur", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("noise", [0.03, 0.1, 0.2])
+def test_sharpness_does_not_rise_with_noise(discs: np.ndarray, blur: float, noise: float) -> None:
+    clean = gaussian_filter(discs, (0, blur, blur))
+    noisy = clean + noise * RNG.standard_normal(clean.shape)
+    assert ev.sharpness(noisy, discs) <= ev.sharpness(clean, discs)
+
+
+def test_sharpness_does_not_rise_with_a_checkerboard(discs: np.ndarray) -> None:
+    board = np.indices(discs.shape[1:]).sum(axis=0) % 2 - 0.5
+    assert ev.sharpness(discs + 0.3 * board, discs) <= 1
+
+
+def test_knn_accuracy_of_separate_and_of_mixed_classes() -> None:
+    y = np.arange(200) % 2
+    apart = y[:, None] * 10 + RNG.random((200, 2))
+    assert ev.knn_accuracy(apart, y, apart, y) == 1
+    mixed = RNG.random((200, 2))
+    assert 0.3 < ev.knn_accuracy(mixed, y, RNG.random((200, 2)), y) < 0.7
+    half = np.where(np.arange(200) < 100, y, -1)
+    assert ev.knn_accuracy(apart, half, apart, y) == 1
+
+
+def test_map_quality_prefers_the_map_that_keeps_the_data() -> None:
+    y = np.arange(150) % 3
+    x = np.eye(3)[y] * 6 + RNG.standard_normal((150, 3))
+    good, bad = ev.map_quality(x, x[:, :2], y), ev.map_quality(x, RNG.random((150, 2)), y)
+    assert good["silhouette"] > 0.4 > 0.1 > bad["silhouette"]
+    assert good["trustworthiness"] > 0.8 > 0.7 > bad["trustworthiness"]
+    assert ev.map_quality(x, x, np.where(y == 2, -1, y), n_max=60)["trustworthiness"] == 1
+
+
+NAN = np.array([[0.0, np.nan]])
+BAD: list[tuple[Callable[..., object], tuple[Any, ...], str]] = [
+    (ev.agreement, (np.zeros((2, 3)), [0]), r"y must have shape \(2,\), found \(1,\)"),
+    (ev.agreement, (np.zeros((2, 3)), [-1, -1]), "y must have a labelled row, found none in 2"),
+    (ev.agreement, (NAN, [0]), "logits must be finite, found 1 NaN"),
+    (ev.agreement, (np.zeros((0, 3)), []), r"logits is empty, found shape \(0, 3\)"),
+    (ev.accuracy, ([0.5], [1]), "y must hold integer class indices, found dtype float64"),
+    (ev.accuracy, ([0, 1], [1]), r"y_pred must have shape \(2,\), found \(1,\)"),
+    (ev.expected_calibration_error, (np.ones((2, 2)), [0, 1]), "probs must be >= 0 and sum to 1"),
+    (ev.expected_calibration_error, (np.eye(2), [0, 2]), "y must be below the 2 columns of probs, found 2"),
+    (ev.pixel_error, (np.zeros(3), np.zeros(4)), r"x_rec must have shape \(3,\), found \(4,\)"),
+    (ev.pixel_error, (["a"], [0]), "x must hold numbers"),
+    (ev.frechet_distance, (np.zeros((3, 2)), np.zeros((3, 3))), "features_b must have shape"),
+    (ev.frechet_distance, (np.zeros((1, 2)), np.zeros((3, 2))), "2 rows or more, found 1 and 3"),
+    (
+        ev.frechet_distance,
+        (np.zeros(3), np.zeros((3, 2))),
+        r"features_a must have 2 axes, found shape \(3,\)",
+    ),
+    (ev.variety, (np.zeros((2, 2)), [0, 1]), "a class with two rows"),
+    (ev.sharpness, (np.zeros((1, 8, 8)), np.zeros((1, 9, 9))), "x_rec must have shape"),
+    (ev.sharpness, (np.zeros((1, 8, 8)), np.zeros((1, 8, 8))), "x must hold images with an edge"),
+    (ev.sharpness, (np.zeros((8, 8)), np.zeros((1, 8, 8))), "x_rec must have 3 or 4 axes"),
+    (ev.knn_accuracy, (np.zeros((2, 2)), [0, 1], np.zeros((2, 3)), [0, 1], 1), "z_test must have shape"),
+    (ev.knn_accuracy, (np.zeros((2, 2)), [0, 1], np.zeros((2, 2)), [0, 1]), "k must be .* found 15"),
+    (ev.map_quality, (np.zeros((20, 2)), np.zeros((20, 2)), [0] * 20), "y must hold 2 or more classes"),
+    (ev.map_quality, (np.zeros((9, 2)), np.zeros((9, 2)), [0] * 9), "x must have 12 rows or more, found 9"),
+    (ev.train_judge, (np.full((4, 8, 8), 255), [0, 1, 0, 1]), r"x must lie in \[0, 1\], found 255 to 255"),
+    (ev.train_judge, (np.zeros((4, 8, 8)), [0, 0, 0, 0]), "y must hold two classes or more, found only 0"),
+]
+
+
+@pytest.mark.parametrize(("function", "args", "message"), BAD)
+def test_bad_input_names_the_argument_and_what_was_found(
+    function: Callable[..., object], args: tuple[Any, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        function(*args)
+
+
+def test_judge_refuses_rows_of_another_shape(judge: ev.Judge) -> None:
+    with pytest.raises(ValueError, match=r"a row of x must have shape \(8, 8\), found \(9, 9\)"):
+        ev.judge_logits(judge, np.zeros((2, 9, 9)))
+
+
+def test_import_loads_no_plotting() -> None:
+    code = "import sys, ssavae.evaluate; sys.exit('matplotlib' in sys.modules)"
+    paths = {"PYTHONPATH": str(Path(ev.__file__).parents[1])}
+    assert subprocess.run([sys.executable, "-c", code], env=paths, check=False).returncode == 0

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from ssavae import figures as fg
+
+RNG = np.random.default_rng(0)
+NAMES = [f"class {c}" for c in range(12)]
+
+
+def offsets(figure: Figure) -> list[np.ndarray]:
+    return [np.asarray(part.get_offsets()) for part in figure.axes[0].collections]
+
+
+def legend_texts(figure: Figure) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def picture(figure: Figure, i: int = 0) -> np.ndarray:
+    shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    return np.asarray(shown[i])
+
+
+def test_map_draws_every_point_once_unlabelled_first() -> None:
+    z, y = RNG.standard_normal((60, 2)), np.arange(60) % 4 - 1
+    figure = fg.latent_map(z, y, NAMES[:3], title="a map")
+    drawn = offsets(figure)
+    np.testing.assert_array_equal(drawn[0], z[y == -1])
+    assert sum(map(len, drawn)) == 60
+    assert legend_texts(figure) == ["class 0", "class 1", "class 2", "unlabelled"]
+
+
+def test_map_colours_follow_the_class_index_even_when_classes_are_absent() -> None:
+    figure = fg.latent_map([[0.0, 0.0], [1.0, 1.0]], [2, 2], NAMES[:3])
+    color = figure.axes[0].collections[-1].get_facecolor()
+    np.testing.assert_allclose(np.asarray(color)[0, :3], fg.class_colors(3)[2])
+
+
+def test_map_of_many_classes_writes_indices_at_the_medians_in_place_of_a_legend() -> None:
+    y = np.arange(120) % 12
+    z = np.stack([y * 3.0, -y * 1.0], 1)
+    figure = fg.latent_map(z, y, NAMES)
+    written = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
+    assert written["7"] == (21.0, -7.0)
+    assert len(written) == 12
+    assert legend_texts(figure) == []
+
+
+def test_map_regions_lie_behind_and_keep_their_place() -> None:
+    xs, ys = np.linspace(0, 1, 5), np.linspace(0, 2, 3)
+    labels = np.zeros((3, 5), dtype=int)
+    labels[2] = 1
+    figure = fg.latent_map([[0.5, 1.0]], [0], NAMES[:2], regions=(xs, ys, labels))
+    axes = figure.axes[0]
+    mesh = next(part for part in axes.collections if part.get_array() is not None)
+    np.testing.assert_array_equal(np.asarray(mesh.get_array()).reshape(3, 5), labels)
+    assert mesh.get_zorder() < min(part.get_zorder() for part in axes.collections if part is not mesh)
+    assert axes.get_ylim() == (0, 2)
+
+
+def test_map_of_a_pca_says_so() -> None:
+    figure = fg.latent_map(RNG.random((5, 2)), [0] * 5, NAMES[:1], explained=[0.61, 0.2])
+    assert figure.axes[0].get_xlabel() == "principal component 1 (61% of variance)"
+
+
+@pytest.mark.parametrize("n", [1, 10, 11, 101])
+def test_colours_differ_and_stand_out_from_white(n: int) -> None:
+    colors = fg.class_colors(n)
+    assert len(set(colors)) == n
+    assert max(np.dot(to_rgb(color), [0.21, 0.72, 0.07]) for color in colors) < 0.8
+
+
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_grid_shows_row_0_at_the_lowest_y(channels: tuple[int, ...]) -> None:
+    images = np.zeros((2, 3, 4, 5, *channels))
+    images[0, 0], images[1, 2] = 1.0, 0.5
+    figure = fg.decoded_grid(images, (-1, 2, 0, 4))
+    canvas, axes = picture(figure), figure.axes[0]
+    assert canvas.shape == (8, 15, *(channels if channels == (3,) else ()))
+    assert (canvas[4:, :5] == 1).all()
+    assert (canvas[:4, 10:] == 0.5).all()
+    assert (axes.get_xlim(), axes.get_ylim()) == ((-1, 2), (0, 4))
+
+
+def test_each_input_is_above_its_output() -> None:
+    x, x_rec = np.full((13, 8, 8), 0.25), np.full((13, 8, 8), 0.75)
+    figure = fg.reconstructions(x, x_rec, [str(i) for i in range(13)])
+    pair = picture(figure, 12)
+    assert (pair[:8] == 0.25).all()
+    assert (pair[-8:] == 0.75).all()
+    assert [axes.get_title() for axes in figure.axes if axes.images] == [str(i) for i in range(13)]
+
+
+@pytest.mark.parametrize("kind", ["table", "signal"])
+def test_table_and_signal_draw_both_lines(kind: fg.Kind) -> None:
+    x = RNG.standard_normal((3, 20))
+    figure = fg.reconstructions(x, x + 1, ["a", "b", "c"], kind=kind)
+    lines = figure.axes[1].lines
+    np.testing.assert_array_equal(lines[0].get_ydata(), x[1])
+    np.testing.assert_array_equal(lines[1].get_ydata(), x[1] + 1)
+    assert legend_texts(figure) == ["input", "output"]
+
+
+def test_samples_put_each_class_in_its_own_line() -> None:
+    y = np.r_[np.zeros(15, int), np.full(3, 2), -1]
+    x = np.r_[np.full(15, 0.2), np.full(3, 0.6), 0.9][:, None, None] * np.ones((1, 8, 8))
+    figure = fg.class_samples(x, y, NAMES[:3])
+    assert [axes.texts[0].get_text() for axes in figure.axes] == ["class 0", "class 2"]
+    assert (picture(figure, 0) == 0.2).all()
+    few = picture(figure, 1)
+    assert few.shape == (8, 80)
+    assert (few[:, :24] == 0.6).all()
+    assert (few[:, 24:] == 1).all()
+
+
+def test_samples_of_many_classes_stay_on_a_page() -> None:
+    y = np.arange(101).repeat(2)
+    figure = fg.class_samples(RNG.random((202, 8, 8)), y, [f"name {c}" for c in range(101)])
+    assert figure.get_size_inches()[1] < 14
+    assert sum(bool(axes.images) for axes in figure.axes) == 101
+
+
+def test_samples_of_signals_lie_side_by_side() -> None:
+    figure = fg.class_samples(RNG.random((20, 30)), np.arange(20) % 2, NAMES[:2], kind="signal")
+    starts = [float(np.min(np.asarray(line.get_xdata()))) for line in figure.axes[0].lines]
+    assert len(starts) == 10
+    assert (np.diff(starts) > 30).all()
+
+
+HISTORY: list[dict[str, Any]] = [
+    {"step": "vec", "epoch": 1, "loss_kl": 900.0, "seconds": 3.0, "val_accuracy": None},
+    {"step": "vec", "epoch": 2, "loss_kl": 1.0, "seconds": 3.0, "val_accuracy": 0.9},
+    {"step": "decoder", "epoch": 1, "loss_rec": np.float32(2.0), "loss_adv": -500.0},
+    {"step": "decoder", "epoch": 2, "loss_rec": np.float32(1.0), "loss_adv": 500.0},
+]
+
+
+def test_loss_curves_have_a_panel_for_each_value_and_log_only_where_it_fits() -> None:
+    figure = fg.loss_curves(HISTORY)
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_visible()}
+    assert set(panels) == {"vec: loss_kl", "vec: val_accuracy", "decoder: loss_rec", "decoder: loss_adv"}
+    scales = {name: axes.get_yscale() for name, axes in panels.items()}
+    assert [name for name, scale in scales.items() if scale == "log"] == ["vec: loss_kl"]
+    np.testing.assert_array_equal(panels["decoder: loss_rec"].lines[0].get_ydata(), [2, 1])
+    np.testing.assert_array_equal(panels["vec: val_accuracy"].lines[0].get_xdata(), [2])
+
+
+def test_loss_curves_outlive_a_nan() -> None:
+    rows = [{"step": "vec", "epoch": e, "loss_kl": v} for e, v in enumerate([1.0, float("nan"), 3.0])]
+    assert len(fg.loss_curves(rows).axes) == 1
+
+
+@pytest.mark.parametrize(("name", "start"), [("a.png", b"\x89PNG"), ("a.pdf", b"%PDF"), ("a.svg", b"<?xml")])
+def test_save_writes_one_whole_file(tmp_path: Path, name: str, start: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"old")
+    assert fg.save(fg.loss_curves(HISTORY), path) == path
+    assert path.read_bytes().startswith(start)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+
+    def fail(self: Figure, partial: Path, **_: object) -> None:
+        Path(partial).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Figure, "savefig", fail)
+    with pytest.raises(OSError, match="disk full"):
+        fg.save(Figure(), path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+ONE = np.zeros((1, 8, 8))
+BAD: list[tuple[Callable[[], object], str]] = [
+    (lambda: fg.latent_map(np.zeros((2, 3)), [0, 0], ["a"]), "z must have 2 columns, found 3"),
+    (lambda: fg.latent_map([[np.nan, 0]], [0], ["a"]), "z must be finite, found 1 NaN"),
+    (lambda: fg.latent_map(np.zeros((2, 2)), [0], ["a"]), r"y must have shape \(2,\), found \(1,\)"),
+    (lambda: fg.latent_map(np.zeros((1, 2)), [1], ["a"]), "y must be below the 1 class names, found 1"),
+    (lambda: fg.latent_map(np.zeros((1, 2)), [0], ["a"], explained=[1]), "explained must hold two"),
+    (
+        lambda: fg.latent_map([[0.0, 0.0]], [0], ["a"], regions=([0, 1], [0, 1, 2], np.zeros((2, 3)))),
+        r"regions' labels must have shape \(3, 2\), found \(2, 3\)",
+    ),
+    (lambda: fg.decoded_grid(ONE, (0, 1, 0, 1)), r"images must have 4 or 5 axes, found shape \(1, 8, 8\)"),
+    (lambda: fg.decoded_grid(ONE[None], (0, 1)), "extent must be x0, x1, y0, y1, found 2"),
+    (lambda: fg.reconstructions(ONE, ONE[:, 1:]), r"x_rec must have the shape \(1, 8, 8\) of x"),
+    (lambda: fg.reconstructions(ONE, ONE, ["a", "b"]), "labels must have 1 entries, found 2"),
+    (lambda: fg.reconstructions(ONE, ONE, kind="table"), "x must have 2 axes"),
+    (lambda: fg.class_samples(ONE, [-1], ["a"]), "y must have a labelled row"),
+    (lambda: fg.class_samples(ONE[:0], [], ["a"]), "x is empty"),
+    (lambda: fg.loss_curves([]), "history must hold a finite value"),
+    (lambda: fg.loss_curves([{"loss": 1.0}]), "history must have step and epoch"),
+    (lambda: fg.save(Figure(), "a.gif"), "path must end in .png, .svg or .pdf, found 'a.gif'"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), BAD)
+def test_bad_input_names_the_argument_and_what_was_found(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_no_pyplot_and_no_global_state() -> None:
+    code = "import sys, ssavae.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    paths = {"PYTHONPATH": str(Path(fg.__file__).parents[1])}
+    assert subprocess.run([sys.executable, "-c", code], env=paths, check=False).returncode == 0
