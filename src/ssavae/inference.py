@@ -14,7 +14,6 @@ from ssavae.losses import loss_rec
 from ssavae.networks import VEC
 from ssavae.rows import channels_last
 
-SURE = 0.75  # 0.5 lets blends of two classes through, 0.9 costs variety (docs/decisions.md)
 BATCH = 1000  # rows at once; a row's result does not depend on it
 
 
@@ -73,9 +72,9 @@ class Inference:
         return float(right.mean()) if len(right) else float("nan")
 
     def decodes_to(self, c: int, codes: np.ndarray) -> np.ndarray:
-        """Say which codes are decoded to something that the VEC itself reads, surely, as class c."""
+        """Say which codes are decoded to something that the VEC itself reads as class c, with more than half of the probability."""
         decoded = self.decode(torch.from_numpy(codes).float())
-        return (self.logits(decoded).softmax(dim=1)[:, c] >= SURE).numpy()
+        return (self.logits(decoded).softmax(dim=1)[:, c] > 0.5).numpy()
 
     def _feature_loss(self, x: Tensor) -> Tensor:
         mu, _, features = self.vec.encoder(x)
