@@ -1,6 +1,6 @@
 """The ordinary VAE to compare with: our encoder and decoder, trained jointly on pixels and KL.
 
-    python benchmarks/ordinary_vae.py mnist --latent-dim 100 --n-epochs 16 --out benchmarks/results/vae_mnist.json
+    python benchmarks/ordinary_vae.py mnist --n-epochs 16 --out benchmarks/results/vae_mnist.json
 
 The pixel loss is the Bernoulli likelihood that VAEs of such images are usually trained with, which
 also gives them a lower pixel error than a Gaussian of unit variance.  Everything else (batches,
@@ -27,7 +27,7 @@ from ssavae.engine import Session, Settings, Stage, showing_progress, train
 from ssavae.evaluate import pixel_error
 from ssavae.inference import Inference
 from ssavae.losses import loss_kl
-from ssavae.networks import VEC, Spec, build_vec, reparameterize
+from ssavae.networks import VEC, Classifier, Decoder, Encoder, Spec, laid_out, reparameterize
 from ssavae.preprocess import Preprocess
 from ssavae.rows import TensorRows
 from ssavae.runs import machine
@@ -61,7 +61,8 @@ def main() -> None:
     assert loaded.x_test is not None
     preprocess = Preprocess.fit(loaded.x_train, "image")
     torch.manual_seed(SEED)
-    vae = build_vec(Spec(preprocess.input_shape, arguments.latent_dim, 1, bounded=True), with_detail=True)
+    spec = Spec(preprocess.input_shape, arguments.latent_dim, 1, bounded=True)
+    vae = laid_out(VEC(Encoder(spec), Classifier(spec), Decoder(spec)), spec)
     rows = TensorRows(
         torch.from_numpy(preprocess.forward(loaded.x_train)),
         np.full(len(loaded.x_train), -1),

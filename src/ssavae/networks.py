@@ -7,7 +7,7 @@ mirror image as decoder, and the same stack without batch normalisation as discr
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -232,6 +232,12 @@ def laid_out(module: Net, spec: Spec) -> Net:
 
 
 def build_vec(spec: Spec, with_detail: bool, encoder: nn.Module | None = None) -> VEC:
-    """Make the networks of step 1, around the user's own encoder where there is one."""
-    detail = Decoder(spec) if with_detail else None
+    """Make the networks of step 1, around the user's own encoder where there is one.
+
+    The auxiliary decoder gets half the widths: it keeps the code as rich at a third of the cost
+    (docs/decisions.md).
+    """
+    widths = spec.widths or default_widths(spec.input_shape)
+    halved = replace(spec, widths=tuple(max(1, width // 2) for width in widths))
+    detail = Decoder(halved) if with_detail else None
     return laid_out(VEC(encoder or Encoder(spec), Classifier(spec), detail), spec)
