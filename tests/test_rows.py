@@ -14,6 +14,7 @@ from ssavae.rows import (
     epoch_order,
     hold_out,
     labels_of,
+    some_inputs,
 )
 
 
@@ -84,3 +85,11 @@ def test_a_dataset_hands_out_the_same_batches_as_a_tensor(n_workers):
 def test_images_are_laid_out_with_channels_last():
     assert channels_last(torch.zeros(2, 3, 4, 5)).is_contiguous(memory_format=torch.channels_last)
     assert channels_last(torch.zeros(2, 3)).shape == (2, 3)
+
+
+def test_some_inputs_of_sorted_rows_hold_every_class():
+    y = np.repeat(np.arange(10), 100)
+    rows = TensorRows(torch.arange(1000.0)[:, None], y, torch.device("cpu"))
+    x, labels = some_inputs(rows, 50)
+    assert set(labels) == set(range(10))
+    assert (y[x[:, 0].long().numpy()] == labels).all()

@@ -34,7 +34,7 @@ from ssavae.preprocess import (
     encode_labels,
     warn_constant_columns,
 )
-from ssavae.rows import DatasetRows, Rows, TensorRows, first_of, hold_out, labels_of, row_of, some_of
+from ssavae.rows import DatasetRows, Rows, TensorRows, hold_out, labels_of, row_of, some_inputs, some_of
 from ssavae.samplers import SAMPLERS, draw_accepted, fit_samplers, pack, prior, unpack
 from ssavae.stages import decoder_stage, measured_variance, vec_stage
 
@@ -278,7 +278,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             learning_rate=self.learning_rate,
             weight_kl=self.weight_kl,
             weight_detail=self._weight_detail,
-            variance=measured_variance(first_of(rows, SCALE_ROWS)),
+            variance=measured_variance(some_inputs(rows, SCALE_ROWS)[0]),
             measure=measure,
         )
         self._run(session, stage, rows, self.n_epochs)
@@ -291,7 +291,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _run_decoder(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
         """Step 2, Algorithm 2."""
         self.vec_.to(fabric.device)
-        self.feature_weights_ = feature_weights(self.vec_, first_of(rows, SCALE_ROWS))
+        self.feature_weights_ = feature_weights(self.vec_, some_inputs(rows, SCALE_ROWS)[0])
         stage = decoder_stage(
             fabric,
             self.vec_,
@@ -331,9 +331,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _learn_samplers(self, rows: Rows) -> None:
         """Fit the mixtures to codes z ~ q(z|x) of training rows, and keep the rows' novelty."""
-        inputs = first_of(rows, SAMPLER_ROWS).cpu()
+        inputs, labels = some_inputs(rows, SAMPLER_ROWS)
         mu, logvar = self._at_rest.posterior(inputs)
-        labels = rows.y[: len(inputs)]
         labels = np.where(labels >= 0, labels, self._at_rest.classify(mu).argmax(dim=1).numpy())
         codes = reparameterize(mu, logvar).double().numpy()
         self.samplers_ = fit_samplers(codes, labels, len(self.classes_), self.seed_)

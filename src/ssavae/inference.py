@@ -72,7 +72,7 @@ class Inference:
         return float(right.mean()) if len(right) else float("nan")
 
     def decodes_to(self, c: int, codes: np.ndarray) -> np.ndarray:
-        """Say which codes are decoded to something that the VEC itself reads as class c, with more than half of the probability."""
+        """Say which codes are decoded to what the VEC itself reads as class c, with p > 0.5."""
         decoded = self.decode(torch.from_numpy(codes).float())
         return (self.logits(decoded).softmax(dim=1)[:, c] > 0.5).numpy()
 

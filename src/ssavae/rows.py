@@ -104,9 +104,7 @@ def row_of(item: Any) -> np.ndarray:
 def some_of(dataset: Dataset[Any], n: int) -> np.ndarray:
     """Read at most n rows of a Dataset, evenly spread."""
     size = len(dataset)  # type: ignore[arg-type]  # map-style: it has a length
-    return np.stack(
-        [row_of(dataset[i]) for i in np.unique(np.linspace(0, size - 1, min(n, size)).astype(int))]
-    )
+    return np.stack([row_of(dataset[int(i)]) for i in spread(size, n)])
 
 
 def labels_of(dataset: Dataset[Any]) -> list[Any] | None:
@@ -116,10 +114,22 @@ def labels_of(dataset: Dataset[Any]) -> list[Any] | None:
     return [int(dataset[i][1]) for i in range(len(dataset))]  # type: ignore[arg-type]
 
 
-def first_of(rows: Rows, n: int) -> Tensor:
-    """Return the network inputs of the first n rows."""
-    x, _ = next(iter(rows.batches(np.arange(min(n, len(rows.y)))[None])))
-    return x
+def spread(size: int, n: int) -> np.ndarray:
+    """Return at most n indices, evenly spread: files are often sorted by class.
+
+    Examples
+    --------
+    >>> spread(9, 3), spread(2, 5)
+    (array([0, 4, 8]), array([0, 1]))
+    """
+    return np.unique(np.linspace(0, size - 1, min(n, size)).astype(np.int64))
+
+
+def some_inputs(rows: Rows, n: int) -> tuple[Tensor, np.ndarray]:
+    """Return network inputs and labels of at most n rows, evenly spread."""
+    indices = spread(len(rows.y), n)
+    x, _ = next(iter(rows.batches(indices[None])))
+    return x, rows.y[indices]
 
 
 def hold_out(y: np.ndarray, fraction: float, seed: int) -> np.ndarray:
