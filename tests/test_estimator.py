@@ -315,12 +315,95 @@ def test_fewer_rows_than_a_batch_and_constant_columns(toy_table):
     assert np.allclose(model.reconstruct(X)[:, 5], 4.0, atol=2.0)
 
 
-def test_resume_needs_a_folder_and_the_same_data(toy_table, tmp_path):
+def test_resume_needs_a_folder_and_the_same_data(toy_table, tmp_path, monkeypatch):
     X, y = toy_table
     with pytest.raises(ValueError, match="needs checkpoint_folder"):
         SSAVAE(**QUICK).fit(X, y, resume=True)
+    model = SSAVAE(n_epochs=2, n_epochs_decoder=1, checkpoint_folder=tmp_path, checkpoint_every=1)
     with pytest.raises(FileNotFoundError, match="nothing to resume"):
-        SSAVAE(**QUICK, checkpoint_folder=tmp_path).fit(X, y, resume=True)
+        model.fit(X, y, resume=True)
+    with monkeypatch.context() as patched:  # a run that dies before it has put its state away
+        patched.setattr("ssavae.estimator.fit_samplers", lambda *_: (_ for _ in ()).throw(OSError("died")))
+        with pytest.raises(OSError, match="died"):
+            model.fit(X, y)
+    with pytest.raises(ValueError, match="other data or parameters"):
+        model.fit(X[::-1], y, resume=True)
+    with pytest.raises(NotFittedError):
+        model.transform(X)
+    assert model.fit(X, y, resume=True).transform(X).shape == (120, 2)  # its random seed was kept as well
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"latent_dim": np.int64(2), "beta": np.float32(0.1), "random_state": np.int64(3)},
+        {"widths": np.array([8, 8]), "random_state": np.random.RandomState(0)},
+        {"widths": (np.int64(8),), "random_state": None},
+    ],
+)
+def test_numbers_of_numpy_are_as_good_as_plain_ones(toy_table, tmp_path, params):
+    X, y = toy_table
+    model = SSAVAE(n_epochs=2, n_epochs_decoder=1).set_params(**params).fit(X, y)
+    model.save(tmp_path)
+    assert (load(tmp_path).transform(X) == model.transform(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"n_epochs_decoder": 0}, "n_epochs_decoder=0 must be at least 1"),
+        ({"batch_size": 1}, "batch_size=1 must be at least 2"),
+        ({"gamma": -1.0}, "gamma=-1.0 must be a weight"),
+        ({"patience": 3}, "patience=3 needs rows to watch"),
+        ({"validation_fraction": 0.99}, "leaves under 2 of 120 rows"),
+        ({"random_state": 2**33}, "random_state=8589934592 must be"),
+        ({"precision": "16-mixed"}, "precision='16-mixed' is not supported"),
+        ({"device": "warp"}, "device='warp'"),
+    ],
+)
+def test_parameters_that_cannot_be_are_refused(toy_table, params, message):
+    X, y = toy_table
+    with pytest.raises(ValueError, match=message):
+        SSAVAE(n_epochs=1, n_epochs_decoder=1).set_params(**params).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "names", [["a", "b", None], [True, False, None], [1.5, 2.0, None], [4, 7, None], ["x", "y", "z"]], ids=str
+)
+def test_classes_of_any_type_survive_saving(toy_table, tmp_path, names):
+    X, y = toy_table
+    labels = np.array(names, dtype=object)[y]
+    if names[0] == 1.5:
+        with pytest.raises(ValueError, match="Unknown label type"):
+            SSAVAE(**QUICK).fit(X, labels)
+        return
+    model = SSAVAE(**{**QUICK, "n_epochs": 5}).fit(X, labels)
+    model.save(tmp_path)
+    before = torch.get_rng_state()
+    again = load(tmp_path)
+    assert torch.equal(before, torch.get_rng_state())
+    assert again.classes_.tolist() == model.classes_.tolist() == sorted(n for n in names if n is not None)
+    assert (again.predict(X) == model.predict(X)).all()
+    assert again.sample(3, y=names[0], random_state=0).shape == (3, 5)
+
+
+def test_mixed_precision_trains_on_the_cpu(toy_table):
+    X, y = toy_table
+    model = SSAVAE(**{**QUICK, "n_epochs": 60}, precision="bf16-mixed").fit(X, y)
+    assert model.score(X, y) > 0.8
+    assert model.transform(X).dtype == np.float32
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_what_the_cpu_gives(digits):
+    X, X_test, y, _ = digits
+    settings: dict = {"n_epochs": 6, "n_epochs_decoder": 2, "widths": (16, 32, 32), "random_state": 0}
+    state = torch.cuda.get_rng_state()
+    models = [SSAVAE(**settings, device=device).fit(X, y) for device in ("cpu", "cuda")]
+    assert torch.equal(state, torch.cuda.get_rng_state())
+    scores = [model.score(X, y) for model in models]
+    assert scores[1] == pytest.approx(scores[0], abs=0.05)
+    assert np.isfinite(models[1].reconstruct(X_test)).all()
 
 
 def test_missing_labels_of_pandas_are_unlabelled(toy_table):

@@ -190,7 +190,8 @@ def has_state(folder: Path) -> bool:
 
 def drop_state(folder: Path) -> None:
     """Remove the state of a run that has ended."""
-    (folder / RESUME_FOLDER / STATE_FILE).unlink(missing_ok=True)
+    for path in (folder / RESUME_FOLDER).glob(f"{STATE_FILE}*"):  # with what a killed write has left
+        path.unlink(missing_ok=True)
     if (folder / RESUME_FOLDER).is_dir() and not any((folder / RESUME_FOLDER).iterdir()):
         (folder / RESUME_FOLDER).rmdir()
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 READ_EVERY = 25  # batches between two looks at the losses: on a GPU each look waits for the device
 STAGES = ("vec", "decoder")
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Session:
     folder: Path | None = None
     checkpoint_every: int = 0  # batches; 0 saves only when stopped
     fingerprint: str = ""
+    seed: int = 0
     progress: Callable[[int, float, Mapping[str, Any]], None] = lambda *_: None
     history: list[dict[str, Any]] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
@@ -117,6 +119,7 @@ class Session:
             return
         state = {
             "fingerprint": self.fingerprint,
+            "seed": self.seed,
             "stage": stage.name,
             "done": self.done,
             "history": self.history,
@@ -142,6 +145,13 @@ class Session:
         torch.set_rng_state(state["rng"])
         if state["rng_device"] is not None:
             torch.cuda.set_rng_state(state["rng_device"], self.device)
+
+    def keep_last_good(self, modules: Mapping[str, Any]) -> str:
+        """Write good weights beside the state of a run that diverged, and say where they are."""
+        if self.folder is None:
+            return ""
+        save_state(self.folder / "last_good", {"modules": modules})
+        return f", which are in {self.folder / 'last_good'}"
 
     def finish(self) -> None:
         """Forget the state of a run that has ended."""
@@ -299,9 +309,10 @@ class Guard:
 
     def _stop(self, name: str, value: float, batch: int) -> None:
         _load_modules(self.session.modules, self.good)
+        kept = self.session.keep_last_good(self.good)
         raise FloatingPointError(
             f"{name} became {value} in step {self.stage.name}, epoch {self.loop.epoch + 1}, batch {batch}; "
-            "the networks are back at the last good weights: "
+            f"the networks are back at the last good weights{kept}: "
             "lower learning_rate, or look for extreme rows in X"
         )
 
@@ -336,6 +347,9 @@ def launch(device: str, precision: str) -> Fabric:
     """
     from lightning_fabric import Fabric  # here, because it costs a second that predictions need not pay
 
+    if precision not in PRECISIONS:
+        # Half precision would want a gradient scaler, whose state a resumed run would have to know.
+        raise ValueError(f"precision={precision!r} is not supported: choose one of {', '.join(PRECISIONS)}")
     accelerator, _, index = device.partition(":")
     try:
         devices = [int(index)] if index else 1

@@ -21,11 +21,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ssavae import checkpoint
+from ssavae import __version__, checkpoint
 from ssavae.algorithms import feature_weights
 from ssavae.engine import Session, Settings, Stage, launch, showing_progress, train
 from ssavae.inference import Inference
 from ssavae.networks import Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
+from ssavae.parameters import check_params, plain, seed_of, tuples
 from ssavae.preprocess import (
     Preprocess,
     check_finite,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 MIN_STEPS = 2000  # updates in a step, at least, where n_epochs is None: small tables need more epochs
 SCALE_ROWS = 2000  # rows from which variances and feature weights are measured
 SAMPLER_ROWS = 20000  # rows from which samplers and novelty limits are made
+ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "checkpoint_every", "verbose", "n_workers", "device")
 INFERENCE_ROWS = 10000  # rows turned into network inputs at once
 
 
@@ -83,7 +85,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     patience : int or None
         Epochs without a better ``val_loss`` after which a step ends; None trains all epochs.
     device, precision : str
-        "auto", "cpu", "cuda", "cuda:1", "mps"; "32-true", "bf16-mixed", "16-mixed".
+        "auto", "cpu", "cuda", "cuda:1", "mps"; "32-true" or "bf16-mixed".
     n_workers : int
         Worker processes that read a torch Dataset.
     checkpoint_folder : path or None
@@ -93,7 +95,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     verbose : bool
         Show progress with every loss and the time left.
     random_state : int or None
-        Seed; the same seed on the same machine gives the same weights, bit for bit.
+        Seed; on CPU, the same seed on the same machine gives the same weights, bit for bit.
 
     Attributes
     ----------
@@ -187,16 +189,19 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         resume : bool
             Go on with the unfinished run in ``checkpoint_folder``.
         """
+        check_params(self.get_params(deep=False))
+        self._forget()
         rows, labels = self._prepare(X, y)
-        self.seed_ = _seed(self.random_state)
+        self.seed_ = self._choose_seed(resume)
         held_out = hold_out(labels, self.validation_fraction, self.seed_)
         kept = np.setdiff1d(np.arange(len(labels)), held_out)
         held = (self._inputs(rows, held_out), labels[held_out]) if len(held_out) else None
         watched = None if eval_set is None else self._watched(*eval_set)
         fabric = launch(self.device, self.precision)
-        with _own_random_state(self.seed_, fabric.device):
+        with _own_random_state(self.seed_):
             self._build()
             training = self._training_rows(rows, labels, kept, fabric.device)
+            self.data_sha256_ = training.digest()
             session = self._session(fabric, training, resume)
             self._run_vec(session, fabric, training, partial(self._measure_vec, held, watched))
             self._run_decoder(session, fabric, training, partial(self._measure_decoder, held))
@@ -209,20 +214,30 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self, X: ArrayLike | Dataset[Any], *, beta: float | None = None, gamma: float | None = None
     ) -> SSAVAE:
         """Train step 2 again, with fresh networks, on the same VEC; ``None`` keeps beta or gamma as it is."""
-        check_is_fitted(self, "vec_")
-        self.beta, self.gamma = self.beta if beta is None else beta, self.gamma if gamma is None else gamma
         rows = self._checked(X)
+        self.beta, self.gamma = self.beta if beta is None else beta, self.gamma if gamma is None else gamma
+        check_params(self.get_params(deep=False))
         fabric = launch(self.device, self.precision)
-        with _own_random_state(self.seed_, fabric.device):
+        with _own_random_state(self.seed_):
             self._build_decoder()
             every = np.arange(len(rows))
             training = self._training_rows(rows, np.full(len(rows), -1), every, fabric.device)
-            session = self._session(fabric, training, resume=False)
+            session = self._session(fabric, None, resume=False)
             session.history = [row for row in self.history_ if row["step"] == "vec"]
             self._run_decoder(session, fabric, training, partial(self._measure_decoder, None))
             self._learn_samplers(training)
-        session.finish()
         return self
+
+    def _forget(self) -> None:
+        """Drop what an earlier fit learned, which would be mixed with this one's if this one failed."""
+        for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
+            delattr(self, name)
+
+    def _choose_seed(self, resume: bool) -> int:
+        """Take the user's seed, else that of the run to resume, else a new one."""
+        if resume and self.random_state is None and self.checkpoint_folder is not None:
+            return checkpoint.load_state(Path(self.checkpoint_folder))["seed"]
+        return seed_of(self.random_state)
 
     def _prepare(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
         """Check rows and labels; learn the rows' scaling and the classes."""
@@ -245,9 +260,12 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _build(self) -> None:
         shape, bounded = self.preprocess_.input_shape, self.preprocess_.bounded
         self.spec_ = Spec(
-            shape, self.latent_dim, max(1, len(self.classes_)), bounded, tuple(self.widths or ())
+            shape, int(self.latent_dim), max(1, len(self.classes_)), bounded, tuple(plain(self.widths) or ())
         )
-        self.vec_ = build_vec(self.spec_, self._weight_detail > 0, copy.deepcopy(self.encoder))
+        self._build_networks(with_detail=self._weight_detail > 0)
+
+    def _build_networks(self, with_detail: bool) -> None:
+        self.vec_ = build_vec(self.spec_, with_detail, copy.deepcopy(self.encoder))
         self._build_decoder()
 
     def _build_decoder(self) -> None:
@@ -260,12 +278,14 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             return DatasetRows(rows, kept, labels[kept], self.preprocess_.forward, device, self.n_workers)
         return TensorRows(self._inputs(rows, kept), labels[kept], device)
 
-    def _session(self, fabric: Fabric, rows: Rows, resume: bool) -> Session:
+    def _session(self, fabric: Fabric, rows: Rows | None, resume: bool) -> Session:
+        """Set a run up; one that is given its rows keeps its state in the checkpoint folder."""
         modules = {"vec": self.vec_, "decoder": self.decoder_, "discriminator": self.discriminator_}
-        folder = None if self.checkpoint_folder is None else Path(self.checkpoint_folder)
-        told = json.dumps([self._plain_params(), self.seed_, rows.digest()], sort_keys=True)
-        fingerprint = hashlib.sha256(told.encode()).hexdigest()
-        session = Session(modules, fabric.device, folder, self.checkpoint_every, fingerprint)
+        session = Session(modules, fabric.device, seed=self.seed_)
+        if self.checkpoint_folder is not None and rows is not None:
+            told = json.dumps([self._plain_params(), self.seed_, self.data_sha256_], sort_keys=True)
+            session.folder, session.checkpoint_every = Path(self.checkpoint_folder), self.checkpoint_every
+            session.fingerprint = hashlib.sha256(told.encode()).hexdigest()
         if resume:
             session.resume()
         return session
@@ -309,15 +329,20 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _run(self, session: Session, stage: Stage, rows: Rows, n_epochs: int | None) -> None:
         batch_size = min(self.batch_size, len(rows.y))
         enough = max(10, -(-MIN_STEPS // (len(rows.y) // batch_size)))
-        settings = Settings(n_epochs or enough, batch_size, self.seed_, self.patience)
+        settings = Settings(enough if n_epochs is None else n_epochs, batch_size, self.seed_, self.patience)
         self.history_ = session.history
         with showing_progress(session, stage.name, settings.n_epochs) if self.verbose else nullcontext():
-            train(session, stage, rows, settings)
-        for module in session.modules.values():
-            module.to("cpu").eval()
+            try:
+                train(session, stage, rows, settings)
+            finally:
+                for module in session.modules.values():
+                    module.to("cpu").eval()
 
     def _watched(self, X: Any, y: Any) -> tuple[Tensor, np.ndarray]:
-        return self._inputs(self._checked(X)), encode_labels(y, self.classes_)[0]
+        inputs, labels = self._inputs(self._validated(X)), encode_labels(y, self.classes_)[0]
+        if len(inputs) != len(labels):
+            raise ValueError(f"eval_set has {len(inputs)} rows and {len(labels)} labels")
+        return inputs, labels
 
     def _measure_vec(self, held: Any, watched: Any) -> dict[str, float]:
         at_rest = Inference(self.vec_, self.decoder_)
@@ -347,7 +372,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the class probabilities read from mu, (n, n_classes)."""
-        check_is_fitted(self, "vec_")
+        check_is_fitted(self, "novelty_scores_")
         if len(self.classes_) == 0:
             raise ValueError("this model was trained without labels: it has no classes to predict")
         return self._infer(X, lambda at_rest, x: at_rest.logits(x).softmax(dim=1))
@@ -364,10 +389,12 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
         """Decode codes (n, latent_dim) to rows in the shape and units of X."""
-        check_is_fitted(self, "decoder_")
+        check_is_fitted(self, "novelty_scores_")
         codes = np.asarray(Z, dtype=np.float32)
-        if codes.ndim != 2 or codes.shape[1] != self.latent_dim:
-            raise ValueError(f"Z has shape {codes.shape}: codes of this model are (n, {self.latent_dim})")
+        if codes.ndim != 2 or codes.shape[1] != self.spec_.latent_dim:
+            raise ValueError(
+                f"Z has shape {codes.shape}: codes of this model are (n, {self.spec_.latent_dim})"
+            )
         return self.preprocess_.inverse(self._at_rest.decode(torch.from_numpy(codes)).numpy())
 
     def novelty(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
@@ -376,6 +403,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def is_novel(self, X: ArrayLike | Dataset[Any], alpha: float = 0.05) -> np.ndarray:
         """Say which rows are stranger than all but a share ``alpha`` of the training rows, (n,)."""
+        if not 0.0 < alpha < 1.0:
+            raise ValueError(f"alpha={alpha} must be between 0 and 1")
         return self.novelty(X) > np.quantile(self.novelty_scores_, 1.0 - alpha)
 
     def sample(
@@ -390,10 +419,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             Classes to draw; None draws them in proportion to the training rows.
         sampler : {"class", "aggregate", "prior"}
             One mixture per class, one mixture over all codes, or N(0, I); only "class" takes ``y``.
-            A "class" code is kept if the VEC reads the class in what it is decoded to.
+            A "class" code is kept if the VEC reads the class in what it is decoded to; where 20
+            rounds of draws do not give enough such codes, the rest are kept unread.
         random_state : int or None
         """
-        check_is_fitted(self, "decoder_")
+        check_is_fitted(self, "novelty_scores_")
         if sampler not in SAMPLERS:
             raise ValueError(f"sampler={sampler!r} is unknown: choose one of {', '.join(SAMPLERS)}")
         rng = np.random.default_rng(random_state)
@@ -401,7 +431,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             return self.inverse_transform(self._class_codes(n, y, rng))
         if y is not None:
             raise ValueError(f"y={y!r} needs sampler='class' and a model that was trained with labels")
-        mixture = prior(self.latent_dim) if sampler == "prior" else self.samplers_["aggregate"]
+        mixture = prior(self.spec_.latent_dim) if sampler == "prior" else self.samplers_["aggregate"]
         return self.inverse_transform(mixture.draw(n, rng))
 
     def _class_codes(self, n: int, y: Any, rng: np.random.Generator) -> np.ndarray:
@@ -409,7 +439,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             wanted = rng.choice(len(self.classes_), size=n, p=self.class_shares_)
         else:
             wanted = class_indices(y, self.classes_, n)
-        codes = np.empty((n, self.latent_dim))
+        codes = np.empty((n, self.spec_.latent_dim))
         for c in np.unique(wanted):
             accept = partial(self._at_rest.decodes_to, int(c))
             codes[wanted == c] = draw_accepted(
@@ -423,6 +453,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _checked(self, X: Any) -> Any:
         """Check rows against the ones trained on; a Dataset is checked as it is read."""
+        check_is_fitted(self, "novelty_scores_")
+        return self._validated(X)
+
+    def _validated(self, X: Any) -> Any:
         if isinstance(X, Dataset):
             return X
         rows: Any = validate_data(
@@ -440,7 +474,6 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return torch.from_numpy(self.preprocess_.forward(some))
 
     def _infer(self, X: Any, function: Callable[[Inference, Tensor], Tensor]) -> np.ndarray:
-        check_is_fitted(self, "vec_")
         rows = self._checked(X)
         parts = np.array_split(np.arange(len(rows)), -(-len(rows) // INFERENCE_ROWS))
         return np.concatenate([function(self._at_rest, self._inputs(rows, part)).numpy() for part in parts])
@@ -464,13 +497,16 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "discriminator_" in state:
-            self.discriminator_ = laid_out(Discriminator(self.spec_), self.spec_).eval()
+            with _own_random_state(0):
+                self.discriminator_ = laid_out(Discriminator(self.spec_), self.spec_).eval()
             self.discriminator_.load_state_dict(state["discriminator_"])
 
     def save(self, folder: str | Path) -> None:
         """Write the model folder: model.json, weights.safetensors and history.csv."""
-        check_is_fitted(self, "decoder_")
+        check_is_fitted(self, "novelty_scores_")
         model = {
+            "versions": {"ssavae": __version__, "torch": str(torch.__version__), "numpy": np.__version__},
+            "data_sha256": self.data_sha256_,
             "params": self._plain_params(),
             "custom": [name for name in ("encoder", "decoder") if getattr(self, name) is not None],
             "spec": asdict(self.spec_),
@@ -495,7 +531,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _restore(self, model: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Become the model of a folder."""
-        self.preprocess_ = Preprocess(**_tuples(model["preprocess"]))
+        self.preprocess_ = Preprocess(**tuples(model["preprocess"]))
         self.classes_ = np.array(model["classes"]["names"], dtype=np.dtype(model["classes"]["dtype"]))
         if model["feature_names"]:
             self.feature_names_in_ = np.array(model["feature_names"], dtype=object)
@@ -504,8 +540,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             tuple(model["feature_weights"]),
             np.array(model["class_shares"]),
         )
-        self._build()
-        self.vec_.detail = None
+        self.data_sha256_ = model["data_sha256"]
+        self.spec_ = Spec(**tuples(model["spec"]))
+        with _own_random_state(self.seed_):
+            self._build_networks(with_detail=False)
         for name in ("vec", "decoder", "discriminator"):
             checkpoint.load_weights(getattr(self, f"{name}_").eval(), tensors, name)
         self.samplers_ = unpack({name: tensor.numpy() for name, tensor in tensors.items()})
@@ -513,17 +551,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _plain_params(self) -> dict[str, Any]:
         """Parameters that make the model what it is, as plain values."""
-        elsewhere = (
-            "encoder",
-            "decoder",
-            "checkpoint_folder",
-            "checkpoint_every",
-            "verbose",
-            "n_workers",
-            "device",
-        )
-        params = {k: v for k, v in self.get_params(deep=False).items() if k not in elsewhere}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in params.items()}
+        params = {k: v for k, v in self.get_params(deep=False).items() if k not in ELSEWHERE}
+        if not isinstance(self.random_state, int | None):
+            params["random_state"] = self.seed_
+        return {name: plain(value) for name, value in params.items()}
 
 
 def load(folder: str | Path, *, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> SSAVAE:
@@ -549,29 +580,15 @@ def load(folder: str | Path, *, encoder: nn.Module | None = None, decoder: nn.Mo
         raise ValueError(
             f"{folder} was trained with your own {missing[0]}: pass it as load(folder, {missing[0]}=...)"
         )
-    loaded = SSAVAE(**_tuples(model["params"]), **given)
+    loaded = SSAVAE(**tuples(model["params"]), **given)
     loaded._restore(model, tensors)
     loaded.history_ = checkpoint.load_history(Path(folder))
     return loaded
 
 
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """Turn JSON's lists back into the tuples that they were."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-
-
-def _seed(random_state: Any) -> int:
-    """Make one integer of whatever scikit-learn takes as random_state."""
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, int | np.integer):
-        return int(random_state)
-    return int(random_state.randint(2**31))
-
-
 @contextmanager
-def _own_random_state(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch, and give the caller's random state back afterwards."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+def _own_random_state(seed: int) -> Iterator[None]:
+    """Seed torch, and give the caller's random state back afterwards, on every GPU: all are seeded."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield

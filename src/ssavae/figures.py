@@ -315,7 +315,7 @@ def class_samples(
     n_blocks = min(3, -(-len(found) // 34))
     n_cols, n_lines = (10, 8, 5)[n_blocks - 1], -(-len(found) // n_blocks)
     aspect = rows.shape[1] / rows.shape[2] if kind == "image" else 1.0
-    figure = _figure((6.0 / n_blocks - 0.6) / n_cols * aspect * n_lines * 1.12 + 0.4, title)
+    figure = _figure((7.0 / n_blocks - 0.5) / n_cols * aspect * n_lines * 1.05 + 0.4, title)
     grid = figure.subplots(n_lines, n_blocks, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()

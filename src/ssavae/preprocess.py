@@ -128,12 +128,12 @@ def _check_sides(row_shape: Sequence[int], kind: str) -> None:
 
 
 def _image_range(x: np.ndarray) -> tuple[list[float], list[float]]:
-    """Range that maps to [0, 1]: the dtype's for integers, [0, 1] itself, or what the rows span."""
-    if x.dtype.kind == "u":
-        return [0.0], [float(np.iinfo(x.dtype).max)]
+    """Range that maps to [0, 1]: [0, 1] itself, 0 to 255 for bytes, or what the rows span."""
     low, high = float(x.min()), float(x.max())
     if low >= 0.0 and high <= 1.0:
         return [0.0], [1.0]
+    if x.dtype == np.uint8:
+        return [0.0], [255.0]
     return [low], [high - low or 1.0]
 
 
@@ -199,7 +199,7 @@ def encode_labels(
         classes = _sorted_classes(y[labelled])
     index = {value: i for i, value in enumerate(classes.tolist())}
     indices = np.full(len(y), -1, dtype=np.int64)
-    indices[labelled] = [index.get(value, -1) for value in y[labelled].tolist()]
+    indices[labelled] = [index.get(_python_value(value), -1) for value in y[labelled].tolist()]
     return indices, classes
 
 
@@ -214,7 +214,7 @@ def _is_missing(y: np.ndarray) -> np.ndarray:
 
 
 def _missing_object(value: Any) -> bool:
-    number = isinstance(value, float | int) and not isinstance(value, bool)
+    number = isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool)
     return (
         value is None or (number and (value == -1 or math.isnan(value))) or type(value).__name__ == "NAType"
     )
@@ -223,12 +223,16 @@ def _missing_object(value: Any) -> bool:
 def _sorted_classes(labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind != "O":
         return np.unique(labels)
-    kinds = {type(value).__name__ for value in labels.tolist()}
+    values = [_python_value(value) for value in labels.tolist()]
+    kinds = sorted({type(value).__name__ for value in values})
     if len(kinds) > 1:
-        raise ValueError(
-            f"y mixes labels of the types {', '.join(sorted(kinds))}: use one type for all classes"
-        )
-    return np.array(sorted(set(labels.tolist())), dtype=object)
+        raise ValueError(f"y mixes labels of the types {', '.join(kinds)}: use one type for all classes")
+    classes = sorted(set(values))
+    return np.array(classes, dtype=object if kinds == ["str"] else None)
+
+
+def _python_value(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _label_array(y: Any) -> np.ndarray:
@@ -256,9 +260,11 @@ def check_labels(y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     if y.dtype.kind == "f" and np.isinf(y).any():
         raise ValueError(f"Input y contains infinity or a value too large for {y.dtype!r}")
     labelled = y[~_is_missing(y)]
+    if y.dtype.kind in "Mm":
+        raise ValueError("y holds dates or durations: give classes, as text or whole numbers")
     labels, classes = encode_labels(y)
-    if len(labelled):
-        check_classification_targets(labelled)
+    if len(classes) and classes.dtype.kind == "f":
+        check_classification_targets(labelled.astype(float))
     if len(classes) == 1:
         raise ValueError(
             f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs two; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ssavae import evaluate
-from ssavae.checkpoint import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE, has_state
+from ssavae.checkpoint import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE, has_state, write_atomically
 from ssavae.datasets import LabelledData
 from ssavae.estimator import SSAVAE, load
 from ssavae.pictures import class_indices, draw_pictures, shown
@@ -73,17 +73,20 @@ def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[di
     model.fit(train.x, labels, eval_set=watched, resume=resume and has_state(folder))
     model.save(folder)
     measured = measure(model, test) if test is not None else {}
-    write_metrics(folder, measured | {"protocol": _protocol(model, run, train, test, command)})
+    write_metrics(folder, measured | {"protocol": _protocol(model, run, train, test, command, loaded.sha256)})
     names = [MODEL_FILE, WEIGHTS_FILE, HISTORY_FILE, "metrics.json", RUN_FILE]
     written = [folder / name for name in [*names, *[SPLIT_FILE] * bool(len(held_out))]]
     return read_metrics(folder), written + draw_pictures(model, test or train, folder)
 
 
-def _protocol(model: SSAVAE, run: Run, train: Part, test: Part | None, command: str) -> dict[str, Any]:
+def _protocol(
+    model: SSAVAE, run: Run, train: Part, test: Part | None, command: str, sha256: str | None
+) -> dict[str, Any]:
     seconds = {row["step"]: row["seconds"] for row in model.history_}
     return {
         "command": command,
         "data": run.data,
+        "data_sha256": sha256,
         "kind": model.preprocess_.kind,
         "rows_train": len(train.x),
         "rows_labelled": int((class_indices(model, train.y, len(train.x)) >= 0).sum()),
@@ -182,8 +185,11 @@ def evaluate_run(
     if unknown:
         found["rows_of_unknown_classes"] = unknown
     found |= measure_map(model, train, test)
+    earlier = read_metrics(folder).get("evaluate", {})
     if judged:
         found["judge"] = _judge_run(model, folder, train, test)
+    elif "judge" in earlier and earlier["data"] == found["data"]:
+        found["judge"] = earlier["judge"]  # of the same model and data; measuring it takes minutes
     return found, write_metrics(folder, {"evaluate": found | machine()})
 
 
@@ -256,17 +262,13 @@ def write_rows(model: SSAVAE, path: Path, arrays: Mapping[str, np.ndarray]) -> P
     suffix = path.suffix.lower()
     if suffix not in (".npz", ".csv"):
         raise UsageError(f"--out must end in .png, .npz or .csv, found {path.name!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{suffix}")
-    try:
-        if suffix == ".npz":
-            plain = {name: a.astype(str) if a.dtype.kind == "O" else a for name, a in arrays.items()}
-            np.savez_compressed(partial, **plain)  # pyright: ignore[reportArgumentType]
-        else:
-            _frame(model, arrays).to_csv(partial, index=False)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    content = io.BytesIO()
+    if suffix == ".npz":
+        plain = {name: a.astype(str) if a.dtype.kind == "O" else a for name, a in arrays.items()}
+        np.savez_compressed(content, **plain)  # pyright: ignore[reportArgumentType]
+    else:
+        _frame(model, arrays).to_csv(content, index=False)
+    write_atomically(path, content.getvalue())
     return path
 
 

@@ -47,8 +47,8 @@ class TensorRows:
 
     def digest(self) -> str:
         """Hash all rows and labels."""
-        content = hashlib.sha256(self.x.cpu().numpy().tobytes())
-        content.update(self.y.tobytes())
+        content = hashlib.sha256(np.ascontiguousarray(self.x.cpu().numpy()).data)
+        content.update(np.ascontiguousarray(self.y).data)
         return content.hexdigest()
 
 
@@ -76,7 +76,7 @@ class DatasetRows:
             num_workers=self.n_workers,
             pin_memory=self.device.type == "cuda",
             # Its own, or it would draw from the random state that a resumed run puts back.
-            generator=torch.Generator(),
+            generator=torch.Generator().manual_seed(int(order[0, 0])),
         )
         for indices, x in zip(order, loader, strict=True):
             y = torch.from_numpy(self.y[indices])
@@ -111,25 +111,27 @@ def labels_of(dataset: Dataset[Any]) -> list[Any] | None:
     """Read the labels of a Dataset of (row, label) pairs; None where it gives rows alone."""
     if not isinstance(dataset[0], tuple):
         return None
-    return [int(dataset[i][1]) for i in range(len(dataset))]  # type: ignore[arg-type]
+    labels = [dataset[i][1] for i in range(len(dataset))]  # type: ignore[arg-type]
+    return [label.item() if hasattr(label, "item") else label for label in labels]
 
 
 def spread(size: int, n: int) -> np.ndarray:
-    """Return at most n indices, evenly spread: files are often sorted by class.
+    """Return at most n indices drawn over all rows, in order: files may be sorted by class, or alternate.
 
     Examples
     --------
     >>> spread(9, 3), spread(2, 5)
-    (array([0, 4, 8]), array([0, 1]))
+    (array([1, 3, 8]), array([0, 1]))
     """
-    return np.unique(np.linspace(0, size - 1, min(n, size)).astype(np.int64))
+    return np.sort(np.random.default_rng(0).choice(size, min(n, size), replace=False))
 
 
 def some_inputs(rows: Rows, n: int) -> tuple[Tensor, np.ndarray]:
-    """Return network inputs and labels of at most n rows, evenly spread."""
-    indices = spread(len(rows.y), n)
-    x, _ = next(iter(rows.batches(indices[None])))
-    return x, rows.y[indices]
+    """Return network inputs and labels of at most n rows, spread over all, and of no more than a GiB."""
+    first, _ = next(iter(rows.batches(np.zeros((1, 1), dtype=np.int64))))
+    indices = spread(len(rows.y), min(n, max(2, 2**28 // first.numel())))
+    parts = np.array_split(indices, -(-len(indices) // 1000))
+    return torch.cat([x for part in parts for x, _ in rows.batches(part[None])]), rows.y[indices]
 
 
 def hold_out(y: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -142,6 +144,8 @@ def hold_out(y: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """
     if not 0.0 <= fraction < 1.0:
         raise ValueError(f"validation_fraction={fraction} must be at least 0 and under 1")
+    if len(y) - round(fraction * len(y)) < 2:
+        raise ValueError(f"validation_fraction={fraction} leaves under 2 of {len(y)} rows to train on")
     rng = np.random.default_rng([seed, 2])
     groups = [rng.permutation(np.flatnonzero(y == c)) for c in np.unique(y)]
     return np.sort(np.concatenate([group[: round(fraction * len(group))] for group in groups]))

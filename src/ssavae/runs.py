@@ -35,7 +35,7 @@ else:
 PRESETS = Path(__file__).with_name("presets")
 RUN_FILE, SPLIT_FILE, METRICS_FILE = "run.json", "split.json", "metrics.json"
 ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "verbose")  # no values for a command line
-AT_LEAST_ONE = ("latent_dim", "n_epochs", "n_epochs_decoder", "batch_size", "patience")
+AT_LEAST_ONE = ("latent_dim", "n_epochs", "n_epochs_decoder", "patience")
 
 
 class UsageError(ValueError):
@@ -382,6 +382,6 @@ def _git_commit() -> str | None:
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except OSError:
+    except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None

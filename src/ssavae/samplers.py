@@ -36,8 +36,10 @@ class Mixture:
     def draw(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n k"]:
         """Draw n codes."""
         component = rng.choice(len(self.weights), size=n, p=self.weights)
-        eps = rng.standard_normal((n, self.means.shape[1]))
-        return self.means[component] + np.einsum("nij,nj->ni", self.factors[component], eps)
+        z = rng.standard_normal((n, self.means.shape[1]))
+        for m, (mean, factor) in enumerate(zip(self.means, self.factors, strict=True)):
+            z[component == m] = mean + z[component == m] @ factor.T
+        return z
 
 
 def prior(latent_dim: int) -> Mixture:

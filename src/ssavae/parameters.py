@@ -1,0 +1,80 @@
+"""What parameters may be, and their way into JSON and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+AT_LEAST = {"latent_dim": 1, "batch_size": 2, "n_epochs": 1, "n_epochs_decoder": 1, "patience": 1}
+WEIGHTS = ("beta", "gamma", "weight_kl", "weight_detail")
+
+
+def check_params(params: Mapping[str, Any]) -> None:
+    """Refuse parameters that could only fail later, and less clearly.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, its value and what it may be.
+
+    Examples
+    --------
+    >>> check_params({"batch_size": 1})
+    Traceback (most recent call last):
+    ValueError: batch_size=1 must be at least 2
+    """
+    for name, least in AT_LEAST.items():
+        value = params.get(name)
+        if value is not None and value < least:
+            raise ValueError(f"{name}={value} must be at least {least}")
+    for name in WEIGHTS:
+        value = params.get(name)
+        if value is not None and not 0 <= value < math.inf:
+            raise ValueError(f"{name}={value} must be a weight of at least 0")
+    if params.get("patience") is not None and not params.get("validation_fraction"):
+        raise ValueError(
+            f"patience={params['patience']} needs rows to watch: set validation_fraction, say to 0.1"
+        )
+
+
+def seed_of(random_state: Any) -> int:
+    """Make one integer of what scikit-learn takes as random_state; a new one of None.
+
+    Raises
+    ------
+    ValueError
+        If an integer is not from 0 to 2**32 - 1.
+    """
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if not isinstance(random_state, int | np.integer):
+        return int(random_state.randint(2**31))  # a RandomState
+    if not 0 <= random_state < 2**32:
+        raise ValueError(f"random_state={random_state} must be from 0 to 2**32 - 1")
+    return int(random_state)
+
+
+def plain(value: Any) -> Any:
+    """Turn numpy's numbers and arrays, as grids of parameters hold them, into plain ones, tuples into lists.
+
+    Examples
+    --------
+    >>> plain((np.int64(3), np.float64(0.5))), plain(np.arange(2)), plain(None)
+    ([3, 0.5], [0, 1], None)
+    """
+    value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    return [plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn JSON's lists back into the tuples that they were.
+
+    Examples
+    --------
+    >>> tuples({"widths": [8, 8], "beta": 0.5})
+    {'widths': (8, 8), 'beta': 0.5}
+    """
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
