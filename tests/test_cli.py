@@ -278,7 +278,7 @@ def test_presets_fit(preset):
         (["--set", "n_epochs=many"], "n_epochs must be int or none, found 'many'"),
         (["--set", "n_epochs=1.5"], "n_epochs must be int or none, found 1.5"),
         (["--set", "beta=nan"], "beta must be 0 or more"),
-        (["--set", "batch_size=0"], "batch_size must be 1 or more"),
+        (["--set", "batch_size=0"], "batch_size must be 2 or more"),
         (["--set", "beta"], "--set takes key=value"),
         (["--set", "verbose=true"], "unknown parameter 'verbose'"),
         (["--test-fraction", "2"], "--test-fraction"),

@@ -262,7 +262,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.spec_ = Spec(
             shape, int(self.latent_dim), max(1, len(self.classes_)), bounded, tuple(plain(self.widths) or ())
         )
-        self._build_networks(with_detail=self._weight_detail > 0)
+        self._build_networks(with_detail=bool(self._weight_detail > 0))
 
     def _build_networks(self, with_detail: bool) -> None:
         self.vec_ = build_vec(self.spec_, with_detail, copy.deepcopy(self.encoder))

@@ -179,7 +179,7 @@ def evaluate_run(
         A judge is asked for where there are no images, classes or training rows.
     """
     train, test = evaluation_parts(folder, loaded)
-    found: dict[str, Any] = {"data": loaded.source or loaded.name, **measure(model, test)}
+    found: dict[str, Any] = {"data": loaded.name, "data_sha256": loaded.sha256, **measure(model, test)}
     unknown = 0 if test.y is None else int((encode_labels(test.y)[0] >= 0).sum())
     unknown -= int((class_indices(model, test.y, len(test.x)) >= 0).sum())
     if unknown:
@@ -188,7 +188,7 @@ def evaluate_run(
     earlier = read_metrics(folder).get("evaluate", {})
     if judged:
         found["judge"] = _judge_run(model, folder, train, test)
-    elif "judge" in earlier and earlier["data"] == found["data"]:
+    elif "judge" in earlier and earlier.get("data_sha256") == found["data_sha256"]:
         found["judge"] = earlier["judge"]  # of the same model and data; measuring it takes minutes
     return found, write_metrics(folder, {"evaluate": found | machine()})
 

@@ -24,6 +24,7 @@ from ssavae import __version__
 from ssavae.checkpoint import MODEL_FILE, drop_state, has_state, write_atomically
 from ssavae.datasets import LabelledData, load_dataset
 from ssavae.named_sets import SETS, nearest, unknown_name
+from ssavae.parameters import AT_LEAST
 from ssavae.preprocess import check_finite, encode_labels
 from ssavae.rows import hold_out
 
@@ -35,7 +36,6 @@ else:
 PRESETS = Path(__file__).with_name("presets")
 RUN_FILE, SPLIT_FILE, METRICS_FILE = "run.json", "split.json", "metrics.json"
 ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "verbose")  # no values for a command line
-AT_LEAST_ONE = ("latent_dim", "n_epochs", "n_epochs_decoder", "patience")
 
 
 class UsageError(ValueError):
@@ -142,7 +142,7 @@ def _fitting(where: str, name: str, value: Any, hint: Any) -> Any:
     if not any(_is_of(value, option) for option in options):
         wanted = " or ".join("none" if o is type(None) else getattr(o, "__name__", str(o)) for o in options)
         raise UsageError(f"{where}: {name} must be {wanted}, found {value!r}")
-    least = 1 if name in AT_LEAST_ONE else 0
+    least = AT_LEAST.get(name, 0)
     if isinstance(value, int | float) and not (math.isfinite(value) and value >= least):
         raise UsageError(f"{where}: {name} must be {least} or more, found {value}")
     return tuple(value) if isinstance(value, list) else value
