@@ -121,7 +121,7 @@ def spread(size: int, n: int) -> np.ndarray:
     Examples
     --------
     >>> spread(9, 3), spread(2, 5)
-    (array([1, 3, 8]), array([0, 1]))
+    (array([4, 5, 7]), array([0, 1]))
     """
     return np.sort(np.random.default_rng(0).choice(size, min(n, size), replace=False))
 
