@@ -131,7 +131,7 @@ def test_the_decoder_alone_can_be_trained_again(digits):
 def test_samples_of_a_class_are_read_as_the_class_and_differ(model):
     X = model.sample(30, y=3, random_state=0)
     assert (model.predict(X) == 3).mean() >= 0.9
-    assert X.std(axis=0).max() > 0.05
+    assert len(np.unique(X.round(2), axis=0)) == 30
     named = model.sample(4, y=[0, 1, 2, 3], random_state=0)
     assert named.shape == (4, 8, 8)
     for sampler in ("aggregate", "prior"):
