@@ -62,9 +62,10 @@ def test_a_map_of_mnist_tells_the_digits_apart():
 
 def test_a_plant_s_table_is_mapped_and_decoded_in_its_own_units():
     data = arrays("tennessee_eastman")
-    model = SSAVAE(n_epochs=10, n_epochs_decoder=5, random_state=0).fit(data["x_train"], data["y_train"])
+    model = SSAVAE(latent_dim=10, n_epochs=15, n_epochs_decoder=5, random_state=0)
+    model.fit(data["x_train"], data["y_train"])
     majority = np.bincount(data["y_test"]).max() / len(data["y_test"])
-    assert model.score(data["x_test"], data["y_test"]) > majority
+    assert model.score(data["x_test"], data["y_test"]) > 2 * majority
     made = model.reconstruct(data["x_test"])
     scale = data["x_train"].std(axis=0)
     of_mean = np.mean(((data["x_test"] - data["x_train"].mean(axis=0)) / scale) ** 2)
@@ -73,7 +74,7 @@ def test_a_plant_s_table_is_mapped_and_decoded_in_its_own_units():
 
 def test_bearing_signals_are_told_apart():
     data = arrays("cwru_bearing")
-    model = SSAVAE(kind="signal", n_epochs=4, n_epochs_decoder=1, random_state=0).fit(
+    model = SSAVAE(kind="signal", n_epochs=12, n_epochs_decoder=1, random_state=0).fit(
         data["x_train"], data["y_train"]
     )
     assert model.score(data["x_test"], data["y_test"]) >= 0.9
