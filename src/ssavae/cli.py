@@ -202,6 +202,7 @@ def evaluate(
     Its test part is used: the data's own, else the rows that the run held out of it, else every row.
     """
     from ssavae.reports import evaluate_run, open_run
+    from ssavae.runs import JUDGE_FILE
 
     model, loaded = open_run(run, data, label)
     found, file = evaluate_run(model, run, loaded, judged=judge)
@@ -210,7 +211,7 @@ def evaluate(
         _warn(f"{unknown} rows have a class that the model does not know: they count as unlabelled")
     judged = {f"judge: {k}": v for k, v in found.pop("judge", {}).items() if k != "rows_sha256"}
     _print_values(f"{run} on {data}", found | judged)
-    _say_written(file, *[run / "judge.safetensors"] * judge)
+    _say_written(file, *[run / JUDGE_FILE] * judge)
 
 
 @app.command("map", epilog=_examples("map runs/mnist mnist --out map.svg"))
@@ -268,9 +269,10 @@ def sample(
     A picture, or .npz or .csv with the values.
     """
     from ssavae import figures, pictures, reports
+    from ssavae.samplers import SAMPLERS
 
     path = _target(out, run / "samples.png", (".png", ".npz", ".csv"))
-    _choice("--sampler", sampler, ("class", "aggregate", "prior"))
+    _choice("--sampler", sampler, SAMPLERS)
     model = reports.open_model(run)
     x, y = pictures.sample_rows(model, class_name, n, sampler, seed)
     if path.suffix == ".png":

@@ -1,7 +1,7 @@
 """Where and how training runs: devices, epochs, batches, progress, early stopping, resume, NaN guard.
 
 The algorithms yield the losses of one batch after another; :func:`train` is what surrounds them.
-Everything a stopped run needs is in :meth:`Session.state`: weights, optimisers, schedules, random
+Everything a stopped run needs is in :meth:`Session.save`: weights, optimisers, schedules, random
 states and the position in the epoch.
 """
 
@@ -343,7 +343,7 @@ def launch(device: str, precision: str) -> Fabric:
     Raises
     ------
     ValueError
-        If the device is not there.
+        If the device is not there, or the precision is not supported.
     """
     from lightning_fabric import Fabric  # here, because it costs a second that predictions need not pay
 

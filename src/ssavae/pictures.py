@@ -19,7 +19,7 @@ from ssavae.runs import Part, UsageError
 PICTURE_ROWS = 300  # more than these would not be seen on one sheet
 
 
-def class_indices(model: SSAVAE, y: np.ndarray | None, n_rows: int) -> np.ndarray:
+def label_indices(model: SSAVAE, y: np.ndarray | None, n_rows: int) -> np.ndarray:
     """Return each label's place in the model's classes, (n_rows,); -1 where unlabelled or unknown to it."""
     return np.full(n_rows, -1) if y is None else encode_labels(y, model.classes_)[0]
 
@@ -47,7 +47,7 @@ def draw_pictures(model: SSAVAE, part: Part, folder: Path) -> list[Path]:
 
 def draw_map(model: SSAVAE, part: Part) -> figures.Figure:
     """Draw the codes of rows in the plane: as they are for latent_dim 2, else their PCA."""
-    z, y = model.transform(part.x), class_indices(model, part.y, len(part.x))
+    z, y = model.transform(part.x), label_indices(model, part.y, len(part.x))
     names, title = [str(c) for c in model.classes_], f"codes of {len(z):,} rows"
     if z.shape[1] == 1:
         height = np.random.default_rng(0).random(len(z))
@@ -93,7 +93,7 @@ def draw_grid(model: SSAVAE, part: Part, n_side: int = 20) -> figures.Figure | N
 
 def draw_reconstructions(model: SSAVAE, part: Part, n: int) -> figures.Figure:
     """Draw n rows, of every class in turn, beside what the model makes of them."""
-    picked = pick(class_indices(model, part.y, len(part.x)), n)
+    picked = pick(label_indices(model, part.y, len(part.x)), n)
     x = part.x.iloc[picked] if hasattr(part.x, "iloc") else part.x[picked]
     kind: Any = model.preprocess_.kind
     read_as = model.predict(x) if len(model.classes_) else []
@@ -136,7 +136,7 @@ def draw_samples(model: SSAVAE, x: np.ndarray, y: np.ndarray | None, title: str)
     if y is not None and len(set(y.tolist())) > 1:
         names = [str(c) for c in model.classes_]
         return figures.class_samples(
-            shown(model, x), class_indices(model, y, len(x)), names, kind=kind, title=title
+            shown(model, x), label_indices(model, y, len(x)), names, kind=kind, title=title
         )
     rows = shown(model, x[:PICTURE_ROWS])
     lines = np.arange(len(rows)) // 10

@@ -15,9 +15,10 @@ from ssavae import evaluate
 from ssavae.checkpoint import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE, has_state, write_atomically
 from ssavae.datasets import LabelledData
 from ssavae.estimator import SSAVAE, load
-from ssavae.pictures import class_indices, draw_pictures, shown
+from ssavae.pictures import draw_pictures, label_indices, shown
 from ssavae.preprocess import encode_labels
 from ssavae.runs import (
+    JUDGE_FILE,
     RUN_FILE,
     SPLIT_FILE,
     Part,
@@ -37,7 +38,6 @@ from ssavae.runs import (
     write_split,
 )
 
-JUDGE_FILE = "judge.safetensors"
 JUDGE_UPDATES = 500  # at least: where rows are few, the judge sees them more often
 JUDGED_PER_CLASS = 200
 SAMPLE_SEED = 0
@@ -89,7 +89,7 @@ def _protocol(
         "data_sha256": sha256,
         "kind": model.preprocess_.kind,
         "rows_train": len(train.x),
-        "rows_labelled": int((class_indices(model, train.y, len(train.x)) >= 0).sum()),
+        "rows_labelled": int((label_indices(model, train.y, len(train.x)) >= 0).sum()),
         "rows_test": 0 if test is None else len(test.x),
         "classes": len(model.classes_),
         "parameters": {**run.parameters, "kind": model.preprocess_.kind},
@@ -139,7 +139,7 @@ def measure(model: SSAVAE, test: Part) -> dict[str, Any]:
     ``reconstruction_error`` is the mean squared error of network inputs: pixels in [0, 1], or standard
     deviations of a column.
     """
-    y = class_indices(model, test.y, len(test.x))
+    y = label_indices(model, test.y, len(test.x))
     found: dict[str, Any] = {"rows": len(test.x)}
     if len(model.classes_) and (y >= 0).any():
         probs = model.predict_proba(test.x)
@@ -152,10 +152,10 @@ def measure(model: SSAVAE, test: Part) -> dict[str, Any]:
 
 def measure_map(model: SSAVAE, train: Part | None, test: Part) -> dict[str, float]:
     """Return how well the codes keep classes apart and neighbours together, as far as the rows allow."""
-    z, y = model.transform(test.x), class_indices(model, test.y, len(test.x))
+    z, y = model.transform(test.x), label_indices(model, test.y, len(test.x))
     found = {}
     if train is not None:
-        y_train = class_indices(model, train.y, len(train.x))
+        y_train = label_indices(model, train.y, len(train.x))
         n_labelled = int((y_train >= 0).sum())
         if n_labelled and (y >= 0).any():
             codes = model.transform(train.x)
@@ -181,7 +181,7 @@ def evaluate_run(
     train, test = evaluation_parts(folder, loaded)
     found: dict[str, Any] = {"data": loaded.name, "data_sha256": loaded.sha256, **measure(model, test)}
     unknown = 0 if test.y is None else int((encode_labels(test.y)[0] >= 0).sum())
-    unknown -= int((class_indices(model, test.y, len(test.x)) >= 0).sum())
+    unknown -= int((label_indices(model, test.y, len(test.x)) >= 0).sum())
     if unknown:
         found["rows_of_unknown_classes"] = unknown
     found |= measure_map(model, train, test)
@@ -205,7 +205,7 @@ def _judge_run(model: SSAVAE, folder: Path, train: Part | None, test: Part) -> d
     if train is None or not is_labelled(train) or not is_labelled(test):
         raise UsageError("--judge needs DATA with a training and a test part, both labelled")
     judge = _judge(model, folder, train)
-    real, y = shown(model, test.x), class_indices(model, test.y, len(test.x))
+    real, y = shown(model, test.x), label_indices(model, test.y, len(test.x))
     wanted = np.repeat(np.arange(len(model.classes_)), JUDGED_PER_CLASS)
     by_class = model.sample(len(wanted), y=model.classes_[wanted], random_state=SAMPLE_SEED)
     by_prior = model.sample(len(wanted), sampler="prior", random_state=SAMPLE_SEED)
@@ -239,7 +239,7 @@ def _judge(model: SSAVAE, folder: Path, train: Part) -> evaluate.Judge:
     last = read_metrics(folder).get("evaluate", {}).get("judge", {})
     if (folder / JUDGE_FILE).is_file() and last.get("rows_sha256") == rows_sha256(np.asarray(train.x)):
         return evaluate.load_judge(folder / JUDGE_FILE)
-    y = class_indices(model, train.y, len(train.x))
+    y = label_indices(model, train.y, len(train.x))
     n_epochs = max(6, -(-JUDGE_UPDATES // max(1, int((y >= 0).sum()) // 128)))
     judge = evaluate.train_judge(shown(model, train.x), y, n_epochs=n_epochs)
     evaluate.save_judge(judge, folder / JUDGE_FILE)

@@ -35,6 +35,7 @@ else:
 
 PRESETS = Path(__file__).with_name("presets")
 RUN_FILE, SPLIT_FILE, METRICS_FILE = "run.json", "split.json", "metrics.json"
+JUDGE_FILE = "judge.safetensors"
 ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "verbose")  # no values for a command line
 
 
@@ -290,7 +291,7 @@ def check_free(folder: Path, overwrite: bool) -> None:
 
 def begin(folder: Path, run: Run) -> None:
     """Write run.json into a folder cleared of what an earlier run left, which would pass for this one's."""
-    for name in (MODEL_FILE, METRICS_FILE, SPLIT_FILE, "judge.safetensors"):
+    for name in (MODEL_FILE, METRICS_FILE, SPLIT_FILE, JUDGE_FILE):
         (folder / name).unlink(missing_ok=True)
     drop_state(folder)
     write_atomically(folder / RUN_FILE, json.dumps(asdict(run), indent=1).encode())
