@@ -18,6 +18,7 @@ from ssavae import evaluate
 from ssavae.algorithms import Batches, Losses
 from ssavae.datasets import load_dataset
 from ssavae.inference import Inference
+from ssavae.judge import Judge, judge_features, judge_logits, load_judge, save_judge, train_judge
 from ssavae.networks import Spec, reparameterize
 from ssavae.preprocess import Preprocess
 from ssavae.rows import TensorRows, epoch_order
@@ -97,13 +98,13 @@ def train(
     return {"seconds": time.perf_counter() - begin, **means}
 
 
-def judge_of(images: Images) -> evaluate.Judge:
+def judge_of(images: Images) -> Judge:
     """Read the judge of this data set from the cache, or train it on all training images and put it there."""
     path = CACHE / f"judge_{images.name}.safetensors"
     if not path.is_file():
         path.parent.mkdir(exist_ok=True)
-        evaluate.save_judge(evaluate.train_judge(_shown(images.x), images.y, random_state=SEED), path)
-    return evaluate.load_judge(path)
+        save_judge(train_judge(_shown(images.x), images.y, random_state=SEED), path)
+    return load_judge(path)
 
 
 def _shown(x: Tensor) -> np.ndarray:
@@ -114,10 +115,10 @@ def _shown(x: Tensor) -> np.ndarray:
 class Seen:
     """What the judge sees in images: its logits, and features to compare them by."""
 
-    def __init__(self, judge: evaluate.Judge, x: Tensor, y: np.ndarray | None = None) -> None:
+    def __init__(self, judge: Judge, x: Tensor, y: np.ndarray | None = None) -> None:
         self.x, self.y = x, y
-        self.logits = evaluate.judge_logits(judge, _shown(x))
-        self.features = evaluate.judge_features(judge, _shown(x))
+        self.logits = judge_logits(judge, _shown(x))
+        self.features = judge_features(judge, _shown(x))
 
     def agreement(self, kept: slice | np.ndarray = slice(None)) -> float:
         """Share of the images in which the judge sees the class wanted; NaN where none is kept."""
@@ -146,7 +147,7 @@ def class_codes(mu: Tensor, logvar: Tensor, y: np.ndarray) -> tuple[Tensor, np.n
     return torch.from_numpy(np.concatenate(drawn)).float(), np.repeat(classes, PER_CLASS)
 
 
-def measure_reconstructions(at_rest: Inference, judge: evaluate.Judge, real: Seen) -> dict[str, float]:
+def measure_reconstructions(at_rest: Inference, judge: Judge, real: Seen) -> dict[str, float]:
     """Compare G(mu(x)) with x."""
     made = Seen(judge, at_rest.reconstruct(real.x), real.y)
     return {

@@ -162,13 +162,17 @@ LONGER = {
 }
 
 
+# The method and its tools stay holdable in one head; what draws and what regenerates the paper stands beside.
+BESIDE = ("figures", "experiments")
+
+
 def test_files_and_package_are_small():
     sizes = {path.relative_to(ROOT).as_posix(): len(path.read_text("utf-8").splitlines()) for path in FILES}
     assert {name: n for name, n in sizes.items() if n > LONGER.get(name, 400)} == {}
-    code = sum(
-        len(code_lines(path.read_text("utf-8"))) for path in FILES
-    )  # docstrings and their blank lines too
-    assert code < 4500, sizes
+    # docstrings and their blank lines too
+    code = {path: len(code_lines(path.read_text("utf-8"))) for path in FILES}
+    assert sum(n for path, n in code.items() if path.parent.name not in BESIDE) < 4500, sizes
+    assert sum(code.values()) < 6000, sizes
 
 
 def test_no_wastebasket_module():

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,28 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from ssavae import evaluate as ev
 
 RNG = np.random.default_rng(0)
-
-
-@pytest.fixture(scope="module")
-def digits() -> tuple[np.ndarray, ...]:
-    data: Any = load_digits()
-    images = (data.images / 16).astype(np.float32)
-    parts = train_test_split(images, data.target, test_size=0.3, random_state=0)
-    return tuple(np.asarray(part) for part in parts)
-
-
-@pytest.fixture(scope="module")
-def judge(digits: tuple[np.ndarray, ...]) -> ev.Judge:
-    x, _, y, _ = digits
-    return ev.train_judge(x, y, n_epochs=12, batch_size=64)
 
 
 @pytest.fixture(scope="module")
@@ -40,90 +22,6 @@ def discs() -> np.ndarray:
     radius = RNG.uniform(4, 10, (40, 1, 1))
     ring = (down - 13.5) ** 2 + (right - 13.5) ** 2
     return gaussian_filter(np.where(ring < radius**2, 1.0, 0.0), (0, 0.5, 0.5))
-
-
-def test_judge_knows_unseen_digits(judge: ev.Judge, digits: tuple[np.ndarray, ...]) -> None:
-    _, x, _, y = digits
-    assert ev.agreement(ev.judge_logits(judge, x), y) >= 0.96
-
-
-def test_judge_disagrees_with_wrong_classes(judge: ev.Judge, digits: tuple[np.ndarray, ...]) -> None:
-    _, x, _, y = digits
-    assert ev.agreement(ev.judge_logits(judge, x), (y + 1) % 10) < 0.05
-
-
-def test_judge_training_is_repeatable_and_leaves_the_global_state_alone(
-    digits: tuple[np.ndarray, ...],
-) -> None:
-    x, _, y, _ = digits
-    before = torch.get_rng_state()
-    logits = [
-        ev.judge_logits(ev.train_judge(x[:200], y[:200], n_epochs=1, random_state=seed), x)
-        for seed in (0, 0, 1)
-    ]
-    assert torch.equal(before, torch.get_rng_state())
-    assert np.array_equal(logits[0], logits[1])
-    assert not np.allclose(logits[0], logits[2])
-
-
-def test_judge_rows_do_not_depend_on_each_other(judge: ev.Judge, digits: tuple[np.ndarray, ...]) -> None:
-    x = digits[1][:20]
-    judge.train()
-    together = ev.judge_features(judge, x)
-    apart = ev.judge_features(judge, x, batch_size=1)
-    assert together.shape == (20, 128)
-    assert (together >= 0).all()
-    np.testing.assert_allclose(together, apart, atol=1e-5)
-
-
-def test_judge_ignores_unlabelled_rows(digits: tuple[np.ndarray, ...]) -> None:
-    x, _, y, _ = digits
-    labelled = ev.train_judge(x[:100], y[:100], n_epochs=1)
-    mixed = ev.train_judge(x[:150], np.r_[y[:100], np.full(50, -1)], n_epochs=1)
-    assert np.array_equal(ev.judge_logits(labelled, x), ev.judge_logits(mixed, x))
-
-
-@pytest.mark.parametrize("shape", [(8, 8), (9, 13, 3), (28, 28, 1), (5,), (64, 2), (3, 40)])
-def test_judge_takes_any_row(shape: tuple[int, ...]) -> None:
-    x = RNG.random((33, *shape)).astype(np.float32)
-    judge = ev.train_judge(x, np.arange(33) % 3, n_epochs=1, batch_size=32)
-    assert ev.judge_logits(judge, x[:1]).shape == (1, 3)
-    assert judge.is_image == (len(shape) > 1 and min(shape[:2]) >= 8)
-
-
-def test_judge_takes_grey_images_with_and_without_channel(judge: ev.Judge) -> None:
-    x = RNG.random((4, 8, 8))
-    assert np.array_equal(ev.judge_logits(judge, x), ev.judge_logits(judge, x[..., None]))
-
-
-def test_judge_learns_a_table_of_any_scale() -> None:
-    y = np.arange(300) % 2
-    x = 1e4 + 1e3 * RNG.standard_normal((300, 6)) + 3e3 * y[:, None]
-    judge = ev.train_judge(x, y, n_epochs=15, batch_size=32)
-    assert ev.agreement(ev.judge_logits(judge, x), y) > 0.95
-
-
-def test_saved_judge_says_the_same(judge: ev.Judge, digits: tuple[np.ndarray, ...], tmp_path: Path) -> None:
-    path = tmp_path / "judge.safetensors"
-    ev.save_judge(judge, path)
-    again = ev.load_judge(path)
-    assert not again.training
-    assert [file.name for file in tmp_path.iterdir()] == ["judge.safetensors"]
-    assert np.array_equal(ev.judge_logits(judge, digits[1]), ev.judge_logits(again, digits[1]))
-
-
-def test_load_judge_refuses_other_files(judge: ev.Judge, tmp_path: Path) -> None:
-    path = tmp_path / "judge.safetensors"
-    save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match="path must name a judge's file"):
-        ev.load_judge(path)
-    wrong = {"ssavae_judge": json.dumps({"sample_shape": [8, 8], "n_classes": 9, "feature_dim": 128})}
-    save_file({k: v.contiguous() for k, v in judge.state_dict().items()}, path, metadata=wrong)
-    with pytest.raises(ValueError, match="path must name a judge's file"):
-        ev.load_judge(path)
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(ValueError, match="path must name a judge's file"):
-        ev.load_judge(path)
 
 
 def test_accuracy_leaves_unlabelled_rows_out() -> None:
@@ -139,6 +37,53 @@ def test_calibration_error_of_a_sure_and_wrong_model_is_one() -> None:
 def test_pixel_error_is_the_mean_over_all_values() -> None:
     x = RNG.random((7, 5, 4, 3))
     assert ev.pixel_error(x, x + 0.1) == pytest.approx(0.01)
+
+
+def similarity(x: np.ndarray, y: np.ndarray, sigma: float) -> float:
+    """Structural similarity of grey images (n, H, W), written down anew with scipy's filter."""
+
+    def smooth(images: np.ndarray) -> np.ndarray:
+        return gaussian_filter(images, (0, sigma, sigma), mode="mirror", truncate=3.5)
+
+    mx, my = smooth(x), smooth(y)
+    vx, vy, cov = smooth(x * x) - mx**2, smooth(y * y) - my**2, smooth(x * y) - mx * my
+    brightness = (2 * mx * my + 1e-4) / (mx**2 + my**2 + 1e-4)
+    return float((brightness * (2 * cov + 9e-4) / (vx + vy + 9e-4)).mean())
+
+
+@pytest.mark.parametrize(
+    ("shape", "sigma"), [((200, 28, 28), 1.5), ((4, 11, 40), 1.5), ((9, 8, 8), 21 / 22), ((9, 3, 5), 9 / 22)]
+)
+def test_ssim_is_what_its_equation_says(shape: tuple[int, ...], sigma: float) -> None:
+    x, noise = RNG.random((2, *shape))
+    y = 0.6 * x + 0.4 * noise
+    wanted = similarity(x, y, sigma)
+    assert 0.5 < wanted < 0.95
+    assert ev.ssim(x, y) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_ssim_is_one_for_equal_images_alone_and_symmetric(discs: np.ndarray) -> None:
+    other = discs[::-1].clip(0, 1)
+    assert ev.ssim(discs, discs) == pytest.approx(1, abs=1e-6)
+    assert ev.ssim(discs, other) == pytest.approx(ev.ssim(other, discs), abs=1e-6)
+    assert ev.ssim(discs, other) < 0.9 and ev.ssim(discs, 1 - discs) < 0
+
+
+def test_ssim_averages_channels(discs: np.ndarray) -> None:
+    made = np.stack([discs, 0.5 * discs, np.zeros_like(discs)], axis=3)
+    apart = [ev.ssim(discs, made[..., c]) for c in range(3)]
+    assert apart == sorted(apart, reverse=True) and apart[2] < 0.9
+    assert ev.ssim(np.repeat(discs[..., None], 3, axis=3), made) == pytest.approx(np.mean(apart), abs=1e-6)
+
+
+@pytest.mark.parametrize("part", [slice(0, 28), slice(5, 13)])
+def test_ssim_falls_with_blur_and_with_noise(discs: np.ndarray, part: slice) -> None:
+    x = discs[:, part, part]
+    blurred = [ev.ssim(x, gaussian_filter(x, (0, s, s))) for s in (0.3, 0.5, 1, 2, 4)]
+    assert blurred == sorted(blurred, reverse=True) and blurred[-1] < 0.5
+    noise = RNG.standard_normal(x.shape)
+    noisy = [ev.ssim(x, (x + s * noise).clip(0, 1)) for s in (0, 0.05, 0.1, 0.3)]
+    assert noisy == sorted(noisy, reverse=True) and noisy[-1] < 0.5
 
 
 def test_frechet_distance_of_shifted_and_scaled_normals() -> None:
@@ -237,6 +182,21 @@ BAD: list[tuple[Callable[..., object], tuple[Any, ...], str]] = [
     (ev.expected_calibration_error, (np.eye(2), [0, 2]), "y must be below the 2 columns of probs, found 2"),
     (ev.pixel_error, (np.zeros(3), np.zeros(4)), r"x_rec must have shape \(3,\), found \(4,\)"),
     (ev.pixel_error, (["a"], [0]), "x must hold numbers"),
+    (
+        ev.ssim,
+        (np.zeros((1, 8, 8)), np.zeros((1, 9, 8))),
+        r"x_rec must have shape \(1, 8, 8\), found \(1, 9, 8\)",
+    ),
+    (ev.ssim, (np.zeros((2, 8, 8)), np.zeros((3, 8, 8))), "x_rec must have shape"),
+    (ev.ssim, (np.zeros((2, 8)), np.zeros((2, 8))), r"x must have 3 or 4 axes, found shape \(2, 8\)"),
+    (ev.ssim, (np.zeros((1, 8, 2)), np.zeros((1, 8, 2))), "3 x 3 pixels or more, found 8 x 2"),
+    (ev.ssim, (np.zeros((1, 8, 8)), np.full((1, 8, 8), np.nan)), "x_rec must be finite, found 64 NaN"),
+    (
+        ev.ssim,
+        (np.zeros((1, 8, 8)), np.full((1, 8, 8), 255)),
+        r"x_rec must lie in \[0, 1\], found 255 to 255",
+    ),
+    (ev.ssim, (np.full((1, 8, 8), -0.5), np.zeros((1, 8, 8))), r"x must lie in \[0, 1\], found -0.5 to -0.5"),
     (ev.frechet_distance, (np.zeros((3, 2)), np.zeros((3, 3))), "features_b must have shape"),
     (ev.frechet_distance, (np.zeros((1, 2)), np.zeros((3, 2))), "2 rows or more, found 1 and 3"),
     (
@@ -252,8 +212,6 @@ BAD: list[tuple[Callable[..., object], tuple[Any, ...], str]] = [
     (ev.knn_accuracy, (np.zeros((2, 2)), [0, 1], np.zeros((2, 2)), [0, 1]), "k must be .* found 15"),
     (ev.map_quality, (np.zeros((20, 2)), np.zeros((20, 2)), [0] * 20), "y must hold 2 or more classes"),
     (ev.map_quality, (np.zeros((9, 2)), np.zeros((9, 2)), [0] * 9), "x must have 12 rows or more, found 9"),
-    (ev.train_judge, (np.full((4, 8, 8), 255), [0, 1, 0, 1]), r"x must lie in \[0, 1\], found 255 to 255"),
-    (ev.train_judge, (np.zeros((4, 8, 8)), [0, 0, 0, 0]), "y must hold two classes or more, found only 0"),
 ]
 
 
@@ -263,11 +221,6 @@ def test_bad_input_names_the_argument_and_what_was_found(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         function(*args)
-
-
-def test_judge_refuses_rows_of_another_shape(judge: ev.Judge) -> None:
-    with pytest.raises(ValueError, match=r"a row of x must have shape \(8, 8\), found \(9, 9\)"):
-        ev.judge_logits(judge, np.zeros((2, 9, 9)))
 
 
 def test_import_loads_no_plotting() -> None:

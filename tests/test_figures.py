@@ -215,5 +215,5 @@ def test_bad_input_names_the_argument_and_what_was_found(call: Callable[[], obje
 
 def test_no_pyplot_and_no_global_state() -> None:
     code = "import sys, ssavae.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
-    paths = {"PYTHONPATH": str(Path(fg.__file__).parents[1])}
+    paths = {"PYTHONPATH": str(Path(fg.__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", code], env=paths, check=False).returncode == 0

@@ -5,6 +5,7 @@ import pytest
 
 from ssavae import SSAVAE, evaluate
 from ssavae.datasets import load_dataset
+from ssavae.judge import judge_features, judge_logits, train_judge
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("real_data")]
 
@@ -39,13 +40,13 @@ def test_codes_of_100_dimensions_keep_class_and_detail(name, least):
     by_class = class_means_error(unit(x), y, unit(data["x_test"]), data["y_test"])
     assert evaluate.pixel_error(unit(data["x_test"]), made) < 0.5 * by_class
 
-    judge = evaluate.train_judge(unit(x), y, n_epochs=4)
+    judge = train_judge(unit(x), y, n_epochs=4)
     wanted = np.repeat(np.arange(10), 100)
     sampled = unit(model.sample(1000, y=wanted, random_state=0))
-    agreement = evaluate.agreement(evaluate.judge_logits(judge, sampled), wanted)
+    agreement = evaluate.agreement(judge_logits(judge, sampled), wanted)
     assert agreement >= (0.93 if name == "mnist" else 0.75)
-    ratio = evaluate.variety(evaluate.judge_features(judge, sampled), wanted) / evaluate.variety(
-        evaluate.judge_features(judge, unit(data["x_test"])), data["y_test"]
+    ratio = evaluate.variety(judge_features(judge, sampled), wanted) / evaluate.variety(
+        judge_features(judge, unit(data["x_test"])), data["y_test"]
     )
     assert ratio >= 0.75
 

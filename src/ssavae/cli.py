@@ -5,15 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 import traceback
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from ssavae.console import plain_warnings, print_table, print_values, say_written, warn
 
 if TYPE_CHECKING:
     from ssavae.runs import Run
@@ -110,7 +110,7 @@ def data(context: typer.Context) -> None:
         how = f"ssavae data get {each.name}" if each.downloads else f"put {each.file} into $SSAVAE_DATA"
         here = "embedded" if each.source == EMBEDDED else str(each.path or f"no: {how}")
         rows.append([each.name, f"{each.rows:,} {each.kind} rows", each.description, each.source, here])
-    _print_table(["name", "size", "content", "comes from", "is here"], rows)
+    print_table(["name", "size", "content", "comes from", "is here"], rows)
 
 
 @data_app.command("get", epilog=_examples("data get mnist"))
@@ -184,8 +184,8 @@ def _train(context: typer.Context, out: Path, run: Run, resume: bool = False) ->
     metrics, files = train_run(out, run, resume=resume, command=command)
     protocol = metrics.pop("protocol")
     metrics |= {key: protocol[key] for key in ("seconds_vec", "seconds_decoder")}
-    _print_values(f"{run.data}, latent_dim {run.parameters['latent_dim']}, test part", metrics)
-    _say_written(*files)
+    print_values(f"{run.data}, latent_dim {run.parameters['latent_dim']}, test part", metrics)
+    say_written(*files)
 
 
 @app.command(epilog=_examples("evaluate runs/mnist mnist --judge"))
@@ -208,10 +208,10 @@ def evaluate(
     found, file = evaluate_run(model, run, loaded, judged=judge)
     unknown = found.get("rows_of_unknown_classes")
     if unknown:
-        _warn(f"{unknown} rows have a class that the model does not know: they count as unlabelled")
+        warn(f"{unknown} rows have a class that the model does not know: they count as unlabelled")
     judged = {f"judge: {k}": v for k, v in found.pop("judge", {}).items() if k != "rows_sha256"}
-    _print_values(f"{run} on {data}", found | judged)
-    _say_written(file, *[run / JUDGE_FILE] * judge)
+    print_values(f"{run} on {data}", found | judged)
+    say_written(file, *[run / JUDGE_FILE] * judge)
 
 
 @app.command("map", epilog=_examples("map runs/mnist mnist --out map.svg"))
@@ -225,7 +225,7 @@ def draw_map(run: RunArgument, data: DataArgument, out: OutOption = None, label:
     model, loaded = reports.open_run(run, data, label)
     _, part = reports.evaluation_parts(run, loaded)
     path = _target(out, run / "map.png", (".png", ".svg", ".pdf"))
-    _say_written(figures.save(pictures.draw_map(model, part), path))
+    say_written(figures.save(pictures.draw_map(model, part), path))
 
 
 @app.command(epilog=_examples("reconstruct runs/mnist mnist --out rows.npz"))
@@ -248,11 +248,11 @@ def reconstruct(
     model, loaded = reports.open_run(run, data, label)
     _, part = reports.evaluation_parts(run, loaded)
     if path.suffix == ".png":
-        _say_written(figures.save(pictures.draw_reconstructions(model, part, n or 10), path))
+        say_written(figures.save(pictures.draw_reconstructions(model, part, n or 10), path))
         return
     made = model.reconstruct(part.x[:n])
     arrays = {"x_rec": made} if path.suffix == ".csv" else {"x": part.x[:n], "x_rec": made}
-    _say_written(reports.write_rows(model, path, arrays))
+    say_written(reports.write_rows(model, path, arrays))
 
 
 @app.command(epilog=_examples("sample runs/mnist", "sample runs/mnist --class 4 -n 100 --out 4.npz"))
@@ -277,10 +277,10 @@ def sample(
     x, y = pictures.sample_rows(model, class_name, n, sampler, seed)
     if path.suffix == ".png":
         title = f"samples of class {class_name}" if class_name else f"samples, sampler {sampler!r}"
-        _say_written(figures.save(pictures.draw_samples(model, x, y, title), path))
+        say_written(figures.save(pictures.draw_samples(model, x, y, title), path))
         return
     arrays = {"x": x} if y is None else {"y": y, "x": x}
-    _say_written(reports.write_rows(model, path, arrays))
+    say_written(reports.write_rows(model, path, arrays))
 
 
 @app.command(epilog=_examples("predict runs/parts parts.csv --out predictions.csv"))
@@ -294,9 +294,39 @@ def predict(run: RunArgument, data: DataArgument, out: OutOption = None, label: 
     path = _target(out, run / "predictions.csv", (".csv", ".npz"))
     model, loaded = reports.open_run(run, data, label)
     if len(model.classes_) == 0:
-        _warn("the model was trained without labels: no class and probability, only the code")
+        warn("the model was trained without labels: no class and probability, only the code")
     part = runs.whole(loaded)
-    _say_written(reports.write_rows(model, path, reports.predictions(model, part)))
+    say_written(reports.write_rows(model, path, reports.predictions(model, part)))
+
+
+@app.command(epilog=_examples("reproduce figure7", "reproduce figure9 --data mnist --fast"))
+def reproduce(
+    context: typer.Context,
+    what: Annotated[str, typer.Argument(help="figure7, figure9, cifar10 or all.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for pictures, numbers and all that can be resumed.")
+    ] = Path("runs/reproduce"),
+    data: Annotated[
+        list[str] | None, typer.Option(help="Only this database; may be repeated [default: all four].")
+    ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="A small version that ends in minutes.")] = False,
+    updates: Annotated[int | None, typer.Option(min=1, help="Batches of step 2 in each cell.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1000, help="Training rows [default: all].")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+) -> None:
+    """Make the paper's figures again, with the numbers behind them.
+
+    Runs on from what --out already holds.
+    """
+    from ssavae.experiments.reproduce import EXPERIMENTS, reproduced
+
+    _choice("WHAT", what, [*EXPERIMENTS, "all"])
+    command = shlex.join(["ssavae", *context.obj.words])
+    for file in reproduced(
+        what, out, data, fast=fast, updates=updates, n_train=rows, seed=seed, device=device, command=command
+    ):
+        say_written(file)
 
 
 # --------------------------------------------------------------------------------------- in and out
@@ -318,52 +348,6 @@ def _choice(name: str, value: str, allowed: Iterable[str]) -> None:
         raise UsageError(f"{name} must be one of {', '.join(allowed)}, found {value!r}")
 
 
-def _say_written(*files: Path) -> None:
-    for file in files:
-        typer.echo(f"wrote {file}")
-
-
-def _print_values(title: str, values: Mapping[str, Any]) -> None:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat[name] = ", ".join(f"{k}: {_text(v)}" for k, v in value.items())
-        elif value is not None:
-            flat[name] = _text(value)
-    _print_table([title, "value"], [[name.replace("_", " "), text] for name, text in flat.items()])
-
-
-def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, box=None if not sys.stdout.isatty() else Table().box)
-    for row in rows:
-        table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
-
-
-# -------------------------------------------------------------------------------- warnings and errors
-
-
-def _warn(text: str) -> None:
-    typer.echo(f"warning: {' '.join(text.split())}", err=True)
-
-
-@contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Show our own warnings in one line each; what libraries tell programmers stays away."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("always", category=UserWarning, module=r"ssavae(\.|$)")
-        warnings.showwarning = lambda message, *_, **__: _warn(str(message))
-        yield
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failure, 2 wrong use, 130 stopped.
 
@@ -373,7 +357,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         The words after ``ssavae``; None takes those of the process.
     """
     call = Call(sys.argv[1:] if argv is None else list(argv))
-    with _plain_warnings():
+    with plain_warnings():
         raise SystemExit(_status(call))
 
 

@@ -62,7 +62,7 @@ class Stage:
     def start(self, n_steps: int) -> None:
         """Set the learning rates' course over so many batches."""
         self.schedulers = {
-            name: LambdaLR(optimizer, lambda i: one_cycle((i + 1) / n_steps))
+            name: LambdaLR(optimizer, lambda i: one_cycle((i + 1) / max(1, n_steps)))
             for name, optimizer in self.optimizers.items()
         }
 

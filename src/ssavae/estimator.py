@@ -72,6 +72,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         plain reading of the paper, None takes 0.25 for each dimension of the code and at most 5.
     n_epochs, n_epochs_decoder : int or None
         Epochs of step 1 and of step 2; None takes 10, and more where that is under 2,000 updates.
+        ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on from.
     batch_size : int
         Rows in a batch; a last part batch is left out.
     learning_rate, learning_rate_decoder, learning_rate_disc : float
@@ -204,8 +205,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             self.data_sha256_ = training.digest()
             session = self._session(fabric, training, resume)
             self._run_vec(session, fabric, training, partial(self._measure_vec, held, watched))
-            self._run_decoder(session, fabric, training, partial(self._measure_decoder, held))
             self._learn_samplers(training)
+            self._run_decoder(session, fabric, training, partial(self._measure_decoder, held))
         self.vec_.detail = None  # the auxiliary decoder has done its work in step 1
         session.finish()
         return self
@@ -225,7 +226,6 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             session = self._session(fabric, None, resume=False)
             session.history = [row for row in self.history_ if row["step"] == "vec"]
             self._run_decoder(session, fabric, training, partial(self._measure_decoder, None))
-            self._learn_samplers(training)
         return self
 
     def _forget(self) -> None:
@@ -325,6 +325,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             measure=measure,
         )
         self._run(session, stage, rows, self.n_epochs_decoder)
+        self.novelty_scores_ = np.sort(self._at_rest.feature_loss(some_inputs(rows, SAMPLER_ROWS)[0]).numpy())
 
     def _run(self, session: Session, stage: Stage, rows: Rows, n_epochs: int | None) -> None:
         batch_size = min(self.batch_size, len(rows.y))
@@ -355,14 +356,15 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return {} if held is None else {"val_loss": float(self._at_rest.feature_loss(held[0]).mean())}
 
     def _learn_samplers(self, rows: Rows) -> None:
-        """Fit the mixtures to codes z ~ q(z|x) of training rows, and keep the rows' novelty."""
+        """Fit the mixtures to codes z ~ q(z|x) of training rows; only the VEC has a part in them."""
         inputs, labels = some_inputs(rows, SAMPLER_ROWS)
-        mu, logvar = self._at_rest.posterior(inputs)
-        labels = np.where(labels >= 0, labels, self._at_rest.classify(mu).argmax(dim=1).numpy())
-        codes = reparameterize(mu, logvar).double().numpy()
+        at_rest = Inference(self.vec_, self.decoder_)
+        mu, logvar = at_rest.posterior(inputs)
+        labels = np.where(labels >= 0, labels, at_rest.classify(mu).argmax(dim=1).numpy())
+        with _own_random_state(self.seed_):  # the same draws in a run that was resumed in step 2
+            codes = reparameterize(mu, logvar).double().numpy()
         self.samplers_ = fit_samplers(codes, labels, len(self.classes_), self.seed_)
         self.class_shares_ = np.bincount(labels, minlength=len(self.classes_)) / len(labels)
-        self.novelty_scores_ = np.sort(self._at_rest.feature_loss(inputs).numpy())
 
     # ------------------------------------------------------------------------------ inference
 

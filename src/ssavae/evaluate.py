@@ -1,229 +1,28 @@
-"""Measures of what a model does: arrays in, floats out.
-
-The judge is trained on real rows only, so what it says is independent of the model's own encoder.
-"""
+"""Measures of what a model does: arrays in, floats out."""
 
 from __future__ import annotations
-
-import json
-import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import pdist
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-Array = NDArray[Any]
-
-
-def _must(holds: bool | np.bool_, message: str) -> None:
-    if not holds:
-        raise ValueError(message)
-
-
-def _same(name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
-    _must(found == wanted, f"{name} must have shape {wanted}, found {found}")
-
-
-def _numbers(name: str, values: ArrayLike, n_dims: tuple[int, ...] = ()) -> Array:
-    array = np.asarray(values)
-    _must(array.dtype.kind in "buif", f"{name} must hold numbers, found dtype {array.dtype}")
-    _must(array.size > 0, f"{name} is empty, found shape {array.shape}")
-    wanted = " or ".join(map(str, n_dims))
-    _must(not n_dims or array.ndim in n_dims, f"{name} must have {wanted} axes, found shape {array.shape}")
-    array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
-    n_bad = int(array.size - np.isfinite(array).sum())
-    _must(n_bad == 0, f"{name} must be finite, found {n_bad} NaN or infinite values")
-    return array
-
-
-def _classes(name: str, values: ArrayLike, n: int) -> NDArray[np.int64]:
-    array = np.asarray(values)
-    _same(name, array.shape, (n,))
-    _must(array.dtype.kind in "bui", f"{name} must hold integer class indices, found dtype {array.dtype}")
-    return array.astype(np.int64)
+from ssavae.checks import Array, classes, must, numbers, same_shape
 
 
 def _labelled(name: str, y: NDArray[np.int64]) -> NDArray[np.bool_]:
     keep = y >= 0
-    _must(keep.any(), f"{name} must have a labelled row, found none in {len(y)}")
+    must(keep.any(), f"{name} must have a labelled row, found none in {len(y)}")
     return keep
 
 
 def _draw(n: int, n_max: int, random_state: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(random_state).choice(n, min(n, n_max), replace=False))
-
-
-def _conv(in_dim: int, out_dim: int) -> list[nn.Module]:
-    conv = nn.Conv2d(in_dim, out_dim, 3, stride=2, padding=1, bias=False)
-    return [conv, nn.BatchNorm2d(out_dim), nn.ReLU()]
-
-
-def _image_body(n_channels: int, feature_dim: int) -> nn.Sequential:
-    blocks = [*_conv(n_channels, 32), *_conv(32, 64), *_conv(64, 128)]
-    dense = nn.Linear(4 * 128, feature_dim)
-    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(2), nn.Flatten(), dense, nn.ReLU())
-
-
-def _table_body(in_dim: int, feature_dim: int) -> nn.Sequential:
-    hidden = [nn.BatchNorm1d(in_dim), nn.Linear(in_dim, 256), nn.BatchNorm1d(256), nn.ReLU()]
-    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(256, feature_dim), nn.ReLU())
-
-
-def _is_image(sample_shape: tuple[int, ...]) -> bool:
-    return len(sample_shape) in (2, 3) and min(sample_shape[:2]) >= 8
-
-
-class Judge(nn.Module):
-    """A small classifier of real rows: convolutions for images, two dense layers for all else.
-
-    sample_shape is one row's: (H, W) or (H, W, C) with H, W >= 8 for images, else e.g. (d,). feature_dim is
-    the width of the penultimate layer. Raises ValueError for fewer than two classes or an empty shape.
-    """
-
-    def __init__(self, sample_shape: tuple[int, ...], n_classes: int, feature_dim: int = 128) -> None:
-        super().__init__()
-        _must(n_classes >= 2, f"n_classes must be at least 2, found {n_classes}")
-        _must(min(sample_shape, default=0) > 0, f"sample_shape must be positive, found {sample_shape}")
-        self.sample_shape = tuple(int(size) for size in sample_shape)
-        self.n_classes, self.feature_dim = n_classes, feature_dim
-        self.is_image = _is_image(self.sample_shape)
-        n_channels = self.sample_shape[2] if len(self.sample_shape) == 3 else 1
-        flat_dim = int(np.prod(self.sample_shape))
-        build, in_dim = (_image_body, n_channels) if self.is_image else (_table_body, flat_dim)
-        self.body = build(in_dim, feature_dim)
-        self.head = nn.Linear(feature_dim, n_classes)
-
-    def features(self, x: Tensor) -> Tensor:
-        """Return the penultimate layer after ReLU, (n, feature_dim), of x (n, *sample_shape)."""
-        if self.is_image:
-            # seen as (n, C, H, W), rows of (H, W, C) are in the channels_last layout already
-            x = x.reshape(len(x), *self.sample_shape[:2], -1).permute(0, 3, 1, 2)
-        return self.body(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (n, n_classes) of x (n, *sample_shape)."""
-        return self.head(self.features(x))
-
-
-def _without_grey_axis(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return shape[:2] if shape[2:] == (1,) else shape
-
-
-def _judge_input(x: ArrayLike, sample_shape: tuple[int, ...]) -> Array:
-    array = _numbers("x", x).astype(np.float32, copy=False)
-    _same("a row of x", _without_grey_axis(array.shape[1:]), _without_grey_axis(sample_shape))
-    low, high = (array.min(), array.max()) if _is_image(sample_shape) else (0, 1)
-    _must(low > -0.01 and high < 1.01, f"x must lie in [0, 1], found {low:.4g} to {high:.4g}")
-    return array
-
-
-def _shifted(x: Tensor, reach: int) -> Tensor:
-    down, right = (int(step) for step in torch.randint(-reach, reach + 1, (2,)))
-    return torch.roll(x, (down, right), (1, 2))
-
-
-def _fit_judge(judge: Judge, x: Tensor, y: Tensor, n_epochs: int, batch_size: int) -> None:
-    # splitting evenly leaves no last batch of one row, which batch normalisation cannot take
-    n_batches = max(1, len(x) // batch_size)
-    optimizer = torch.optim.Adam(judge.parameters(), lr=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=n_epochs * n_batches + 1)
-    reach = min(judge.sample_shape[:2]) // 14 if judge.is_image else 0
-    for _ in range(n_epochs):
-        for rows in torch.randperm(len(x)).tensor_split(n_batches):
-            batch = _shifted(x[rows], reach) if reach else x[rows]
-            loss = F.cross_entropy(judge(batch), y[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-
-
-def train_judge(
-    x: ArrayLike,
-    y: ArrayLike,
-    *,
-    n_epochs: int = 6,
-    batch_size: int = 128,
-    random_state: int = 0,
-    device: str = "cpu",
-) -> Judge:
-    """Train a judge on real rows, by cross-entropy with Adam and one learning-rate cycle.
-
-    x (n, H, W) or (n, H, W, C) in [0, 1], shifted by up to H/14 pixels a batch at a time, or any other
-    (n, ...); y (n,), rows with -1 left out. The same seed gives the same judge, which stays on `device` in
-    evaluation mode; the global random state stays as it was. Raises ValueError on NaN, wrong shapes, images
-    outside [0, 1] or fewer than two classes.
-    """
-    x_all = _numbers("x", x)
-    y_all = _classes("y", y, len(x_all))
-    x_all, keep = _judge_input(x_all, x_all.shape[1:]), _labelled("y", y_all)
-    _must(y_all[keep].min() < y_all.max(), f"y must hold two classes or more, found only {y_all.max()}")
-    _must(n_epochs > 0 and batch_size > 1, f"n_epochs, batch_size too small: found {n_epochs}, {batch_size}")
-    with torch.random.fork_rng():
-        torch.manual_seed(random_state)
-        judge = Judge(x_all.shape[1:], int(y_all.max()) + 1).to(torch.device(device))
-        judge = judge.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        rows = torch.from_numpy(x_all[keep]).to(device)
-        _fit_judge(judge.train(), rows, torch.from_numpy(y_all[keep]).to(device), n_epochs, batch_size)
-    return judge.eval()
-
-
-@torch.inference_mode()
-def _apply(judge: Judge, layer: Callable[[Tensor], Tensor], x: ArrayLike, batch_size: int) -> Array:
-    array = _judge_input(x, judge.sample_shape).reshape(-1, *judge.sample_shape)
-    device = judge.eval().head.weight.device
-    starts = range(0, len(array), batch_size)
-    batches = (torch.tensor(array[i : i + batch_size], device=device) for i in starts)
-    return torch.cat([layer(batch).cpu() for batch in batches]).numpy()
-
-
-def judge_logits(judge: Judge, x: ArrayLike, *, batch_size: int = 512) -> Array:
-    """Return the judge's logits, (n, n_classes), of x (n, *sample_shape), in evaluation mode.
-
-    Raises ValueError on NaN, an empty x, rows of another shape, or images outside [0, 1].
-    """
-    return _apply(judge, judge, x, batch_size)
-
-
-def judge_features(judge: Judge, x: ArrayLike, *, batch_size: int = 512) -> Array:
-    """Return the judge's penultimate layer, (n, feature_dim), values >= 0; raises as `judge_logits`."""
-    return _apply(judge, judge.features, x, batch_size)
-
-
-def save_judge(judge: Judge, path: str | os.PathLike[str]) -> None:
-    """Write the judge to one safetensors file, its sizes in the header; replaces it in one move."""
-    sizes = {name: getattr(judge, name) for name in ("sample_shape", "n_classes", "feature_dim")}
-    # safetensors refuses the strides of channels_last weights
-    weights = {name: value.cpu().contiguous() for name, value in judge.state_dict().items()}
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    save_file(weights, partial, metadata={"ssavae_judge": json.dumps(sizes)})
-    os.replace(partial, target)
-
-
-def load_judge(path: str | os.PathLike[str]) -> Judge:
-    """Read a judge written by `save_judge`, on the CPU, in evaluation mode; ValueError for any other file."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            sizes = json.loads((file.metadata() or {})["ssavae_judge"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        judge = Judge(tuple(sizes["sample_shape"]), sizes["n_classes"], sizes["feature_dim"])
-        judge.load_state_dict(weights)
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
-        raise ValueError(f"path must name a judge's file, found {path}: {error}") from error
-    return judge.to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
 
 def agreement(logits: ArrayLike, y: ArrayLike) -> float:
@@ -235,8 +34,8 @@ def agreement(logits: ArrayLike, y: ArrayLike) -> float:
     >>> agreement([[2.0, 1.0], [0.0, 3.0], [5.0, 0.0]], [0, 0, -1])
     0.5
     """
-    scores = _numbers("logits", logits, (2,))
-    return accuracy(_classes("y", y, len(scores)), scores.argmax(axis=1))
+    scores = numbers("logits", logits, (2,))
+    return accuracy(classes("y", y, len(scores)), scores.argmax(axis=1))
 
 
 def accuracy(y: ArrayLike, y_pred: ArrayLike) -> float:
@@ -247,8 +46,8 @@ def accuracy(y: ArrayLike, y_pred: ArrayLike) -> float:
     >>> accuracy([0, 1, 2, -1], [0, 1, 1, 5])
     0.6666666666666666
     """
-    truth = _classes("y", y, np.size(y))
-    guess = _classes("y_pred", y_pred, len(truth))
+    truth = classes("y", y, np.size(y))
+    guess = classes("y_pred", y_pred, len(truth))
     keep = _labelled("y", truth)
     return float(np.mean(truth[keep] == guess[keep]))
 
@@ -265,12 +64,12 @@ def expected_calibration_error(probs: ArrayLike, y: ArrayLike, n_bins: int = 15)
     # torchmetrics imports matplotlib when it can: kept out of the import of this module
     from torchmetrics.functional.classification import multiclass_calibration_error
 
-    p = _numbers("probs", probs, (2,))
-    truth = _classes("y", y, len(p))
+    p = numbers("probs", probs, (2,))
+    truth = classes("y", y, len(p))
     keep = _labelled("y", truth)
     worst = float(np.abs(p.sum(axis=1) - 1).max())
-    _must(p.min() >= 0 and worst < 1e-3, f"probs must be >= 0 and sum to 1, found a sum off by {worst:.4g}")
-    _must(truth.max() < p.shape[1], f"y must be below the {p.shape[1]} columns of probs, found {truth.max()}")
+    must(p.min() >= 0 and worst < 1e-3, f"probs must be >= 0 and sum to 1, found a sum off by {worst:.4g}")
+    must(truth.max() < p.shape[1], f"y must be below the {p.shape[1]} columns of probs, found {truth.max()}")
     rows, labels = torch.from_numpy(p[keep].clip(0, 1)), torch.from_numpy(truth[keep])
     return float(multiclass_calibration_error(rows, labels, p.shape[1], n_bins=n_bins, norm="l1"))
 
@@ -283,9 +82,47 @@ def pixel_error(x: ArrayLike, x_rec: ArrayLike) -> float:
     >>> pixel_error([[0.0, 1.0]], [[0.0, 0.5]])
     0.125
     """
-    real, rec = _numbers("x", x), _numbers("x_rec", x_rec)
-    _same("x_rec", rec.shape, real.shape)
+    real, rec = numbers("x", x), numbers("x_rec", x_rec)
+    same_shape("x_rec", rec.shape, real.shape)
     return float(np.mean(np.square(real - rec), dtype=np.float64))
+
+
+def _planes(name: str, values: ArrayLike) -> Tensor:
+    array = numbers(name, values, (3, 4))
+    low, high = array.min(), array.max()
+    must(low > -0.01 and high < 1.01, f"{name} must lie in [0, 1], found {low:.4g} to {high:.4g}")
+    n, height, width = array.shape[:3]
+    must(min(height, width) > 2, f"{name} must hold images of 3 x 3 pixels or more, found {height} x {width}")
+    # single precision: torch convolves it many times faster; in order, as it takes no negative strides
+    array = array.astype(np.float32, order="C", copy=False)
+    return torch.from_numpy(array.reshape(n, height, width, -1)).movedim(-1, 1)
+
+
+def ssim(x: ArrayLike, x_rec: ArrayLike) -> float:
+    """Return the structural similarity of images (Wang 2004): its mean over all values, borders mirrored.
+
+    At a pixel it is (2 m m' + a) (2 c + b) / ((m^2 + m'^2 + a) (v + v' + b)): m, v, c are mean, variance and
+    covariance under a Gaussian of 1.5 pixels in a window of 11, both shrunk to fit smaller images, a = 0.01^2
+    and b = 0.03^2. x, x_rec (n, H, W[, C]) in [0, 1]; in [-1, 1], 1 for equal images. Raises ValueError on
+    NaN, unequal shapes, other axes, sides below 3 pixels, or values outside [0, 1].
+
+    >>> round(ssim(np.zeros((1, 8, 8)), np.ones((1, 8, 8))), 6)
+    0.0001
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    real, rec = _planes("x", x), _planes("x_rec", x_rec)
+    same_shape("x_rec", np.shape(x_rec), np.shape(x))
+    window = min(11, (min(real.shape[2:]) - 1) // 2 * 2 + 1)
+    sigma = 1.5 * window / 11  # from which torchmetrics makes that window again, 3.5 sigma to either side
+    n_chunk, total = max(1, 2**16 // real[0].numel()), 0.0
+    for made, wanted in zip(rec.split(n_chunk), real.split(n_chunk), strict=True):
+        # the map is averaged here, as older torchmetrics leave the borders out of the mean
+        _, found = structural_similarity_index_measure(
+            made, wanted, sigma=sigma, data_range=1.0, return_full_image=True
+        )
+        total += float(found.sum(dtype=torch.float64))
+    return min(1.0, total / real.numel())
 
 
 def frechet_distance(features_a: ArrayLike, features_b: ArrayLike) -> float:
@@ -297,9 +134,9 @@ def frechet_distance(features_a: ArrayLike, features_b: ArrayLike) -> float:
     >>> round(frechet_distance([[0.0], [2.0]], [[3.0], [5.0]]), 6)
     9.0
     """
-    a, b = _numbers("features_a", features_a, (2,)), _numbers("features_b", features_b, (2,))
-    _same("a row of features_b", b.shape[1:], a.shape[1:])
-    _must(min(len(a), len(b)) > 1, f"features must have 2 rows or more, found {len(a)} and {len(b)}")
+    a, b = numbers("features_a", features_a, (2,)), numbers("features_b", features_b, (2,))
+    same_shape("a row of features_b", b.shape[1:], a.shape[1:])
+    must(min(len(a), len(b)) > 1, f"features must have 2 rows or more, found {len(a)} and {len(b)}")
     cov_a, cov_b = (np.atleast_2d(np.cov(rows, rowvar=False, dtype=np.float64)) for rows in (a, b))
     # S_a S_b has the eigenvalues of R^T S_b R with S_a = R R^T, which is symmetric: real and stable roots
     values, vectors = np.linalg.eigh(cov_a)
@@ -319,11 +156,11 @@ def variety(features: ArrayLike, y: ArrayLike, *, n_max: int = 500, random_state
     >>> variety([[0.0], [1.0], [0.0], [3.0]], [0, 0, 1, 1])
     2.0
     """
-    rows = _numbers("features", features, (2,))
-    truth = _classes("y", y, len(rows))
+    rows = numbers("features", features, (2,))
+    truth = classes("y", y, len(rows))
     groups = [rows[truth == c] for c in np.unique(truth[_labelled("y", truth)])]
     groups = [group[_draw(len(group), n_max, random_state)] for group in groups if len(group) > 1]
-    _must(len(groups) > 0, "y must hold a class with two rows, found none")
+    must(len(groups) > 0, "y must hold a class with two rows, found none")
     return float(np.mean([pdist(group).mean() for group in groups]))
 
 
@@ -347,10 +184,10 @@ def sharpness(x_rec: ArrayLike, x: ArrayLike) -> float:
     x_rec (n, H, W[, C]) and x (m, H, W[, C]) in the same units; 0 or more, 1 is as sharp as x. Raises
     ValueError on NaN, other shapes, images of another size, or an x without any edge.
     """
-    made, real = _numbers("x_rec", x_rec, (3, 4)), _numbers("x", x, (3, 4))
-    _same("an image of x_rec", made.shape[1:], real.shape[1:])
+    made, real = numbers("x_rec", x_rec, (3, 4)), numbers("x", x, (3, 4))
+    same_shape("an image of x_rec", made.shape[1:], real.shape[1:])
     reference = float(_edge_slope(real).mean())
-    _must(reference > 0, "x must hold images with an edge, found only flat ones")
+    must(reference > 0, "x must hold images with an edge, found only flat ones")
     return float(_edge_slope(made).mean()) / reference
 
 
@@ -365,11 +202,11 @@ def knn_accuracy(
     >>> knn_accuracy([[0.0], [9.0]], [0, 1], [[1.0], [8.0], [2.0]], [0, 1, 1], k=1)
     0.6666666666666666
     """
-    known, asked = _numbers("z_train", z_train, (2,)), _numbers("z_test", z_test, (2,))
-    y_known, y_asked = _classes("y_train", y_train, len(known)), _classes("y_test", y_test, len(asked))
-    _same("a row of z_test", asked.shape[1:], known.shape[1:])
+    known, asked = numbers("z_train", z_train, (2,)), numbers("z_test", z_test, (2,))
+    y_known, y_asked = classes("y_train", y_train, len(known)), classes("y_test", y_test, len(asked))
+    same_shape("a row of z_test", asked.shape[1:], known.shape[1:])
     keep, keep_asked = _labelled("y_train", y_known), _labelled("y_test", y_asked)
-    _must(1 <= k <= keep.sum(), f"k must be from 1 to the {keep.sum()} labelled training rows, found {k}")
+    must(1 <= k <= keep.sum(), f"k must be from 1 to the {keep.sum()} labelled training rows, found {k}")
     voters = KNeighborsClassifier(n_neighbors=k).fit(known[keep], y_known[keep])
     return accuracy(y_asked[keep_asked], voters.predict(asked[keep_asked]))
 
@@ -384,15 +221,15 @@ def map_quality(
     At most `n_max` rows, drawn by seed. Raises ValueError on NaN, wrong shapes, fewer than 12 rows, or fewer
     than two labelled classes in the draw.
     """
-    codes = _numbers("z", z, (2,))
-    rows, labels = _numbers("x", x), _classes("y", y, len(codes))
-    _same("x, by rows,", (len(rows),), (len(codes),))
-    _must(len(rows) >= 12, f"x must have 12 rows or more, found {len(rows)}")
+    codes = numbers("z", z, (2,))
+    rows, labels = numbers("x", x), classes("y", y, len(codes))
+    same_shape("x, by rows,", (len(rows),), (len(codes),))
+    must(len(rows) >= 12, f"x must have 12 rows or more, found {len(rows)}")
     pick = _draw(len(codes), n_max, random_state)
     rows, codes, labels = rows.reshape(len(rows), -1)[pick], codes[pick], labels[pick]
     keep = _labelled("y", labels)
     n = len(np.unique(labels[keep]))
-    _must(2 <= n < keep.sum(), f"y must hold 2 or more classes, fewer than its labelled rows, found {n}")
+    must(2 <= n < keep.sum(), f"y must hold 2 or more classes, fewer than its labelled rows, found {n}")
     silhouette = silhouette_score(codes[keep], labels[keep])
     trust = trustworthiness(rows, codes, n_neighbors=5)
     return {"silhouette": float(silhouette), "trustworthiness": float(trust)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-AT_LEAST = {"latent_dim": 1, "batch_size": 2, "n_epochs": 1, "n_epochs_decoder": 1, "patience": 1}
+AT_LEAST = {"latent_dim": 1, "batch_size": 2, "n_epochs": 1, "n_epochs_decoder": 0, "patience": 1}
 WEIGHTS = ("beta", "gamma", "weight_kl", "weight_detail")
 
 

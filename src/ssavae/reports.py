@@ -15,6 +15,7 @@ from ssavae import evaluate
 from ssavae.checkpoint import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE, has_state, write_atomically
 from ssavae.datasets import LabelledData
 from ssavae.estimator import SSAVAE, load
+from ssavae.judge import Judge, judge_features, judge_logits, load_judge, save_judge, train_judge
 from ssavae.pictures import draw_pictures, label_indices, shown
 from ssavae.preprocess import encode_labels
 from ssavae.runs import (
@@ -215,15 +216,15 @@ def _judge_run(model: SSAVAE, folder: Path, train: Part | None, test: Part) -> d
         "prior_samples": by_prior,
     }
     made = {name: shown(model, x) for name, x in sets.items()}
-    logits = {name: evaluate.judge_logits(judge, x) for name, x in made.items()}
-    features = {name: evaluate.judge_features(judge, x) for name, x in made.items()}
-    features_real = evaluate.judge_features(judge, real)
+    logits = {name: judge_logits(judge, x) for name, x in made.items()}
+    features = {name: judge_features(judge, x) for name, x in made.items()}
+    features_real = judge_features(judge, real)
     probs = torch.from_numpy(logits["prior_samples"]).softmax(dim=1).numpy()
     shares = np.bincount(probs.argmax(axis=1), minlength=len(model.classes_)) / len(probs)
     varieties = evaluate.variety(features["class_samples"], wanted), evaluate.variety(features_real, y)
     return {
         "rows_sha256": rows_sha256(np.asarray(train.x)),
-        "test_accuracy": evaluate.agreement(evaluate.judge_logits(judge, real), y),
+        "test_accuracy": evaluate.agreement(judge_logits(judge, real), y),
         "agreement_reconstructions": evaluate.agreement(logits["reconstructions"], y),
         "agreement_class_samples": evaluate.agreement(logits["class_samples"], wanted),
         "variety_ratio": varieties[0] / varieties[1] if varieties[1] else None,
@@ -234,15 +235,15 @@ def _judge_run(model: SSAVAE, folder: Path, train: Part | None, test: Part) -> d
     }
 
 
-def _judge(model: SSAVAE, folder: Path, train: Part) -> evaluate.Judge:
+def _judge(model: SSAVAE, folder: Path, train: Part) -> Judge:
     """Read the judge of these rows from the run folder, or train it and put it there."""
     last = read_metrics(folder).get("evaluate", {}).get("judge", {})
     if (folder / JUDGE_FILE).is_file() and last.get("rows_sha256") == rows_sha256(np.asarray(train.x)):
-        return evaluate.load_judge(folder / JUDGE_FILE)
+        return load_judge(folder / JUDGE_FILE)
     y = label_indices(model, train.y, len(train.x))
     n_epochs = max(6, -(-JUDGE_UPDATES // max(1, int((y >= 0).sum()) // 128)))
-    judge = evaluate.train_judge(shown(model, train.x), y, n_epochs=n_epochs)
-    evaluate.save_judge(judge, folder / JUDGE_FILE)
+    judge = train_judge(shown(model, train.x), y, n_epochs=n_epochs)
+    save_judge(judge, folder / JUDGE_FILE)
     return judge
 
 

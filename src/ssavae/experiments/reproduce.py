@@ -1,0 +1,45 @@
+"""Which figures there are, and on which databases: the one call behind ``ssavae reproduce``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ssavae.experiments.figure7 import figure7
+from ssavae.experiments.figure9 import figure9
+from ssavae.experiments.study import DATABASES, FAST, FULL, Budget, Study
+
+COLOUR = Budget(updates=20000, latent_dims=(128,), betas=(0.0, 0.01))  # section 4.5
+EXPERIMENTS = ("figure7", "figure9", "cifar10")
+
+
+def reproduced(
+    what: str,
+    root: Path,
+    databases: Sequence[str] | None,
+    *,
+    fast: bool,
+    updates: int | None,
+    n_train: int | None,
+    seed: int,
+    device: str,
+    command: str,
+) -> Iterator[Path]:
+    """Make one of ``EXPERIMENTS``, or "all", and yield every file as it is written."""
+
+    def study(data: str, budget: Budget) -> Study:
+        return Study(data, root, chosen(budget), seed=seed, device=device)
+
+    def chosen(budget: Budget) -> Budget:
+        return replace(budget, updates=updates or budget.updates, n_train=n_train or budget.n_train)
+
+    studies = [study(data, FAST if fast else FULL) for data in databases or DATABASES]
+    if what in ("figure7", "all"):
+        yield from figure7(studies, root, command)
+    if what in ("figure9", "all"):
+        for each in studies:
+            yield from figure9(each, root, command)
+    if what in ("cifar10", "all"):
+        small = replace(FAST, latent_dims=COLOUR.latent_dims, betas=COLOUR.betas)
+        yield from figure9(study("cifar10", small if fast else COLOUR), root, command)

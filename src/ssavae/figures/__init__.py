@@ -1,0 +1,32 @@
+"""Pictures of what a model does: arrays in, one matplotlib Figure out.
+
+Only matplotlib's object interface is used: no pyplot, no global state, so a server may draw in threads.
+"""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from ssavae.figures.canvas import class_colors, save
+from ssavae.figures.curves import loss_curves, regime_curves
+from ssavae.figures.maps import decoded_grid, latent_map
+from ssavae.figures.panels import MapPanel, map_panels
+from ssavae.figures.rows import Kind, class_samples, reconstructions
+from ssavae.figures.sheets import BetaLine, beta_sheet
+
+__all__ = [
+    "BetaLine",
+    "Figure",
+    "Kind",
+    "MapPanel",
+    "beta_sheet",
+    "class_colors",
+    "class_samples",
+    "decoded_grid",
+    "latent_map",
+    "loss_curves",
+    "map_panels",
+    "reconstructions",
+    "regime_curves",
+    "save",
+]
