@@ -85,13 +85,8 @@ class Study:
         train, test = divide(loaded, np.empty(0, dtype=np.int64))
         if test is None or train.y is None or test.y is None:
             raise UsageError(f"{data} must have labelled training and test images to be reproduced")
-        self._begin(
-            {
-                "budget": {name: plain(value) for name, value in asdict(budget).items()},
-                "seed": seed,
-                "data_sha256": loaded.sha256,
-            }
-        )
+        rows = {"n_train": budget.n_train, "n_epochs": budget.n_epochs, "n_test": budget.n_test}
+        self._begin({**rows, "seed": seed, "data_sha256": loaded.sha256})
         kept = spread(len(train.x), budget.n_train or len(train.x))
         self.train, self.test = _take(train, kept), test
 
