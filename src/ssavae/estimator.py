@@ -128,7 +128,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         batch_size: int = 128,
         learning_rate: float = 2e-3,
         learning_rate_decoder: float = 2e-3,
-        learning_rate_disc: float = 5e-4,
+        learning_rate_disc: float = 2e-3,
         widths: tuple[int, ...] | None = None,
         encoder: nn.Module | None = None,
         decoder: nn.Module | None = None,

@@ -81,10 +81,10 @@ class Study:
         self.data, self.folder, self.budget = data, root / data, budget
         self.seed, self.device = seed, device
         self.title = TITLES.get(data, data)
-        loaded = read(data, None, "image")
+        loaded = read(data, None, None)
         train, test = divide(loaded, np.empty(0, dtype=np.int64))
-        if test is None or train.y is None or test.y is None:
-            raise UsageError(f"{data} must have labelled training and test images to be reproduced")
+        if loaded.kind not in ("image", None) or test is None or train.y is None or test.y is None:
+            raise UsageError(f"{data} must hold labelled training and test images to be reproduced")
         rows = {"n_train": budget.n_train, "n_epochs": budget.n_epochs, "n_test": budget.n_test}
         self._begin({**rows, "seed": seed, "data_sha256": loaded.sha256})
         kept = spread(len(train.x), budget.n_train or len(train.x))
