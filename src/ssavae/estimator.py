@@ -73,6 +73,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     n_epochs, n_epochs_decoder : int or None
         Epochs of step 1 and of step 2; None takes 10, and more where that is under 2,000 updates.
         ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on from.
+    augment : tuple of {"shift", "mirror"}
+        Random changes of the images of step 1 that leave their class as it is.
     batch_size : int
         Rows in a batch; a last part batch is left out.
     learning_rate, learning_rate_decoder, learning_rate_disc : float
@@ -125,6 +127,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         weight_detail: float | None = None,
         n_epochs: int | None = None,
         n_epochs_decoder: int | None = None,
+        augment: tuple[str, ...] = (),
         batch_size: int = 128,
         learning_rate: float = 2e-3,
         learning_rate_decoder: float = 2e-3,
@@ -150,6 +153,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.weight_detail = weight_detail
         self.n_epochs = n_epochs
         self.n_epochs_decoder = n_epochs_decoder
+        self.augment = augment
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_decoder = learning_rate_decoder
@@ -252,6 +256,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         names = getattr(self, "feature_names_in_", None)
         check_finite(some, names)
         self.preprocess_ = Preprocess.fit(some, self.kind)
+        if self.augment and self.preprocess_.kind != "image":
+            raise ValueError(f"augment={self.augment} changes images: X is a {self.preprocess_.kind}")
         if self.preprocess_.kind == "table":
             warn_constant_columns(some, names)
         labels, self.classes_ = check_labels(y, len(rows))
@@ -299,6 +305,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             weight_kl=self.weight_kl,
             weight_detail=self._weight_detail,
             variance=measured_variance(some_inputs(rows, SCALE_ROWS)[0]),
+            augment=self.augment,
             measure=measure,
         )
         self._run(session, stage, rows, self.n_epochs)
@@ -348,9 +355,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _measure_vec(self, held: Any, watched: Any) -> dict[str, float]:
         at_rest = Inference(self.vec_, self.decoder_)
         measured = {} if held is None else {"val_loss": at_rest.class_loss(*held)}
-        return (
-            measured if watched is None else {**measured, "eval_accuracy": at_rest.class_accuracy(*watched)}
-        )
+        return measured if watched is None else measured | {"eval_accuracy": at_rest.class_accuracy(*watched)}
 
     def _measure_decoder(self, held: Any) -> dict[str, float]:
         return {} if held is None else {"val_loss": float(self._at_rest.feature_loss(held[0]).mean())}
@@ -538,10 +543,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         if model["feature_names"]:
             self.feature_names_in_ = np.array(model["feature_names"], dtype=object)
         self.n_features_in_, self.seed_ = model["n_features_in"], model["seed"]
-        self.feature_weights_, self.class_shares_ = (
-            tuple(model["feature_weights"]),
-            np.array(model["class_shares"]),
-        )
+        self.feature_weights_ = tuple(model["feature_weights"])
+        self.class_shares_ = np.array(model["class_shares"])
         self.data_sha256_ = model["data_sha256"]
         self.spec_ = Spec(**tuples(model["spec"]))
         with _own_random_state(self.seed_):

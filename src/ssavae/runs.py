@@ -151,7 +151,9 @@ def _fitting(where: str, name: str, value: Any, hint: Any) -> Any:
 
 def _is_of(value: Any, option: Any) -> bool:
     if typing.get_origin(option) is tuple:
-        return isinstance(value, list | tuple) and all(_is_of(each, int) for each in value)
+        return isinstance(value, list | tuple) and all(
+            _is_of(each, typing.get_args(option)[0]) for each in value
+        )
     if option in (int, float):
         allowed = (int, float) if option is float else int
         return isinstance(value, allowed) and not isinstance(value, bool)

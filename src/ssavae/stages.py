@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from ssavae.algorithms import Batches, Losses, train_decoder, train_vec
+from ssavae.augment import augmented
 from ssavae.engine import Stage
 from ssavae.networks import VEC
 
@@ -27,16 +28,20 @@ def vec_stage(
     weight_kl: float,
     weight_detail: float,
     variance: float,
+    augment: Sequence[str],
     measure: Measure,
 ) -> Stage:
-    """Bind Algorithm 1 to a VEC; ``variance`` is that of an input's elements, see ``loss_detail``."""
+    """Bind Algorithm 1 to a VEC; ``variance`` is that of an input's elements, see ``loss_detail``.
+
+    ``augment`` names ``augment.CHANGES`` made to its images.
+    """
     placed = placed_vec(fabric, vec)
     optimizer = Adam(vec.parameters(), lr=learning_rate, fused=True)
 
     def algorithm(batches: Batches) -> Iterator[Losses]:
         return train_vec(
             placed,
-            batches,
+            augmented(batches, augment),
             optimizer,
             fabric.backward,
             weight_kl=weight_kl,

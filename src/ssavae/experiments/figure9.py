@@ -104,14 +104,16 @@ class _Bench:
     def train_cell(self, gamma: float, beta: float) -> bytes:
         """Train step 2 with these weights; return the cell as an .npz file."""
         model, rows = self.model, self.study.train.x
-        n_batches = min(self.study.budget.updates, len(rows) // model.batch_size)
-        n_epochs = math.ceil(self.study.budget.updates / n_batches)
+        budget = self.study.budget
+        n_batches = min(budget.updates, len(rows) // budget.batch_size)
+        n_epochs = math.ceil(budget.updates / n_batches)
         begin = time.perf_counter()
-        rows = rows[spread(len(rows), n_batches * model.batch_size)]
-        model.set_params(n_epochs_decoder=n_epochs).fit_decoder(rows, beta=beta, gamma=gamma)
+        rows = rows[spread(len(rows), n_batches * budget.batch_size)]
+        model.set_params(n_epochs_decoder=n_epochs, batch_size=budget.batch_size)
+        model.fit_decoder(rows, beta=beta, gamma=gamma)
         losses = {name: v for name, v in model.history_[-1].items() if name.startswith("loss_")}
         place = {"latent_dim": self.latent_dim, "gamma": gamma, "beta": beta}
-        place["updates"] = n_epochs * n_batches
+        place |= {"updates": n_epochs * n_batches, "batch_size": budget.batch_size}
         found, images, read_as = self._measure()
         found = {**place, **found, **losses, "minutes": (time.perf_counter() - begin) / 60, **machine()}
         content = io.BytesIO()

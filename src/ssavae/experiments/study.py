@@ -45,6 +45,9 @@ class Budget:
     ----------
     updates : int
         Batches of step 2 in each cell of figure 9.
+    batch_size : int
+        Rows in each of these: in the same time, more and smaller batches bring the two players further
+        (docs/decisions.md).
     n_train : int or None
         Training rows; None takes all.
     n_epochs : int or None
@@ -56,9 +59,10 @@ class Budget:
     """
 
     updates: int
+    batch_size: int = 64
     n_train: int | None = None
     n_epochs: int | None = None
-    n_test: int = 5000
+    n_test: int = 3000
     latent_dims: tuple[int, ...] = (2, 100)
     gammas: tuple[float, ...] = (0.0, 0.1)
     betas: tuple[float, ...] = (0.0, 0.001, 0.003, 0.005, 0.01, 0.05, 0.1)

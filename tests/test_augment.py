@@ -1,0 +1,72 @@
+"""Random changes of training images: what they move, and that they move nothing else."""
+
+import numpy as np
+import pytest
+import torch
+
+from ssavae import SSAVAE
+from ssavae.augment import augmented, mirror, shift
+
+
+def dot(n: int = 64, side: int = 28) -> torch.Tensor:
+    """Images with one bright pixel a little left of the middle."""
+    x = torch.zeros(n, 1, side, side)
+    x[:, :, 14, 10] = 1
+    return x
+
+
+def test_each_image_is_shifted_by_up_to_two_pixels_of_28_its_own_way():
+    places = torch.nonzero(shift(dot())[:, 0])
+    assert len(places) == 64  # none is lost, none comes twice
+    down, right = places[:, 1] - 14, places[:, 2] - 10
+    assert int(down.abs().max()) == 2
+    assert int(right.abs().max()) == 2
+    assert len({(int(a), int(b)) for a, b in zip(down, right, strict=True)}) > 10
+
+
+def test_what_leaves_an_image_does_not_come_back_on_the_other_side():
+    x = torch.zeros(200, 1, 28, 28)
+    x[:, :, 0] = 1
+    assert float(shift(x)[:, :, 14:].max()) == 0.0
+
+
+def test_about_half_of_the_images_are_mirrored():
+    columns = torch.nonzero(mirror(dot(400))[:, 0])[:, 2]
+    assert set(columns.tolist()) == {10, 17}
+    assert 150 < int((columns == 17).sum()) < 250
+
+
+def test_colours_stay_with_their_pixels():
+    x = torch.rand(8, 3, 32, 32)
+    sums = shift(x * 0 + torch.tensor([0.1, 0.2, 0.3])[:, None, None]).sum(dim=(2, 3))
+    assert torch.allclose(sums[:, 1], 2 * sums[:, 0])
+    assert torch.equal(mirror(x).sort(dim=3).values, x.sort(dim=3).values)
+
+
+def test_labels_pass_unchanged_and_no_name_means_no_change():
+    x, y = dot(4), torch.arange(4)
+    assert [(a is x, b is y) for a, b in augmented([(x, y)], ())] == [(True, True)]
+    ((changed, same),) = augmented([(x, y)], ("shift", "mirror"))
+    assert changed.shape == x.shape
+    assert same is y
+
+
+def test_augmented_training_is_another_training_and_repeats_itself(toy_images):
+    x, y = toy_images
+    fits = [
+        SSAVAE(augment=names, n_epochs=1, n_epochs_decoder=0, random_state=0).fit(x, y).transform(x)
+        for names in ((), ("mirror",), ("mirror",))
+    ]
+    assert not np.allclose(fits[0], fits[1])
+    assert np.array_equal(fits[1], fits[2])
+
+
+@pytest.mark.parametrize("names", [("turn",), ("shift", "noise")])
+def test_an_unknown_change_is_refused(toy_images, names):
+    with pytest.raises(ValueError, match="shift, mirror"):
+        SSAVAE(augment=names).fit(*toy_images)
+
+
+def test_tables_are_not_shifted(toy_table):
+    with pytest.raises(ValueError, match="changes images"):
+        SSAVAE(augment=("shift",)).fit(*toy_table)
