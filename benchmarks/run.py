@@ -37,7 +37,7 @@ def main(names: list[str]) -> None:
         if name in TRAINED:
             train_and_judge(name)
         else:
-            script = ROOT / "benchmarks" / "ordinary_vae.py"
+            script = ROOT / "benchmarks" / "peers" / "ordinary_vae.py"
             call(sys.executable, str(script), *ORDINARY[name], "--out", str(RESULTS / f"{name}.json"))
 
 

@@ -41,5 +41,5 @@ def reproduced(
         for each in studies:
             yield from figure9(each, root, command)
     if what in ("cifar10", "all"):
-        small = replace(FAST, latent_dims=COLOUR.latent_dims, betas=COLOUR.betas)
+        small = replace(FAST, n_train=1000, n_epochs=1, latent_dims=COLOUR.latent_dims, betas=COLOUR.betas)
         yield from figure9(study("cifar10", small if fast else COLOUR), root, command)

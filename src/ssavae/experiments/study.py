@@ -141,11 +141,11 @@ class Study:
 
     def vec(self, latent_dim: int) -> SSAVAE:
         """Return the model whose VEC all cells of this latent size share; its decoder is untrained."""
-        folder = self.folder / f"k{latent_dim}"
+        folder, parameters = self.folder / f"k{latent_dim}", self._parameters(latent_dim)
         if not (folder / MODEL_FILE).is_file():
-            model = SSAVAE(**self._parameters(latent_dim), checkpoint_folder=folder, verbose=True)
+            model = SSAVAE(**parameters, checkpoint_folder=folder, verbose=True)
             model.fit(self.train.x, self.train.y, resume=has_state(folder)).save(folder)
-        return open_model(folder).set_params(device=self.device)
+        return open_model(folder).set_params(**parameters)  # step 2 goes by what holds today
 
     def _parameters(self, latent_dim: int) -> dict[str, Any]:
         preset = self.data if (PRESETS / f"{self.data}.toml").is_file() else None
