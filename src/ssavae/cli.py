@@ -140,7 +140,7 @@ def train(
         str | None, typer.Option(help="table, image or signal, where the data does not say.")
     ] = None,
     latent_dim: Annotated[int | None, typer.Option(help="Size of the code; 2 makes a map.")] = None,
-    preset: Annotated[str | None, typer.Option(help="digits, mnist, fashion_mnist, or a .toml file.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A set of the paper by name, or a .toml file.")] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any parameter of SSAVAE; may be repeated."),
