@@ -52,6 +52,7 @@ from ssavae.networks import (
     laid_out,
     reparameterize,
 )
+from ssavae.stages import measured_variance
 
 LEARNING_RATE = 2e-3  # the decoder's
 BETAS = (0.5, 0.99)
@@ -80,6 +81,7 @@ class Rules:
     beta: float
     gamma: float
     weights: tuple[float, ...]
+    variance: float
 
 
 def discriminator_with(norm: str, spec: Spec) -> Discriminator:
@@ -149,7 +151,7 @@ def play_decoder(
             losses["loss_adv"] = decoders_loss(rules.loss, players.discriminator, x, decoded).mean()
             total = total + rules.beta * losses["loss_adv"]
         if rules.gamma:
-            losses["loss_latent"] = loss_latent(codes, mu_rec).mean()
+            losses["loss_latent"] = loss_latent(codes, mu_rec, rules.variance).mean()
             total = total + rules.gamma * losses["loss_latent"]
         step(total, players.optimizer, Tensor.backward)
     return losses, decoded.detach()
@@ -254,7 +256,8 @@ def main() -> None:
     mu, logvar = at_rest.posterior(images.x)
     draw = drawing(options.codes, mu, logvar)
     weights = feature_weights(vec, images.x[:SCALE_ROWS])
-    rules = Rules(options.loss, options.smooth, options.r1, options.beta, options.gamma, weights)
+    weighing = options.beta, options.gamma, weights, measured_variance(mu)
+    rules = Rules(options.loss, options.smooth, options.r1, *weighing)
     epochs = orders(rows.y, options.n_epochs, options.rows)
     moving = [players.optimizer, players.optimizer_disc][: 2 if options.beta else 1]
     advance = [course(optimizer, epochs).step for optimizer in moving]

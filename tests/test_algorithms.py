@@ -50,6 +50,7 @@ def run_decoder(vec, batches, beta=0.01, gamma=0.1, players=None, optimizer: Cal
         beta=beta,
         gamma=gamma,
         weights=feature_weights(vec, batches[0][0]),
+        variance=1.0,
     )
 
 

@@ -351,7 +351,7 @@ def test_numbers_of_numpy_are_as_good_as_plain_ones(toy_table, tmp_path, params)
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"n_epochs_decoder": 0}, "n_epochs_decoder=0 must be at least 1"),
+        ({"n_epochs_decoder": -1}, "n_epochs_decoder=-1 must be at least 0"),
         ({"batch_size": 1}, "batch_size=1 must be at least 2"),
         ({"gamma": -1.0}, "gamma=-1.0 must be a weight"),
         ({"patience": 3}, "patience=3 needs rows to watch"),
@@ -411,3 +411,15 @@ def test_missing_labels_of_pandas_are_unlabelled(toy_table):
     series = pd.Series(np.array(["a", "b", None], dtype=object)[y])
     model = SSAVAE(**QUICK).fit(X, series)
     assert model.classes_.tolist() == ["a", "b"]
+
+
+def test_the_vec_alone_can_be_trained_and_given_a_decoder_later(toy_images):
+    X, y = toy_images
+    model = SSAVAE(n_epochs=3, n_epochs_decoder=0, widths=(8, 8), random_state=0).fit(X, y)
+    assert {row["step"] for row in model.history_} == {"vec"}
+    untrained, codes = model.novelty(X).mean(), model.transform(X)
+    mixture = model.samplers_["class_0"]
+    model.set_params(n_epochs_decoder=20).fit_decoder(X)
+    assert model.novelty(X).mean() < untrained
+    assert np.array_equal(model.transform(X), codes)
+    assert model.samplers_["class_0"] is mixture  # only the VEC has a part in it

@@ -69,6 +69,7 @@ def train_decoder(
     beta: float,
     gamma: float,
     weights: tuple[float, ...],
+    variance: float,
 ) -> Iterator[Losses]:
     """Algorithm 2: train the decoder against the frozen VEC's features, a discriminator and the code.
 
@@ -99,7 +100,7 @@ def train_decoder(
                 losses["loss_adv"] = loss_adv(discriminator(decoded)).mean()
                 total = total + beta * losses["loss_adv"]
             if gamma:
-                losses["loss_latent"] = loss_latent(codes, mu_rec).mean()
+                losses["loss_latent"] = loss_latent(codes, mu_rec, variance).mean()
                 total = total + gamma * losses["loss_latent"]
             step(total, optimizer, backward)
         if beta:

@@ -122,8 +122,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         latent_dim: int = 2,
         *,
         kind: str | None = None,
-        beta: float = 0.01,
-        gamma: float = 0.1,
+        beta: float = 0.005,
+        gamma: float = 0.02,
         weight_kl: float = 0.02,
         weight_detail: float | None = None,
         n_epochs: int | None = None,
@@ -319,7 +319,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _run_decoder(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
         """Step 2, Algorithm 2."""
         self.vec_.to(fabric.device)
-        self.feature_weights_ = feature_weights(self.vec_, some_inputs(rows, SCALE_ROWS)[0])
+        inputs = some_inputs(rows, SCALE_ROWS)[0]
+        self.feature_weights_ = feature_weights(self.vec_, inputs)
         stage = decoder_stage(
             fabric,
             self.vec_,
@@ -330,6 +331,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             beta=self.beta,
             gamma=self.gamma,
             weights=self.feature_weights_,
+            variance=measured_variance(self._at_rest.encode(inputs)),
             measure=measure,
         )
         self._run(session, stage, rows, self.n_epochs_decoder)

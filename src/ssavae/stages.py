@@ -63,9 +63,13 @@ def decoder_stage(
     beta: float,
     gamma: float,
     weights: tuple[float, ...],
+    variance: float,
     measure: Measure,
 ) -> Stage:
-    """Bind Algorithm 2 to a frozen VEC, a decoder and a discriminator; ``weights`` as in ``loss_rec``."""
+    """Bind Algorithm 2 to a frozen VEC, a decoder and a discriminator.
+
+    ``weights`` as in ``loss_rec``, ``variance`` as in ``loss_latent``.
+    """
     placed = placed_vec(fabric, vec)
     decoder, discriminator = fabric.setup_module(decoder), fabric.setup_module(discriminator)
     # Little memory of past gradients: each player faces another opponent at every batch.
@@ -85,6 +89,7 @@ def decoder_stage(
             beta=beta,
             gamma=gamma,
             weights=weights,
+            variance=variance,
         )
 
     optimizers: dict[str, Optimizer] = {"decoder": optimizer}
