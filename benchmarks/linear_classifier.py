@@ -1,6 +1,6 @@
 """What a linear classifier on the pixels reaches, to hold the VEC of figure 7 against.
 
-    python benchmarks/linear_classifier.py omniglot caltech101_silhouettes --out benchmarks/results/linear.json
+    python benchmarks/linear_classifier.py omniglot --out benchmarks/results/linear_omniglot.json
 
 The penalty is chosen on the test rows, in the baseline's favour.
 """
