@@ -442,3 +442,21 @@ def test_stop_and_resume(ssavae, table, tmp_path):
     succeeds(ssavae("train", table, "--out", whole, *words), whole / "model.json")
     assert not state.exists()
     assert (run / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
+
+
+def test_a_label_budget_is_kept_and_shared(ssavae, digits_npz, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    done = ssavae("train", digits_npz, "--out", first, "--labels-per-class", 3, *SHORT)
+    succeeds(done, first / "labels.json")
+    assert json.loads((first / "metrics.json").read_text())["protocol"]["rows_labelled"] == 30
+    words = ["--labels-from", first / "labels.json", "--seed", 5, *SHORT]
+    succeeds(ssavae("train", digits_npz, "--out", second, *words))
+    assert (second / "labels.json").read_text() == (first / "labels.json").read_text()
+    fails(
+        ssavae("train", digits_npz, "--out", tmp_path / "third", "--labels-per-class", 100, *SHORT),
+        1,
+        "--labels-per-class 100",
+        "has only",
+    )
+    words = ["--labels-per-class", 3, "--label-fraction", 0.5, *SHORT]
+    fails(ssavae("train", digits_npz, "--out", tmp_path / "fourth", *words), 2, "not both")

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from ssavae.checks import UsageError
 from ssavae.cli import main
 from ssavae.experiments.figure9 import figure9, train_cells
 from ssavae.experiments.reproduce import reproduced
 from ssavae.experiments.study import FULL, Budget, Study
-from ssavae.runs import UsageError
 
 SMALL = Budget(updates=6, n_train=400, n_epochs=3, n_test=120, latent_dims=(2, 5), betas=(0.0, 0.1))
 

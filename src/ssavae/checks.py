@@ -10,6 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[Any]
 
 
+class UsageError(ValueError):
+    """The command asks for what cannot be."""
+
+    exit_code = 2
+
+
 def must(holds: bool | np.bool_, message: str) -> None:
     """Raise ValueError with the message unless the condition holds."""
     if not holds:

@@ -116,8 +116,8 @@ def data(context: typer.Context) -> None:
 @data_app.command("get", epilog=_examples("data get mnist"))
 def get(name: Annotated[str, typer.Argument(help="A name that `ssavae data` lists.")]) -> None:
     """Download a named set into the user cache and check it."""
+    from ssavae.checks import UsageError
     from ssavae.named_sets import SETS, fetch, unknown_name
-    from ssavae.runs import UsageError
 
     if name not in SETS:
         raise UsageError(unknown_name(name))
@@ -128,6 +128,7 @@ def get(name: Annotated[str, typer.Argument(help="A name that `ssavae data` list
     epilog=_examples(
         "train mnist --preset mnist --out runs/mnist",
         "train parts.csv --label state --out runs/parts --set beta=0.02",
+        "train mnist --out runs/mnist100 --labels-per-class 10",
         "train mnist --out runs/mnist --resume",
     )
 )
@@ -151,6 +152,15 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the model or unfinished run in --out.")
     ] = False,
+    labels_per_class: Annotated[
+        int | None, typer.Option(min=1, help="Learn from so many labels of each class, drawn by --seed.")
+    ] = None,
+    label_fraction: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Learn from this share of each class's labels.")
+    ] = None,
+    labels_from: Annotated[
+        str | None, typer.Option(help="Learn from the labels of a run's labels.json, or .csv (row, label).")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of split and training [default: 0].")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed, 16-mixed.")] = None,
@@ -163,18 +173,22 @@ def train(
 
     Leaves model, history, metrics and pictures in the folder --out.
     """
+    from ssavae.budgets import LabelBudget
     from ssavae.runs import Run, check_free, plan_parameters, unfinished
 
     options = {"latent_dim": latent_dim, "kind": kind, "device": device, "precision": precision}
     if resume:
         told = {**options, "label": label, "preset": preset, "set": assignments, "seed": seed}
         told |= {"overwrite": overwrite or None, "test_fraction": test_fraction}
+        told |= {"labels_per_class": labels_per_class, "labels_from": labels_from}
+        told |= {"label_fraction": label_fraction}
         _train(context, out, unfinished(out, data, told), resume=True)
         return
     parameters = plan_parameters(preset, options | {"random_state": seed}, assignments or [])
     check_free(out, overwrite)
     fraction = 0.2 if test_fraction is None else test_fraction
-    _train(context, out, Run(data, label, fraction, preset, parameters))
+    labels = LabelBudget(labels_per_class, label_fraction, labels_from)
+    _train(context, out, Run(data, label, fraction, preset, parameters, labels))
 
 
 def _train(context: typer.Context, out: Path, run: Run, resume: bool = False) -> None:
@@ -289,13 +303,13 @@ def predict(run: RunArgument, data: DataArgument, out: OutOption = None, label: 
 
     Row, class, its probability and the code z0.., for labelled and unlabelled rows of DATA.
     """
-    from ssavae import reports, runs
+    from ssavae import parts, reports
 
     path = _target(out, run / "predictions.csv", (".csv", ".npz"))
     model, loaded = reports.open_run(run, data, label)
     if len(model.classes_) == 0:
         warn("the model was trained without labels: no class and probability, only the code")
-    part = runs.whole(loaded)
+    part = parts.whole(loaded)
     say_written(reports.write_rows(model, path, reports.predictions(model, part)))
 
 
@@ -342,7 +356,7 @@ def _target(out: Path | None, default: Path, suffixes: Iterable[str]) -> Path:
 
 
 def _choice(name: str, value: str, allowed: Iterable[str]) -> None:
-    from ssavae.runs import UsageError
+    from ssavae.checks import UsageError
 
     if value not in allowed:
         raise UsageError(f"{name} must be one of {', '.join(allowed)}, found {value!r}")

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from ssavae import figures
+from ssavae.checks import UsageError
 from ssavae.estimator import SSAVAE
 from ssavae.inference import Inference
 from ssavae.named_sets import nearest
+from ssavae.parts import Part
 from ssavae.preprocess import encode_labels
-from ssavae.runs import Part, UsageError
 
 PICTURE_ROWS = 300  # more than these would not be seen on one sheet
 

@@ -13,30 +13,34 @@ import torch
 
 from ssavae import evaluate
 from ssavae.checkpoint import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE, has_state, write_atomically
+from ssavae.checks import UsageError
 from ssavae.datasets import LabelledData
 from ssavae.estimator import SSAVAE, load
 from ssavae.judge import Judge, judge_features, judge_logits, load_judge, save_judge, train_judge
+from ssavae.parts import (
+    LABELS_FILE,
+    SPLIT_FILE,
+    Part,
+    divide,
+    draw_split,
+    grant_labels,
+    has_column,
+    read,
+    read_split,
+    rows_sha256,
+    write_split,
+)
 from ssavae.pictures import draw_pictures, label_indices, shown
 from ssavae.preprocess import encode_labels
 from ssavae.runs import (
     JUDGE_FILE,
     RUN_FILE,
-    SPLIT_FILE,
-    Part,
     Run,
-    UsageError,
     begin,
     described,
-    divide,
-    draw_split,
-    has_column,
     machine,
-    read,
     read_metrics,
-    read_split,
-    rows_sha256,
     write_metrics,
-    write_split,
 )
 
 JUDGE_UPDATES = 500  # at least: where rows are few, the judge sees them more often
@@ -61,10 +65,11 @@ def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[di
     loaded = read(run.data, run.label, run.parameters["kind"])
     if not (resume and has_state(folder)):
         begin(folder, run)
-    held_out = draw_split(loaded, run.test_fraction, run.parameters["random_state"])
+    seed = run.parameters["random_state"]
+    held_out = draw_split(loaded, run.test_fraction, seed)
     if len(held_out):
         write_split(folder, loaded, held_out)
-    train, test = divide(loaded, held_out)
+    train, test = divide(grant_labels(folder, loaded, run.labels, held_out, seed), held_out)
     parameters: dict[str, Any] = {**run.parameters, "kind": loaded.kind, "checkpoint_folder": folder}
     model = SSAVAE(**parameters, verbose=True)
     watched: Any = (test.x, test.y) if test is not None and is_labelled(test) else None
@@ -76,7 +81,8 @@ def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[di
     measured = measure(model, test) if test is not None else {}
     write_metrics(folder, measured | {"protocol": _protocol(model, run, train, test, command, loaded.sha256)})
     names = [MODEL_FILE, WEIGHTS_FILE, HISTORY_FILE, "metrics.json", RUN_FILE]
-    written = [folder / name for name in [*names, *[SPLIT_FILE] * bool(len(held_out))]]
+    names += [SPLIT_FILE] * bool(len(held_out)) + [LABELS_FILE] * bool(run.labels.given())
+    written = [folder / name for name in names]
     return read_metrics(folder), written + draw_pictures(model, test or train, folder)
 
 

@@ -1,8 +1,7 @@
-"""A run folder: what a run is made of (data, split, parameters), and the notes it leaves."""
+"""A run folder: what a run is made of (data, split, labels, parameters), and the notes it leaves."""
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import math
@@ -13,20 +12,18 @@ import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ssavae import __version__
+from ssavae.budgets import LabelBudget
 from ssavae.checkpoint import MODEL_FILE, drop_state, has_state, write_atomically
-from ssavae.datasets import LabelledData, load_dataset
-from ssavae.named_sets import SETS, nearest, unknown_name
+from ssavae.checks import UsageError
+from ssavae.named_sets import nearest
 from ssavae.parameters import AT_LEAST
-from ssavae.preprocess import check_finite, encode_labels
-from ssavae.rows import hold_out
+from ssavae.parts import LABELS_FILE, SPLIT_FILE
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,15 +31,9 @@ else:
     import tomli as tomllib
 
 PRESETS = Path(__file__).with_name("presets")
-RUN_FILE, SPLIT_FILE, METRICS_FILE = "run.json", "split.json", "metrics.json"
+RUN_FILE, METRICS_FILE = "run.json", "metrics.json"
 JUDGE_FILE = "judge.safetensors"
 ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "verbose")  # no values for a command line
-
-
-class UsageError(ValueError):
-    """The command asks for what cannot be."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -54,14 +45,7 @@ class Run:
     test_fraction: float
     preset: str | None
     parameters: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Part:
-    """Rows as the model takes them, and their class names (None or -1 unlabelled) where there are any."""
-
-    x: Any  # array, or DataFrame where the columns have names
-    y: np.ndarray | None
+    labels: LabelBudget = field(default_factory=LabelBudget)
 
 
 # ------------------------------------------------------------------------------------- parameters
@@ -160,118 +144,6 @@ def _is_of(value: Any, option: Any) -> bool:
     return isinstance(value, option)
 
 
-# ------------------------------------------------------------------------------------------- data
-
-
-def read(data: str, label: str | None = None, kind: str | None = None) -> LabelledData:
-    """Read a data set and refuse NaN and infinity, naming the place in the file.
-
-    Raises
-    ------
-    UsageError
-        There is no such name or path.
-    ValueError
-        The content is not what it should be.
-    """
-    path = Path(data).expanduser()
-    if data not in SETS and not path.exists():
-        is_path = path.suffix or len(path.parts) > 1
-        raise UsageError(f"no such file or folder: {data}" if is_path else unknown_name(data))
-    loaded = load_dataset(data, label=label, kind=kind)
-    for x in (loaded.x_train, loaded.x_test):
-        if x is not None:
-            check_finite(x, loaded.feature_names)
-    return loaded
-
-
-def has_column(data: str, name: str) -> bool:
-    """Say whether a .csv or .parquet table has a column of this name; other data has none."""
-    import pandas as pd
-
-    path = Path(data).expanduser()
-    if path.suffix.lower() == ".csv" and path.is_file() and path.stat().st_size:
-        return name in pd.read_csv(path, nrows=0).columns
-    return path.suffix.lower() == ".parquet" and path.is_file() and name in pd.read_parquet(path).columns
-
-
-def named_labels(y: np.ndarray | None, class_names: Sequence[str] | None) -> np.ndarray | None:
-    """Return class names, None where unlabelled, for class numbers whose names are known.
-
-    >>> named_labels(np.array([1, -1]), ("cat", "dog"))
-    array(['dog', None], dtype=object)
-    """
-    if y is None or class_names is None or y.dtype.kind not in "iu":
-        return y
-    return np.array([*class_names, None], dtype=object)[np.where(y < 0, len(class_names), y)]
-
-
-def whole(loaded: LabelledData) -> Part:
-    """Return every row of a data set, the test part after the training part."""
-    parts = [_part(loaded, loaded.x_train, loaded.y_train)]
-    if loaded.x_test is not None:
-        parts.append(_part(loaded, loaded.x_test, loaded.y_test))
-    if len(parts) == 1:
-        return parts[0]
-    labels = [np.full(len(p.x), None, dtype=object) if p.y is None else p.y.astype(object) for p in parts]
-    return Part(np.concatenate([np.asarray(p.x) for p in parts]), np.concatenate(labels))
-
-
-def divide(loaded: LabelledData, held_out: np.ndarray) -> tuple[Part, Part | None]:
-    """Return training and test part: the data's own, else the rows held out, else no test part."""
-    every = _part(loaded, loaded.x_train, loaded.y_train)
-    if loaded.x_test is not None:
-        return every, _part(loaded, loaded.x_test, loaded.y_test)
-    if len(held_out) == 0:
-        return every, None
-    kept = np.setdiff1d(np.arange(len(loaded.x_train)), held_out)
-    return _take(every, kept), _take(every, held_out)
-
-
-def _part(loaded: LabelledData, x: np.ndarray, y: np.ndarray | None) -> Part:
-    labels = named_labels(y, loaded.class_names)
-    if loaded.feature_names is None or x.ndim != 2 or len(loaded.feature_names) != x.shape[1]:
-        return Part(x, labels)
-    import pandas as pd
-
-    return Part(pd.DataFrame(x, columns=list(loaded.feature_names)), labels)
-
-
-def _take(part: Part, indices: np.ndarray) -> Part:
-    x = part.x.iloc[indices] if hasattr(part.x, "iloc") else part.x[indices]
-    return Part(x, None if part.y is None else part.y[indices])
-
-
-def draw_split(loaded: LabelledData, fraction: float, seed: int) -> np.ndarray:
-    """Return the rows to hold out, the same share of every class; none where the data has a test part."""
-    if loaded.x_test is not None or fraction == 0:
-        return np.empty(0, dtype=np.int64)
-    y = loaded.y_train
-    labels = np.full(len(loaded.x_train), -1) if y is None else encode_labels(y)[0]
-    return hold_out(labels, fraction, seed)
-
-
-def write_split(folder: Path, loaded: LabelledData, held_out: np.ndarray) -> None:
-    """Write which rows were held out, and a checksum by which ``read_split`` knows the data again."""
-    content = {"test": held_out.tolist(), "rows_sha256": rows_sha256(loaded.x_train)}
-    write_atomically(folder / SPLIT_FILE, json.dumps(content).encode())
-
-
-def read_split(folder: Path, loaded: LabelledData) -> np.ndarray:
-    """Return the rows that the run held out of this data; none where it was trained on other data."""
-    if loaded.x_test is None and (folder / SPLIT_FILE).is_file():
-        split = json.loads((folder / SPLIT_FILE).read_text())
-        if split["rows_sha256"] == rows_sha256(loaded.x_train):
-            return np.array(split["test"], dtype=np.int64)
-    return np.empty(0, dtype=np.int64)
-
-
-def rows_sha256(x: np.ndarray) -> str:
-    """Return a checksum of an array's shape and content."""
-    digest = hashlib.sha256(repr((x.shape, x.dtype.str)).encode())
-    digest.update(np.ascontiguousarray(x).data)
-    return digest.hexdigest()
-
-
 # ----------------------------------------------------------------------------------------- folder
 
 
@@ -293,7 +165,7 @@ def check_free(folder: Path, overwrite: bool) -> None:
 
 def begin(folder: Path, run: Run) -> None:
     """Write run.json into a folder cleared of what an earlier run left, which would pass for this one's."""
-    for name in (MODEL_FILE, METRICS_FILE, SPLIT_FILE, JUDGE_FILE):
+    for name in (MODEL_FILE, METRICS_FILE, SPLIT_FILE, LABELS_FILE, JUDGE_FILE):
         (folder / name).unlink(missing_ok=True)
     drop_state(folder)
     write_atomically(folder / RUN_FILE, json.dumps(asdict(run), indent=1).encode())
@@ -337,7 +209,7 @@ def described(folder: Path) -> Run | None:
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     plain = {k: tuple(v) if isinstance(v, list) else v for k, v in run.parameters.items()}
-    return Run(run.data, run.label, run.test_fraction, run.preset, plain)
+    return replace(run, parameters=plain, labels=LabelBudget(**typing.cast(Any, run.labels)))
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from ssavae import figures
 from ssavae.experiments.study import Study, write_result
+from ssavae.parts import Part
 from ssavae.pictures import label_indices
-from ssavae.runs import Part
 
 
 def figure7(studies: Sequence[Study], root: Path, command: str) -> list[Path]:

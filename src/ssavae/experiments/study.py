@@ -17,12 +17,14 @@ import numpy as np
 
 from ssavae import judge as judges
 from ssavae.checkpoint import MODEL_FILE, has_state, write_atomically
+from ssavae.checks import UsageError
 from ssavae.estimator import SSAVAE
 from ssavae.parameters import plain
+from ssavae.parts import Part, divide, read
 from ssavae.pictures import label_indices, shown
 from ssavae.reports import JUDGE_UPDATES, measure_map, open_model
 from ssavae.rows import spread
-from ssavae.runs import JUDGE_FILE, PRESETS, Part, UsageError, divide, machine, plan_parameters, read
+from ssavae.runs import JUDGE_FILE, PRESETS, machine, plan_parameters
 
 STUDY_FILE = "study.json"
 N_SHOWN = 10
@@ -92,7 +94,7 @@ class Study:
         rows = {"n_train": budget.n_train, "n_epochs": budget.n_epochs, "n_test": budget.n_test}
         self._begin({**rows, "seed": seed, "data_sha256": loaded.sha256})
         kept = spread(len(train.x), budget.n_train or len(train.x))
-        self.train, self.test = _take(train, kept), test
+        self.train, self.test = train.take(kept), test
 
     def _begin(self, told: dict[str, Any]) -> None:
         """Note what this study is made of, or make sure that the folder holds this very one."""
@@ -107,7 +109,7 @@ class Study:
     @cached_property
     def measured(self) -> Part:
         """Test rows that cells are measured on: the first ``n_test``."""
-        return _take(self.test, np.arange(min(self.budget.n_test, len(self.test.x))))
+        return self.test.take(np.arange(min(self.budget.n_test, len(self.test.x))))
 
     @cached_property
     def real(self) -> np.ndarray:
@@ -194,7 +196,3 @@ def write_result(path: Path, command: str, found: Mapping[str, Any]) -> Path:
     """Write numbers with the command that made them and the machine."""
     write_atomically(path, json.dumps({"command": command, **machine(), **found}, indent=1).encode())
     return path
-
-
-def _take(part: Part, indices: np.ndarray) -> Part:
-    return Part(part.x[indices], None if part.y is None else part.y[indices])

@@ -1,0 +1,192 @@
+"""The rows of a run: read, divided into training and test part, with the labels that it may learn from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssavae.budgets import LabelBudget, draw_labelled, read_labels
+from ssavae.checkpoint import write_atomically
+from ssavae.checks import UsageError
+from ssavae.datasets import LabelledData, load_dataset
+from ssavae.named_sets import SETS, unknown_name
+from ssavae.preprocess import check_finite, encode_labels
+from ssavae.rows import hold_out
+
+SPLIT_FILE, LABELS_FILE = "split.json", "labels.json"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows as the model takes them, and their class names (None or -1 unlabelled) where there are any."""
+
+    x: Any  # array, or DataFrame where the columns have names
+    y: np.ndarray | None
+
+    def take(self, indices: np.ndarray) -> Part:
+        """Return some of the rows."""
+        x = self.x.iloc[indices] if hasattr(self.x, "iloc") else self.x[indices]
+        return Part(x, None if self.y is None else self.y[indices])
+
+
+def read(data: str, label: str | None = None, kind: str | None = None) -> LabelledData:
+    """Read a data set and refuse NaN and infinity, naming the place in the file.
+
+    Raises
+    ------
+    UsageError
+        There is no such name or path.
+    ValueError
+        The content is not what it should be.
+    """
+    path = Path(data).expanduser()
+    if data not in SETS and not path.exists():
+        is_path = path.suffix or len(path.parts) > 1
+        raise UsageError(f"no such file or folder: {data}" if is_path else unknown_name(data))
+    loaded = load_dataset(data, label=label, kind=kind)
+    for x in (loaded.x_train, loaded.x_test):
+        if x is not None:
+            check_finite(x, loaded.feature_names)
+    return loaded
+
+
+def has_column(data: str, name: str) -> bool:
+    """Say whether a .csv or .parquet table has a column of this name; other data has none."""
+    import pandas as pd
+
+    path = Path(data).expanduser()
+    if path.suffix.lower() == ".csv" and path.is_file() and path.stat().st_size:
+        return name in pd.read_csv(path, nrows=0).columns
+    return path.suffix.lower() == ".parquet" and path.is_file() and name in pd.read_parquet(path).columns
+
+
+def named_labels(y: np.ndarray | None, class_names: Sequence[str] | None) -> np.ndarray | None:
+    """Return class names, None where unlabelled, for class numbers whose names are known.
+
+    >>> named_labels(np.array([1, -1]), ("cat", "dog"))
+    array(['dog', None], dtype=object)
+    """
+    if y is None or class_names is None or y.dtype.kind not in "iu":
+        return y
+    return np.array([*class_names, None], dtype=object)[np.where(y < 0, len(class_names), y)]
+
+
+def whole(loaded: LabelledData) -> Part:
+    """Return every row of a data set, the test part after the training part."""
+    parts = [_part(loaded, loaded.x_train, loaded.y_train)]
+    if loaded.x_test is not None:
+        parts.append(_part(loaded, loaded.x_test, loaded.y_test))
+    if len(parts) == 1:
+        return parts[0]
+    labels = [np.full(len(p.x), None, dtype=object) if p.y is None else p.y.astype(object) for p in parts]
+    return Part(np.concatenate([np.asarray(p.x) for p in parts]), np.concatenate(labels))
+
+
+def divide(loaded: LabelledData, held_out: np.ndarray) -> tuple[Part, Part | None]:
+    """Return training and test part: the data's own, else the rows held out, else no test part."""
+    every = _part(loaded, loaded.x_train, loaded.y_train)
+    if loaded.x_test is not None:
+        return every, _part(loaded, loaded.x_test, loaded.y_test)
+    if len(held_out) == 0:
+        return every, None
+    kept = np.setdiff1d(np.arange(len(loaded.x_train)), held_out)
+    return every.take(kept), every.take(held_out)
+
+
+def _part(loaded: LabelledData, x: np.ndarray, y: np.ndarray | None) -> Part:
+    labels = named_labels(y, loaded.class_names)
+    if loaded.feature_names is None or x.ndim != 2 or len(loaded.feature_names) != x.shape[1]:
+        return Part(x, labels)
+    import pandas as pd
+
+    return Part(pd.DataFrame(x, columns=list(loaded.feature_names)), labels)
+
+
+def draw_split(loaded: LabelledData, fraction: float, seed: int) -> np.ndarray:
+    """Return the rows to hold out, the same share of every class; none where the data has a test part."""
+    if loaded.x_test is not None or fraction == 0:
+        return np.empty(0, dtype=np.int64)
+    y = loaded.y_train
+    labels = np.full(len(loaded.x_train), -1) if y is None else encode_labels(y)[0]
+    return hold_out(labels, fraction, seed)
+
+
+def write_split(folder: Path, loaded: LabelledData, held_out: np.ndarray) -> None:
+    """Write which rows were held out, and a checksum by which ``read_split`` knows the data again."""
+    content = {"test": held_out.tolist(), "rows_sha256": rows_sha256(loaded.x_train)}
+    write_atomically(folder / SPLIT_FILE, json.dumps(content).encode())
+
+
+def read_split(folder: Path, loaded: LabelledData) -> np.ndarray:
+    """Return the rows that the run held out of this data; none where it was trained on other data."""
+    if loaded.x_test is None and (folder / SPLIT_FILE).is_file():
+        split = json.loads((folder / SPLIT_FILE).read_text())
+        if split["rows_sha256"] == rows_sha256(loaded.x_train):
+            return np.array(split["test"], dtype=np.int64)
+    return np.empty(0, dtype=np.int64)
+
+
+def grant_labels(
+    folder: Path, loaded: LabelledData, budget: LabelBudget, held_out: np.ndarray, seed: int
+) -> LabelledData:
+    """Leave only the labels that a budget grants, and write which rows they are to labels.json.
+
+    Raises
+    ------
+    UsageError
+        There are no labels, more than one option is given, or a file names rows that are not trained on.
+    """
+    given = budget.given()
+    if not given:
+        return loaded
+    if len(given) > 1:
+        raise UsageError(f"give one of {' and '.join(given)}, not both")
+    if loaded.y_train is None and budget.source is None:
+        raise UsageError(f"{given[0]} needs data with labels")
+    digest = rows_sha256(loaded.x_train)
+    y = _granted(loaded, budget, held_out, seed, digest)
+    content = {"labelled": np.flatnonzero([label is not None for label in y]).tolist(), "rows_sha256": digest}
+    write_atomically(folder / LABELS_FILE, json.dumps(content).encode())
+    return replace(loaded, y_train=y, class_names=None)
+
+
+def _granted(
+    loaded: LabelledData, budget: LabelBudget, held_out: np.ndarray, seed: int, digest: str
+) -> np.ndarray:
+    """Return the labels of all rows as objects: those held out keep theirs, others as the budget grants."""
+    n = len(loaded.x_train)
+    own = named_labels(loaded.y_train, loaded.class_names)
+    own = np.full(n, None) if own is None else own.astype(object)
+    numbers = encode_labels(own)[0]
+    own[numbers < 0] = None
+    granted = np.full(n, None)
+    if budget.source is None:
+        numbers[held_out] = -1
+        rows = draw_labelled(numbers, seed, per_class=budget.per_class, fraction=budget.fraction)
+        granted[rows] = own[rows]
+    else:
+        for row, label in read_labels(Path(budget.source), digest).items():
+            _check_trained_on(row, n, held_out, budget.source)
+            granted[row] = own[row] if label is None else label
+    granted[held_out] = own[held_out]
+    return granted
+
+
+def _check_trained_on(row: int, n: int, held_out: np.ndarray, source: str) -> None:
+    if not 0 <= row < n:
+        raise UsageError(f"--labels-from {source}: there is no row {row} among {n} training rows")
+    if row in held_out:
+        raise UsageError(f"--labels-from {source}: row {row} is held out for the test")
+
+
+def rows_sha256(x: np.ndarray) -> str:
+    """Return a checksum of an array's shape and content."""
+    digest = hashlib.sha256(repr((x.shape, x.dtype.str)).encode())
+    digest.update(np.ascontiguousarray(x).data)
+    return digest.hexdigest()
