@@ -140,7 +140,7 @@ def step_2(rows: TensorRows, spec: Spec, vec: VEC, n_epochs: int) -> tuple[Decod
 
     def algorithm(batches: Batches) -> Iterator[Losses]:
         players = (vec, decoder, resting, batches, optimizer, idle, Tensor.backward)
-        return train_decoder(*players, beta=0.0, gamma=0.0, weights=weights, variance=1.0)
+        return train_decoder(*players, beta=0.0, gamma=0.0, weights=weights, weight_latent=1.0)
 
     epochs = orders(rows.y, n_epochs)
     return decoder, train(algorithm, [one_cycle(optimizer, epochs).step], rows, epochs)

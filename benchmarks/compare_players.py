@@ -38,7 +38,7 @@ from torch.nn.utils.parametrize import remove_parametrizations
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from ssavae.algorithms import Batches, Losses, feature_weights, frozen, step
+from ssavae.algorithms import Batches, Losses, feature_weights, frozen, latent_weight, step
 from ssavae.engine import one_cycle
 from ssavae.inference import Inference
 from ssavae.losses import loss_adv, loss_disc, loss_latent, loss_rec
@@ -52,7 +52,6 @@ from ssavae.networks import (
     laid_out,
     reparameterize,
 )
-from ssavae.stages import measured_variance
 
 LEARNING_RATE = 2e-3  # the decoder's
 BETAS = (0.5, 0.99)
@@ -81,7 +80,7 @@ class Rules:
     beta: float
     gamma: float
     weights: tuple[float, ...]
-    variance: float
+    weight_latent: float
 
 
 def discriminator_with(norm: str, spec: Spec) -> Discriminator:
@@ -151,7 +150,7 @@ def play_decoder(
             losses["loss_adv"] = decoders_loss(rules.loss, players.discriminator, x, decoded).mean()
             total = total + rules.beta * losses["loss_adv"]
         if rules.gamma:
-            losses["loss_latent"] = loss_latent(codes, mu_rec, rules.variance).mean()
+            losses["loss_latent"] = loss_latent(codes, mu_rec, rules.weight_latent).mean()
             total = total + rules.gamma * losses["loss_latent"]
         step(total, players.optimizer, Tensor.backward)
     return losses, decoded.detach()
@@ -256,7 +255,7 @@ def main() -> None:
     mu, logvar = at_rest.posterior(images.x)
     draw = drawing(options.codes, mu, logvar)
     weights = feature_weights(vec, images.x[:SCALE_ROWS])
-    weighing = options.beta, options.gamma, weights, measured_variance(mu)
+    weighing = options.beta, options.gamma, weights, latent_weight(mu)
     rules = Rules(options.loss, options.smooth, options.r1, *weighing)
     epochs = orders(rows.y, options.n_epochs, options.rows)
     moving = [players.optimizer, players.optimizer_disc][: 2 if options.beta else 1]

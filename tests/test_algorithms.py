@@ -8,8 +8,17 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam
 
-from ssavae.algorithms import REC_SCALE, feature_weights, frozen, step, train_decoder, train_vec
-from ssavae.losses import loss_rec
+from ssavae.algorithms import (
+    LATENT_SCALE,
+    REC_SCALE,
+    feature_weights,
+    frozen,
+    latent_weight,
+    step,
+    train_decoder,
+    train_vec,
+)
+from ssavae.losses import loss_latent, loss_rec
 from ssavae.networks import Decoder, Discriminator, Spec, build_vec
 
 SPEC = Spec((1, 8, 8), latent_dim=2, n_classes=3, bounded=True)
@@ -50,7 +59,7 @@ def run_decoder(vec, batches, beta=0.01, gamma=0.1, players=None, optimizer: Cal
         beta=beta,
         gamma=gamma,
         weights=feature_weights(vec, batches[0][0]),
-        variance=1.0,
+        weight_latent=1.0,
     )
 
 
@@ -224,6 +233,12 @@ def test_feature_weights_make_the_mean_features_score_the_scale(vec, batches):
         features = vec.encoder(x).features
         means = tuple(h.mean(dim=0, keepdim=True).expand_as(h) for h in features)
     assert float(loss_rec(features, means, weights).mean()) == pytest.approx(REC_SCALE, rel=0.05)
+
+
+def test_the_latent_weight_makes_the_mean_code_score_the_scale():
+    mu = torch.randn(500, 3) * torch.tensor([1.0, 2.0, 5.0])
+    missed = loss_latent(mu, mu.mean(dim=0).expand_as(mu), latent_weight(mu)).mean()
+    assert float(missed) == pytest.approx(LATENT_SCALE, rel=0.01)
 
 
 def test_step_moves_only_the_optimisers_parameters():

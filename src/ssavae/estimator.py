@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ssavae import __version__, checkpoint
-from ssavae.algorithms import feature_weights
+from ssavae.algorithms import feature_weights, latent_weight
 from ssavae.engine import Session, Settings, Stage, launch, showing_progress, train
 from ssavae.inference import Inference
 from ssavae.networks import Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
@@ -123,7 +123,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         *,
         kind: str | None = None,
         beta: float = 0.005,
-        gamma: float = 0.02,
+        gamma: float = 0.05,
         weight_kl: float = 0.02,
         weight_detail: float | None = None,
         n_epochs: int | None = None,
@@ -331,7 +331,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             beta=self.beta,
             gamma=self.gamma,
             weights=self.feature_weights_,
-            variance=measured_variance(self._at_rest.encode(inputs)),
+            weight_latent=latent_weight(self._at_rest.encode(inputs)),
             measure=measure,
         )
         self._run(session, stage, rows, self.n_epochs_decoder)

@@ -164,18 +164,18 @@ def loss_disc(
     return F.softplus(-logits_real) + 0.5 * (F.softplus(logits_rec) + F.softplus(logits_gen))
 
 
-def loss_latent(z: Float[Tensor, "b k"], mu_rec: Float[Tensor, "b k"], variance: float) -> Float[Tensor, "b"]:
+def loss_latent(
+    z: Float[Tensor, "b k"], mu_rec: Float[Tensor, "b k"], weight: float = 1.0
+) -> Float[Tensor, "b"]:
     r"""Distance between a code and the encoder's reading of what it was decoded to.
 
-    .. math:: \lVert z - \mu(G(z)) \rVert^2 / (K \, \bar{v})
-
-    Dividing by the codes' own variance makes one gamma fit a latent space of any size and spread.
+    .. math:: w \lVert z - \mu(G(z)) \rVert^2 / K
 
     Parameters
     ----------
     z, mu_rec : (B, K)
-    variance : float
-        Mean variance v of an element of mu over the training rows, above 0.
+    weight : float
+        w; see :func:`ssavae.algorithms.latent_weight` for the default.
 
     Returns
     -------
@@ -183,7 +183,7 @@ def loss_latent(z: Float[Tensor, "b k"], mu_rec: Float[Tensor, "b k"], variance:
 
     Examples
     --------
-    >>> loss_latent(torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 1.0]]), variance=2.0)
+    >>> loss_latent(torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 1.0]]), weight=0.5)
     tensor([1.])
     """
-    return (z - mu_rec).square().mean(dim=1) / variance
+    return weight * (z - mu_rec).square().mean(dim=1)

@@ -63,12 +63,12 @@ def decoder_stage(
     beta: float,
     gamma: float,
     weights: tuple[float, ...],
-    variance: float,
+    weight_latent: float,
     measure: Measure,
 ) -> Stage:
     """Bind Algorithm 2 to a frozen VEC, a decoder and a discriminator.
 
-    ``weights`` as in ``loss_rec``, ``variance`` as in ``loss_latent``.
+    ``weights`` as in ``loss_rec``, ``weight_latent`` as in ``loss_latent``.
     """
     placed = placed_vec(fabric, vec)
     decoder, discriminator = fabric.setup_module(decoder), fabric.setup_module(discriminator)
@@ -89,7 +89,7 @@ def decoder_stage(
             beta=beta,
             gamma=gamma,
             weights=weights,
-            variance=variance,
+            weight_latent=weight_latent,
         )
 
     optimizers: dict[str, Optimizer] = {"decoder": optimizer}
