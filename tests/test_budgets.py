@@ -8,7 +8,7 @@ import pytest
 from ssavae.budgets import LabelBudget, draw_labelled, read_labels
 from ssavae.checks import UsageError
 from ssavae.datasets import LabelledData
-from ssavae.parts import LABELS_FILE, draw_split, grant_labels, rows_sha256
+from ssavae.parts import LABELS_FILE, draw_split, grant_labels, rows_sha256, write_labels
 from ssavae.preprocess import encode_labels
 
 Y = np.repeat([0, 1, 2, -1], [30, 20, 10, 40])
@@ -22,9 +22,10 @@ def loaded() -> LabelledData:
 
 
 def granted(loaded, budget, folder, held_out=NONE, seed=0) -> np.ndarray:
-    y = grant_labels(folder, loaded, budget, held_out, seed).y_train
-    assert y is not None
-    return y
+    found = grant_labels(loaded, budget, held_out, seed)
+    write_labels(folder, found, held_out)
+    assert found.y_train is not None
+    return found.y_train
 
 
 def test_so_many_rows_of_each_class_are_drawn_by_seed():
@@ -58,7 +59,7 @@ def test_other_labels_are_taken_away_and_the_drawn_rows_written_down(loaded, tmp
 
 
 def test_no_budget_leaves_the_labels_and_writes_nothing(loaded, tmp_path):
-    assert grant_labels(tmp_path, loaded, LabelBudget(), NONE, 0) is loaded
+    assert grant_labels(loaded, LabelBudget(), NONE, 0) is loaded
     assert not (tmp_path / LABELS_FILE).exists()
 
 
@@ -76,6 +77,14 @@ def test_another_run_can_learn_from_the_very_same_rows(loaded, tmp_path):
     again = LabelBudget(source=str(tmp_path / LABELS_FILE))
     (tmp_path / "second").mkdir()
     assert np.array_equal(granted(loaded, again, tmp_path / "second", seed=1), first)
+
+
+def test_rows_held_out_are_not_written_down_as_learned_from(loaded, tmp_path):
+    held_out = draw_split(loaded, 0.3, 0)
+    first = granted(loaded, LabelBudget(per_class=2), tmp_path, held_out)
+    assert not set(json.loads((tmp_path / LABELS_FILE).read_text())["labelled"]) & set(held_out.tolist())
+    again = granted(loaded, LabelBudget(source=str(tmp_path / LABELS_FILE)), tmp_path, held_out)
+    assert np.array_equal(again, first)
 
 
 def test_labels_of_a_csv_take_the_place_of_the_data_s_own(loaded, tmp_path):

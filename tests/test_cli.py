@@ -460,3 +460,7 @@ def test_a_label_budget_is_kept_and_shared(ssavae, digits_npz, tmp_path):
     )
     words = ["--labels-per-class", 3, "--label-fraction", 0.5, *SHORT]
     fails(ssavae("train", digits_npz, "--out", tmp_path / "fourth", *words), 2, "not both")
+    assert (first / "model.json").is_file()
+    words = ["--labels-from", first / "missing.json", "--overwrite", *SHORT]
+    fails(ssavae("train", digits_npz, "--out", first, *words), 1, "missing.json")
+    assert (first / "model.json").is_file()  # what cannot be done clears nothing away

@@ -132,10 +132,8 @@ def read_split(folder: Path, loaded: LabelledData) -> np.ndarray:
     return np.empty(0, dtype=np.int64)
 
 
-def grant_labels(
-    folder: Path, loaded: LabelledData, budget: LabelBudget, held_out: np.ndarray, seed: int
-) -> LabelledData:
-    """Leave only the labels that a budget grants, and write which rows they are to labels.json.
+def grant_labels(loaded: LabelledData, budget: LabelBudget, held_out: np.ndarray, seed: int) -> LabelledData:
+    """Leave only the labels that a budget grants; rows held out keep theirs for the test.
 
     Raises
     ------
@@ -149,16 +147,21 @@ def grant_labels(
         raise UsageError(f"give one of {' and '.join(given)}, not both")
     if loaded.y_train is None and budget.source is None:
         raise UsageError(f"{given[0]} needs data with labels")
-    digest = rows_sha256(loaded.x_train)
-    y = _granted(loaded, budget, held_out, seed, digest)
-    content = {"labelled": np.flatnonzero([label is not None for label in y]).tolist(), "rows_sha256": digest}
+    return replace(loaded, y_train=_granted(loaded, budget, held_out, seed), class_names=None)
+
+
+def write_labels(folder: Path, granted: LabelledData, held_out: np.ndarray) -> None:
+    """Write which rows are learned from with their label, and a checksum by which the data is known again."""
+    labelled = np.array([label is not None for label in granted.y_train])  # type: ignore[union-attr]
+    labelled[held_out] = False
+    content = {
+        "labelled": np.flatnonzero(labelled).tolist(),
+        "rows_sha256": rows_sha256(granted.x_train),
+    }
     write_atomically(folder / LABELS_FILE, json.dumps(content).encode())
-    return replace(loaded, y_train=y, class_names=None)
 
 
-def _granted(
-    loaded: LabelledData, budget: LabelBudget, held_out: np.ndarray, seed: int, digest: str
-) -> np.ndarray:
+def _granted(loaded: LabelledData, budget: LabelBudget, held_out: np.ndarray, seed: int) -> np.ndarray:
     """Return the labels of all rows as objects: those held out keep theirs, others as the budget grants."""
     n = len(loaded.x_train)
     own = named_labels(loaded.y_train, loaded.class_names)
@@ -171,7 +174,7 @@ def _granted(
         rows = draw_labelled(numbers, seed, per_class=budget.per_class, fraction=budget.fraction)
         granted[rows] = own[rows]
     else:
-        for row, label in read_labels(Path(budget.source), digest).items():
+        for row, label in read_labels(Path(budget.source), rows_sha256(loaded.x_train)).items():
             _check_trained_on(row, n, held_out, budget.source)
             granted[row] = own[row] if label is None else label
     granted[held_out] = own[held_out]

@@ -28,6 +28,7 @@ from ssavae.parts import (
     read,
     read_split,
     rows_sha256,
+    write_labels,
     write_split,
 )
 from ssavae.pictures import draw_pictures, label_indices, shown
@@ -63,13 +64,16 @@ def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[di
         Every file written.
     """
     loaded = read(run.data, run.label, run.parameters["kind"])
-    if not (resume and has_state(folder)):
-        begin(folder, run)
     seed = run.parameters["random_state"]
     held_out = draw_split(loaded, run.test_fraction, seed)
+    granted = grant_labels(loaded, run.labels, held_out, seed)  # before an older run is cleared away
+    if not (resume and has_state(folder)):
+        begin(folder, run)
     if len(held_out):
         write_split(folder, loaded, held_out)
-    train, test = divide(grant_labels(folder, loaded, run.labels, held_out, seed), held_out)
+    if run.labels.given():
+        write_labels(folder, granted, held_out)
+    train, test = divide(granted, held_out)
     parameters: dict[str, Any] = {**run.parameters, "kind": loaded.kind, "checkpoint_folder": folder}
     model = SSAVAE(**parameters, verbose=True)
     watched: Any = (test.x, test.y) if test is not None and is_labelled(test) else None
@@ -246,10 +250,15 @@ def _judge(model: SSAVAE, folder: Path, train: Part) -> Judge:
     last = read_metrics(folder).get("evaluate", {}).get("judge", {})
     if (folder / JUDGE_FILE).is_file() and last.get("rows_sha256") == rows_sha256(np.asarray(train.x)):
         return load_judge(folder / JUDGE_FILE)
+    return judge_of(model, train, folder / JUDGE_FILE)
+
+
+def judge_of(model: SSAVAE, train: Part, path: Path) -> Judge:
+    """Train a judge on these rows, seen as the model's images and classes, and put it into a file."""
     y = label_indices(model, train.y, len(train.x))
     n_epochs = max(6, -(-JUDGE_UPDATES // max(1, int((y >= 0).sum()) // 128)))
     judge = train_judge(shown(model, train.x), y, n_epochs=n_epochs)
-    save_judge(judge, folder / JUDGE_FILE)
+    save_judge(judge, path)
     return judge
 
 

@@ -205,11 +205,12 @@ def described(folder: Path) -> Run | None:
     if not path.is_file():
         return None
     try:
-        run = Run(**json.loads(path.read_text("utf-8")))
+        told = json.loads(path.read_text("utf-8"))
+        run = Run(**told | {"labels": LabelBudget(**told.get("labels", {}))})
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     plain = {k: tuple(v) if isinstance(v, list) else v for k, v in run.parameters.items()}
-    return replace(run, parameters=plain, labels=LabelBudget(**typing.cast(Any, run.labels)))
+    return replace(run, parameters=plain)
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
