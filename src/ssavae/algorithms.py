@@ -153,7 +153,7 @@ def feature_weights(vec: VEC, x: Tensor) -> tuple[float, ...]:
     with frozen(vec), torch.no_grad():
         features = vec.encoder(x)[2]
     share = REC_SCALE / len(features)
-    return tuple(share / max(float(h.var(dim=0).mean()), 1e-12) for h in features)
+    return tuple(share / _mean_variance(h) for h in features)
 
 
 def latent_weight(mu: Tensor) -> float:
@@ -164,4 +164,9 @@ def latent_weight(mu: Tensor) -> float:
     with v the mean variance of an element of mu over the rows and s ``LATENT_SCALE``, so that one gamma
     fits latent spaces of any size and spread.
     """
-    return LATENT_SCALE / max(float(mu.var(dim=0).mean()), 1e-12)
+    return LATENT_SCALE / _mean_variance(mu)
+
+
+def _mean_variance(h: Tensor) -> float:
+    """Mean variance of an element over the rows, kept above 0."""
+    return max(float(h.var(dim=0).mean()), 1e-12)

@@ -163,7 +163,7 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of split and training [default: 0].")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
-    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed, 16-mixed.")] = None,
+    precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")] = None,
     test_fraction: Annotated[
         float | None,
         typer.Option(min=0.0, max=0.9, help="Rows held out where DATA has no test part [default: 0.2]."),

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ssavae.augment import CHANGES
+
 AT_LEAST = {"latent_dim": 1, "batch_size": 2, "n_epochs": 1, "n_epochs_decoder": 0, "patience": 1}
-AUGMENTATIONS = ("shift", "mirror")
 WEIGHTS = ("beta", "gamma", "weight_kl", "weight_detail")
 
 
@@ -35,9 +36,9 @@ def check_params(params: Mapping[str, Any]) -> None:
         value = params.get(name)
         if value is not None and not 0 <= value < math.inf:
             raise ValueError(f"{name}={value} must be a weight of at least 0")
-    unknown = set(params.get("augment", ())) - set(AUGMENTATIONS)
+    unknown = set(params.get("augment", ())) - CHANGES.keys()
     if unknown:
-        known = ", ".join(AUGMENTATIONS)
+        known = ", ".join(CHANGES)
         raise ValueError(f"augment={params['augment']!r} may name {known}, not {', '.join(sorted(unknown))}")
     if params.get("patience") is not None and not params.get("validation_fraction"):
         raise ValueError(

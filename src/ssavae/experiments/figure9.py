@@ -44,13 +44,12 @@ def figure9(study: Study, root: Path, command: str) -> list[Path]:
     """Train and measure every cell, and draw the sheet and the curves of one database."""
     cells = list(train_cells(study))
     rows = study.shown_rows
-    inputs = shown(study.vec(cells[0].latent_dim), study.measured.x[rows])
     lines = [_line(cell, study.labels[rows]) for cell in cells]
-    sheet = figures.beta_sheet(inputs, lines, title=study.title, note_head="judge agrees, Fréchet")
+    sheet = figures.beta_sheet(study.real[rows], lines, title=study.title, note_head="judge agrees, Fréchet")
     curves = figures.regime_curves([cell.found for cell in cells], title=study.title)
     result = {
         "vec": {f"k{k}": study.measure_vec(k) for k in study.budget.latent_dims},
-        "judge_accuracy": evaluate.agreement(judges.judge_logits(study.judge, study.real), study.labels),
+        "judge_accuracy": evaluate.agreement(study.real_logits, study.labels),
         "cells": [cell.found for cell in cells],
     }
     return [

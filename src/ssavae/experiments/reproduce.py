@@ -34,7 +34,8 @@ def reproduced(
     def chosen(budget: Budget) -> Budget:
         return replace(budget, updates=updates or budget.updates, n_train=n_train or budget.n_train)
 
-    studies = [study(data, FAST if fast else FULL) for data in databases or DATABASES]
+    named = () if what == "cifar10" else databases or DATABASES
+    studies = [study(data, FAST if fast else FULL) for data in named]
     if what in ("figure7", "all"):
         yield from figure7(studies, root, command)
     if what in ("figure9", "all"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from ssavae.estimator import SSAVAE
 from ssavae.parameters import plain
 from ssavae.parts import Part, divide, read
 from ssavae.pictures import label_indices, shown
-from ssavae.reports import JUDGE_UPDATES, measure_map, open_model
+from ssavae.reports import judge_of, measure_map, open_model
 from ssavae.rows import spread
 from ssavae.runs import JUDGE_FILE, PRESETS, machine, plan_parameters
 
@@ -134,12 +134,14 @@ class Study:
     def judge(self) -> judges.Judge:
         """A classifier of the real images, trained on all training rows of the study."""
         path = self.folder / JUDGE_FILE
-        if not path.is_file():
-            model = self._any_model
-            y = label_indices(model, self.train.y, len(self.train.x))
-            n_epochs = max(6, -(-JUDGE_UPDATES // max(1, len(y) // 128)))
-            judges.save_judge(judges.train_judge(shown(model, self.train.x), y, n_epochs=n_epochs), path)
-        return judges.load_judge(path)
+        if path.is_file():
+            return judges.load_judge(path)
+        return judge_of(self._any_model, self.train, path)
+
+    @cached_property
+    def real_logits(self) -> np.ndarray:
+        """What the judge says of the measured rows themselves."""
+        return judges.judge_logits(self.judge, self.real)
 
     def vec(self, latent_dim: int) -> SSAVAE:
         """Return the model whose VEC all cells of this latent size share; its decoder is untrained."""
@@ -158,7 +160,13 @@ class Study:
 
     def measure_vec(self, latent_dim: int) -> dict[str, Any]:
         """Return test accuracy and map quality of a VEC, measured once and kept."""
-        return self.kept(f"vec_k{latent_dim}", lambda: self._measured_vec(latent_dim))
+        path = self.folder / f"vec_k{latent_dim}.json"
+        if not path.is_file():
+            begin = time.perf_counter()
+            found = self._measured_vec(latent_dim)
+            told = {**found, "minutes": (time.perf_counter() - begin) / 60, **machine()}
+            write_atomically(path, json.dumps(told, indent=1).encode())
+        return json.loads(path.read_text("utf-8"))
 
     def _measured_vec(self, latent_dim: int) -> dict[str, Any]:
         model = self.vec(latent_dim)
@@ -173,20 +181,10 @@ class Study:
             "parameters": {name: plain(value) for name, value in self._parameters(latent_dim).items()},
         }
 
-    def kept(self, name: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Read a result from the folder, or find it and keep it, with the machine and the minutes it took."""
-        path = self.folder / f"{name}.json"
-        if not path.is_file():
-            begin = time.perf_counter()
-            found = find()
-            told = {**found, "minutes": (time.perf_counter() - begin) / 60, **machine()}
-            write_atomically(path, json.dumps(told, indent=1).encode())
-        return json.loads(path.read_text("utf-8"))
-
     @cached_property
     def shown_rows(self) -> np.ndarray:
         """Measured rows to show: the first that the judge reads right, of ten classes spread over all."""
-        right = judges.judge_logits(self.judge, self.real).argmax(axis=1) == self.labels
+        right = self.real_logits.argmax(axis=1) == self.labels
         classes = np.unique(self.labels[right])
         wanted = classes[np.linspace(0, len(classes) - 1, min(N_SHOWN, len(classes))).round().astype(int)]
         return np.array([np.flatnonzero(right & (self.labels == c))[0] for c in wanted])
