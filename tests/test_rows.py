@@ -93,3 +93,25 @@ def test_some_inputs_of_sorted_rows_hold_every_class():
     x, labels = some_inputs(rows, 50)
     assert set(labels) == set(range(10))
     assert (y[x[:, 0].long().numpy()] == labels).all()
+
+
+def test_a_group_never_crosses_the_split():
+    y = np.repeat([0, 0, 1, 1, -1], 100)
+    groups = np.repeat(np.arange(25), 20)
+    held = hold_out(y, 0.4, seed=0, groups=groups)
+    assert set(groups[held]).isdisjoint(np.delete(groups, held))
+    assert len(held) == 200
+    assert {c: int((y[held] == c).sum()) for c in (0, 1, -1)} == {0: 80, 1: 80, -1: 40}
+    assert not np.array_equal(held, hold_out(y, 0.4, seed=1, groups=groups))
+
+
+def test_a_class_with_one_group_stays_in_training():
+    y = np.repeat([0, 1], 50)
+    groups = np.where(y == 0, "alone", np.arange(100) % 5)
+    held = hold_out(y, 0.5, seed=0, groups=groups)
+    assert set(y[held]) == {1}
+
+
+def test_groups_and_rows_must_be_as_many():
+    with pytest.raises(ValueError, match=r"groups has shape \(3,\)"):
+        hold_out(np.zeros(4, dtype=int), 0.5, seed=0, groups=[1, 2, 3])

@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
@@ -23,7 +22,10 @@ from torch.utils.data import Dataset
 
 from ssavae import __version__, checkpoint
 from ssavae.algorithms import feature_weights, latent_weight
+from ssavae.calibration import Calibration, conformal_limit, label_folds
+from ssavae.checks import must
 from ssavae.engine import Session, Settings, Stage, launch, showing_progress, train
+from ssavae.fitted import described, restore, restore_weights, tensors_of
 from ssavae.inference import Inference
 from ssavae.networks import Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
 from ssavae.parameters import check_params, plain, seed_of, tuples
@@ -36,7 +38,7 @@ from ssavae.preprocess import (
     warn_constant_columns,
 )
 from ssavae.rows import DatasetRows, Rows, TensorRows, hold_out, labels_of, row_of, some_inputs, some_of
-from ssavae.samplers import SAMPLERS, draw_accepted, fit_samplers, pack, prior, unpack
+from ssavae.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
 from ssavae.stages import decoder_stage, measured_variance, vec_stage
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 MIN_STEPS = 2000  # updates in a step, at least, where n_epochs is None: small tables need more epochs
 SCALE_ROWS = 2000  # rows from which variances and feature weights are measured
 SAMPLER_ROWS = 20000  # rows from which samplers are made
+MANY_LABELS = 10000  # from which rows are held out without being asked for
 NOVELTY_ROWS = 5000  # rows whose novelty sets the limits: a quantile of 5 % is then good to 0.3 %
 ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "checkpoint_every", "verbose", "n_workers", "device")
 INFERENCE_ROWS = 10000  # rows turned into network inputs at once
@@ -84,8 +87,13 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Units or channels of the layers; None sizes them from the shape of a row.
     encoder, decoder : torch.nn.Module or None
         Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
-    validation_fraction : float
-        Share of the rows held out of training, on which ``val_loss`` is measured.
+    validation_fraction : float or None
+        Share of the rows, or of the groups where there are any, held out of training: ``val_loss`` and the
+        confidence (temperature, :meth:`predict_set`, :meth:`is_novel`) are measured on them. None takes
+        0.05 where 10,000 rows or more have a label, else 0.
+    calibration_folds : int
+        Where labels are few: train step 1 so many times more, each without the labels of a part of the
+        rows, and calibrate on what those models say of that part; 0 does without.
     patience : int or None
         Epochs without a better ``val_loss`` after which a step ends; None trains all epochs.
     device, precision : str
@@ -117,6 +125,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     ((150, 2), (1, 4))
     """
 
+    feature_names_in_: np.ndarray  # where X had column names
+
     def __init__(
         self,
         latent_dim: int = 2,
@@ -136,7 +146,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         widths: tuple[int, ...] | None = None,
         encoder: nn.Module | None = None,
         decoder: nn.Module | None = None,
-        validation_fraction: float = 0.0,
+        validation_fraction: float | None = None,
+        calibration_folds: int = 0,
         patience: int | None = None,
         device: str = "auto",
         precision: str = "32-true",
@@ -163,6 +174,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.encoder = encoder
         self.decoder = decoder
         self.validation_fraction = validation_fraction
+        self.calibration_folds = calibration_folds
         self.patience = patience
         self.device = device
         self.precision = precision
@@ -179,6 +191,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         X: ArrayLike | Dataset[Any],
         y: ArrayLike | None = None,
         *,
+        groups: ArrayLike | None = None,
         eval_set: tuple[ArrayLike, ArrayLike] | None = None,
         resume: bool = False,
     ) -> SSAVAE:
@@ -190,6 +203,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             A Dataset gives rows, or (row, class index) pairs, of the same shapes without n.
         y : (n,) or None
             Labels of any type; -1, None or NaN where unlabelled.
+        groups : (n,) or None
+            What rows belong together (a machine, a patient, a recording): rows of one group are all held
+            out or none is.
         eval_set : (X, y) or None
             Rows whose ``eval_accuracy`` is recorded after each epoch of step 1; nothing is chosen by it.
         resume : bool
@@ -199,7 +215,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self._forget()
         rows, labels = self._prepare(X, y)
         self.seed_ = self._choose_seed(resume)
-        held_out = hold_out(labels, self.validation_fraction, self.seed_)
+        held_out = hold_out(labels, self._share_held_out(labels), self.seed_, groups)
         kept = np.setdiff1d(np.arange(len(labels)), held_out)
         held = (self._inputs(rows, held_out), labels[held_out]) if len(held_out) else None
         watched = None if eval_set is None else self._watched(*eval_set)
@@ -213,6 +229,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             self._learn_samplers(training)
             self._run_decoder(session, fabric, training, partial(self._measure_decoder, held))
         self.vec_.detail = None  # the auxiliary decoder has done its work in step 1
+        inputs, known = held or (some_inputs(training, NOVELTY_ROWS)[0], None)
+        if known is not None:
+            self._calibrate(inputs, known)
+        else:
+            self._calibrate_crosswise(inputs, X, labels)
         session.finish()
         return self
 
@@ -231,7 +252,62 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             session = self._session(fabric, None, resume=False)
             session.history = [row for row in self.history_ if row["step"] == "vec"]
             self._run_decoder(session, fabric, training, partial(self._measure_decoder, None))
+        known = self._strangeness(some_inputs(training, NOVELTY_ROWS)[0])
+        self.calibration_ = self.calibration_.knowing(known, held_out=False)
         return self
+
+    def calibrate(self, X: ArrayLike | Dataset[Any], y: Any = None) -> SSAVAE:
+        """Learn confidence anew from rows that were not trained on.
+
+        Sets the temperature of :meth:`predict_proba` and the limits of :meth:`predict_set` and
+        :meth:`is_novel`, as :meth:`fit` does with the rows that it holds out; see ``ssavae.calibration``.
+
+        Parameters
+        ----------
+        X : rows as in :meth:`fit`
+        y : (n,) or None
+            Their labels; without any the classifier stays as it is.
+
+        Raises
+        ------
+        ValueError
+            If X and y do not fit together.
+        """
+        inputs = self._inputs(self._checked(X))
+        labels = np.full(len(inputs), -1) if y is None else encode_labels(y, self.classes_)[0]
+        must(len(labels) == len(inputs), f"y has {len(labels)} labels, X has {len(inputs)} rows")
+        self._calibrate(inputs, labels)
+        return self
+
+    def _calibrate(self, inputs: Tensor, labels: np.ndarray) -> None:
+        """Calibrate on rows that were not trained on."""
+        logits = self._at_rest.logits(inputs).double().numpy()
+        self.calibration_ = Calibration.fit(logits, labels, self._strangeness(inputs), held_out=True)
+
+    def _calibrate_crosswise(self, inputs: Tensor, X: Any, labels: np.ndarray) -> None:
+        """Calibrate novelty on training rows, and the classifier by models that saw a part of the labels."""
+        folds = label_folds(labels, self.calibration_folds, self.seed_)
+        logits = [self._sibling_logits(X, labels, fold) for fold in folds]
+        logits.append(np.empty((0, self.spec_.n_classes)))
+        known = labels[np.concatenate([*folds, np.empty(0, dtype=np.int64)])]
+        strangeness = self._strangeness(inputs)
+        self.calibration_ = Calibration.fit(np.concatenate(logits), known, strangeness, held_out=False)
+
+    def _sibling_logits(self, X: Any, labels: np.ndarray, fold: np.ndarray) -> np.ndarray:
+        """Train another VEC to which these labels are not shown, and return its logits of their rows."""
+        alone = {"n_epochs_decoder": 0, "calibration_folds": 0, "validation_fraction": 0.0}
+        sibling: Any = clone(self)
+        sibling.set_params(**alone, checkpoint_folder=None, random_state=self.seed_)
+        shown = labels.copy()
+        shown[fold] = -1
+        sibling.fit(X, shown)
+        return sibling._at_rest.logits(sibling._inputs(sibling._validated(X), fold)).double().numpy()
+
+    def _share_held_out(self, labels: np.ndarray) -> float:
+        """Rows are held out without being asked for where labels are so many that none is missed."""
+        if self.validation_fraction is not None:
+            return self.validation_fraction
+        return 0.05 if (labels >= 0).sum() >= MANY_LABELS else 0.0
 
     def _forget(self) -> None:
         """Drop what an earlier fit learned, which would be mixed with this one's if this one failed."""
@@ -335,7 +411,6 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             measure=measure,
         )
         self._run(session, stage, rows, self.n_epochs_decoder)
-        self.novelty_scores_ = np.sort(self._at_rest.feature_loss(some_inputs(rows, NOVELTY_ROWS)[0]).numpy())
 
     def _run(self, session: Session, stage: Stage, rows: Rows, n_epochs: int | None) -> None:
         batch_size = min(self.batch_size, len(rows.y))
@@ -382,10 +457,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the class probabilities read from mu, (n, n_classes)."""
-        check_is_fitted(self, "novelty_scores_")
+        check_is_fitted(self, "calibration_")
         if len(self.classes_) == 0:
             raise ValueError("this model was trained without labels: it has no classes to predict")
-        return self._infer(X, lambda at_rest, x: at_rest.logits(x).softmax(dim=1))
+        temperature = self.calibration_.temperature
+        return self._infer(X, lambda at_rest, x: (at_rest.logits(x) / temperature).softmax(dim=1))
 
     def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the most probable class of each row, (n,)."""
@@ -399,7 +475,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
         """Decode codes (n, latent_dim) to rows in the shape and units of X."""
-        check_is_fitted(self, "novelty_scores_")
+        check_is_fitted(self, "calibration_")
         codes = np.asarray(Z, dtype=np.float32)
         if codes.ndim != 2 or codes.shape[1] != self.spec_.latent_dim:
             raise ValueError(
@@ -407,15 +483,43 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             )
         return self.preprocess_.inverse(self._at_rest.decode(torch.from_numpy(codes)).numpy())
 
+    def predict_set(self, X: ArrayLike | Dataset[Any], alpha: float = 0.1) -> np.ndarray:
+        """Return for each row the classes that it may have, (n, n_classes) of bool.
+
+        The true class is among them with a probability of 1 - alpha (split conformal prediction,
+        Sadinle 2019); a row may have none, where every class is too improbable.
+
+        Raises
+        ------
+        ValueError
+            If no labelled rows were kept from training: see ``validation_fraction`` and :meth:`calibrate`.
+        """
+        return self._calibration().sets(self.predict_proba(X), alpha)
+
     def novelty(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
-        """Return the feature loss of each row's reconstruction, (n,): higher is stranger."""
-        return self._infer(X, Inference.feature_loss)
+        """Return how strange each row is, (n,); about 1 where the strangest of the known rows begin.
+
+        It is the largest of three: the loss of its features on reconstruction, the distance of its code to
+        that of its reconstruction, both as logarithms, and minus the log density of its code; each in units
+        in which half of the known rows are below 0 and 0.95 of them below 1.
+        """
+        novelty = self._calibration().novelty
+        return self._infer(X, lambda at_rest, x: torch.from_numpy(novelty(self._strangeness(x))))
 
     def is_novel(self, X: ArrayLike | Dataset[Any], alpha: float = 0.05) -> np.ndarray:
-        """Say which rows are stranger than all but a share ``alpha`` of the training rows, (n,)."""
-        if not 0.0 < alpha < 1.0:
-            raise ValueError(f"alpha={alpha} must be between 0 and 1")
-        return self.novelty(X) > np.quantile(self.novelty_scores_, 1.0 - alpha)
+        """Say which rows are too strange, (n,): of rows like the known ones a share ``alpha`` is called so.
+
+        The limit is a conformal one where rows were held out (``validation_fraction``, :meth:`calibrate`);
+        else it is taken from training rows, which look a little less strange than new ones.
+        """
+        return self.novelty(X) > conformal_limit(self._calibration().novelty_scores, alpha)
+
+    def _calibration(self) -> Calibration:
+        check_is_fitted(self, "calibration_")
+        return self.calibration_
+
+    def _strangeness(self, inputs: Tensor) -> np.ndarray:
+        return self._at_rest.strangeness(inputs, partial(log_density, self.samplers_, self.class_shares_))
 
     def sample(
         self, n: int, y: Any = None, sampler: str = "class", random_state: int | None = None
@@ -433,7 +537,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             rounds of draws do not give enough such codes, the rest are kept unread.
         random_state : int or None
         """
-        check_is_fitted(self, "novelty_scores_")
+        check_is_fitted(self, "calibration_")
         if sampler not in SAMPLERS:
             raise ValueError(f"sampler={sampler!r} is unknown: choose one of {', '.join(SAMPLERS)}")
         rng = np.random.default_rng(random_state)
@@ -463,7 +567,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _checked(self, X: Any) -> Any:
         """Check rows against the ones trained on; a Dataset is checked as it is read."""
-        check_is_fitted(self, "novelty_scores_")
+        check_is_fitted(self, "calibration_")
         return self._validated(X)
 
     def _validated(self, X: Any) -> Any:
@@ -513,49 +617,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def save(self, folder: str | Path) -> None:
         """Write the model folder: model.json, weights.safetensors and history.csv."""
-        check_is_fitted(self, "novelty_scores_")
-        model = {
-            "versions": {"ssavae": __version__, "torch": str(torch.__version__), "numpy": np.__version__},
-            "data_sha256": self.data_sha256_,
-            "params": self._plain_params(),
-            "custom": [name for name in ("encoder", "decoder") if getattr(self, name) is not None],
-            "spec": asdict(self.spec_),
-            "preprocess": asdict(self.preprocess_),
-            "classes": {"dtype": self.classes_.dtype.str, "names": self.classes_.tolist()},
-            "feature_names": getattr(self, "feature_names_in_", np.empty(0)).tolist(),
-            "n_features_in": self.n_features_in_,
-            "seed": self.seed_,
-            "feature_weights": list(self.feature_weights_),
-            "class_shares": self.class_shares_.tolist(),
-        }
-        checkpoint.save_model(Path(folder), model, self._tensors())
+        check_is_fitted(self, "calibration_")
+        checkpoint.save_model(
+            Path(folder), described(self, self._plain_params(), __version__), tensors_of(self)
+        )
         checkpoint.save_history(Path(folder), self.history_)
-
-    def _tensors(self) -> dict[str, Tensor]:
-        modules = {"vec": self.vec_, "decoder": self.decoder_, "discriminator": self.discriminator_}
-        tensors = {
-            f"{name}.{key}": t for name, module in modules.items() for key, t in module.state_dict().items()
-        }
-        arrays = {**pack(self.samplers_), "novelty_scores": self.novelty_scores_}
-        return tensors | {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-    def _restore(self, model: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Become the model of a folder."""
-        self.preprocess_ = Preprocess(**tuples(model["preprocess"]))
-        self.classes_ = np.array(model["classes"]["names"], dtype=np.dtype(model["classes"]["dtype"]))
-        if model["feature_names"]:
-            self.feature_names_in_ = np.array(model["feature_names"], dtype=object)
-        self.n_features_in_, self.seed_ = model["n_features_in"], model["seed"]
-        self.feature_weights_ = tuple(model["feature_weights"])
-        self.class_shares_ = np.array(model["class_shares"])
-        self.data_sha256_ = model["data_sha256"]
-        self.spec_ = Spec(**tuples(model["spec"]))
-        with _own_random_state(self.seed_):
-            self._build_networks(with_detail=False)
-        for name in ("vec", "decoder", "discriminator"):
-            checkpoint.load_weights(getattr(self, f"{name}_").eval(), tensors, name)
-        self.samplers_ = unpack({name: tensor.numpy() for name, tensor in tensors.items()})
-        self.novelty_scores_ = tensors["novelty_scores"].numpy()
 
     def _plain_params(self) -> dict[str, Any]:
         """Parameters that make the model what it is, as plain values."""
@@ -589,7 +655,10 @@ def load(folder: str | Path, *, encoder: nn.Module | None = None, decoder: nn.Mo
             f"{folder} was trained with your own {missing[0]}: pass it as load(folder, {missing[0]}=...)"
         )
     loaded = SSAVAE(**tuples(model["params"]), **given)
-    loaded._restore(model, tensors)
+    restore(loaded, model)
+    with _own_random_state(loaded.seed_):
+        loaded._build_networks(with_detail=False)
+    restore_weights(loaded, tensors)
     loaded.history_ = checkpoint.load_history(Path(folder))
     return loaded
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ssavae.algorithms import frozen
-from ssavae.losses import loss_rec
+from ssavae.losses import loss_latent, loss_rec
 from ssavae.networks import VEC
 from ssavae.rows import channels_last
 
@@ -60,7 +60,16 @@ class Inference:
 
     def feature_loss(self, x: Tensor) -> Tensor:
         """Return loss_rec between each input and G(mu(x)), (n,)."""
-        return self.apply(self._feature_loss, x)
+        return self.apply(self._rest_losses, x)[:, 0]
+
+    def strangeness(self, x: Tensor, log_density: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Return log loss_rec and log loss_latent of G(mu(x)), and -log_density(mu(x)), (n, 3).
+
+        ``log_density`` takes codes, (n, K).
+        """
+        losses = self.apply(self._rest_losses, x).double().numpy()
+        codes = self.encode(x).double().numpy()
+        return np.column_stack([np.log(losses + 1e-12), -log_density(codes)])
 
     def class_loss(self, x: Tensor, y: np.ndarray) -> float:
         """Mean loss_class of mu over the labelled inputs; NaN where none is labelled."""
@@ -76,9 +85,11 @@ class Inference:
         decoded = self.decode(torch.from_numpy(codes).float())
         return (self.logits(decoded).softmax(dim=1)[:, c] > 0.5).numpy()
 
-    def _feature_loss(self, x: Tensor) -> Tensor:
+    def _rest_losses(self, x: Tensor) -> Tensor:
         mu, _, features = self.vec.encoder(x)
-        return loss_rec(features, self.vec.encoder(self.decoder(mu))[2], self.feature_weights)
+        mu_rec, _, features_rec = self.vec.encoder(self.decoder(mu))
+        rec = loss_rec(features, features_rec, self.feature_weights)
+        return torch.stack([rec, loss_latent(mu, mu_rec)], dim=1)
 
     def apply(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Apply a function batch by batch, in evaluation mode; the result is on the CPU, in float32."""

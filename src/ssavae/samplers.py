@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.linalg import solve_triangular
+from scipy.special import logsumexp
 from sklearn.mixture import GaussianMixture
 
 SAMPLERS = ("class", "aggregate", "prior")
@@ -40,6 +42,40 @@ class Mixture:
         for m, (mean, factor) in enumerate(zip(self.means, self.factors, strict=True)):
             z[component == m] = mean + z[component == m] @ factor.T
         return z
+
+    def log_density(self, z: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n"]:
+        """Return the log density of codes."""
+        terms = [
+            np.log(weight)
+            - 0.5 * np.square(solve_triangular(factor, (z - mean).T, lower=True)).sum(axis=0)
+            - np.log(np.diag(factor)).sum()
+            for weight, mean, factor in zip(self.weights, self.means, self.factors, strict=True)
+        ]
+        return np.asarray(logsumexp(terms, axis=0)) - 0.5 * z.shape[1] * np.log(2 * np.pi)
+
+
+def log_density(
+    mixtures: Mapping[str, Mixture], shares: Float[np.ndarray, "c"], z: Float[np.ndarray, "n k"]
+) -> Float[np.ndarray, "n"]:
+    """Return the log density of codes under the mixtures of all classes; without classes, under "aggregate".
+
+    Parameters
+    ----------
+    mixtures : as of :func:`fit_samplers`
+    shares : (C,)
+        Share of each class in the training rows.
+    z : (n, K)
+
+    Examples
+    --------
+    >>> log_density({"aggregate": prior(2)}, np.empty(0), np.zeros((1, 2))).round(3)
+    array([-1.838])
+    """
+    if "class_0" not in mixtures:
+        return mixtures["aggregate"].log_density(z)
+    present = [(c, share) for c, share in enumerate(shares) if share > 0]
+    terms = [np.log(share) + mixtures[f"class_{c}"].log_density(z) for c, share in present]
+    return np.asarray(logsumexp(terms, axis=0))
 
 
 def prior(latent_dim: int) -> Mixture:
