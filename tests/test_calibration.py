@@ -1,4 +1,4 @@
-"""Confidence that can be trusted: temperature, prediction sets and novelty on rows that were not trained on."""
+"""Confidence: temperature, prediction sets and novelty, on rows that were not trained on."""
 
 import numpy as np
 import pytest

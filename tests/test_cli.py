@@ -20,7 +20,7 @@ from ssavae.datasets import load_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = ["--set", "n_epochs=1", "--set", "n_epochs_decoder=1"]
-PICTURES = ["curves.png", "map.png", "reconstructions.png", "samples.png"]
+PICTURES = ["curves.png", "map.png", "reconstructions.png", "reliability.png", "samples.png"]
 FILES = ["history.csv", "metrics.json", "model.json", "run.json", "weights.safetensors"]
 
 
@@ -464,3 +464,20 @@ def test_a_label_budget_is_kept_and_shared(ssavae, digits_npz, tmp_path):
     words = ["--labels-from", first / "missing.json", "--overwrite", *SHORT]
     fails(ssavae("train", digits_npz, "--out", first, *words), 1, "missing.json")
     assert (first / "model.json").is_file()  # what cannot be done clears nothing away
+
+
+def test_no_split_parts_a_group(ssavae, tmp_path):
+    rows = flowers()
+    cells = [[*row, f"m{i // 5}", "low" if i < 30 else "high"] for i, row in enumerate(rows)]
+    table = tmp_path / "plants.csv"
+    table.write_text("\n".join(["a,b,c,machine,kind", *(",".join(map(str, row)) for row in cells)]) + "\n")
+    run = tmp_path / "run"
+    words = ["--label", "kind", "--group", "machine", "--test-fraction", 0.3]
+    succeeds(ssavae("train", table, "--out", run, *words, *SHORT), run / "split.json")
+    held = json.loads((run / "split.json").read_text())["test"]
+    assert len(held) == 20  # two of six machines of each kind
+    assert {i // 5 for i in held}.isdisjoint({i // 5 for i in set(range(60)) - set(held)})
+    succeeds(ssavae("evaluate", run, table))  # knows label and group columns again
+    assert "accuracy" in json.loads((run / "metrics.json").read_text())["evaluate"]
+    words = ["--label", "kind", "--group", "machin"]
+    fails(ssavae("train", table, "--out", tmp_path / "other", *words), 1, "did you mean 'machine'")

@@ -548,7 +548,7 @@ def test_csv_with_gaps_in_a_yes_or_no_column(tmp_path):
         ("", None, "a.csv is empty"),
         ("a,b\n", None, "a.csv has a header but no rows"),
         ("a,b\n1,2\n", "aa", r"has no column 'aa' \(did you mean 'a'\?\); its columns are a, b"),
-        ("y\n1\n", "y", "has no column beside the label 'y'"),
+        ("y\n1\n", "y", "has no column beside 'y'"),
         ("a,b\n1,2\n\n3,oops\n", None, "a.csv: column 'b' holds text in row 4: 'oops'"),
         ('note,b\n"two\nlines",2\n', None, r"column 'note' holds text in row 3: 'two\\nlines'"),
         ("\na,b\n1,2\n3,x\n", None, "column 'b' holds text in row 4: 'x'"),
@@ -712,3 +712,38 @@ def test_a_folder_called_like_a_named_set(tmp_path, monkeypatch):
     assert len(load_dataset("digits").x_train) == 1347
     assert len(load_dataset("./digits").x_train) == 1
     assert len(load_dataset(Path("digits")).x_train) == 1
+
+
+def test_the_group_column_is_kept_as_text_and_is_no_input(tmp_path):
+    path = write(tmp_path / "a.csv", "a,machine,y\n1,007,u\n2,007,v\n3,8,u\n")
+    data = load_dataset(path, label="y", group="machine")
+    assert data.feature_names == ("a",)
+    assert data.groups is not None and data.groups.tolist() == ["007", "007", "8"]
+
+
+def test_groups_of_an_archive(tmp_path):
+    np.savez(tmp_path / "a.npz", X=np.zeros((3, 4)), run=np.array([1, 1, 2]), few=np.zeros(2))
+    data = load_dataset(tmp_path / "a.npz", group="run")
+    assert data.groups is not None and data.groups.tolist() == ["1", "1", "2"]
+    with pytest.raises(ValueError, match=r"no array 'rum' \(did you mean 'run'\?\)"):
+        load_dataset(tmp_path / "a.npz", group="rum")
+    with pytest.raises(ValueError, match=r"few of .* has shape \(2,\)"):
+        load_dataset(tmp_path / "a.npz", group="few")
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "group", "message"),
+    [
+        ("a,g\n1,x\n", None, "h", "no column 'h'"),
+        ("a,g\n1,x\n2,\n", None, "g", "column 'g' is empty in data row 2"),
+        ("a,g\n1,x\n", "g", "g", "column 'g' cannot be label and group at once"),
+    ],
+)
+def test_group_errors(tmp_path, text, label, group, message):
+    with pytest.raises(ValueError, match=message):
+        load_dataset(write(tmp_path / "a.csv", text), label=label, group=group)
+
+
+def test_data_without_groups_says_so():
+    with pytest.raises(ValueError, match="digits has neither"):
+        load_dataset("digits", group="run")

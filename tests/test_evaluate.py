@@ -227,3 +227,21 @@ def test_import_loads_no_plotting() -> None:
     code = "import sys, ssavae.evaluate; sys.exit('matplotlib' in sys.modules)"
     paths = {"PYTHONPATH": str(Path(ev.__file__).parents[1])}
     assert subprocess.run([sys.executable, "-c", code], env=paths, check=False).returncode == 0
+
+
+def test_reliability_agrees_with_the_calibration_error():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (3000, 4))
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    y = rng.integers(-1, 4, 3000)
+    confidence, right, n = ev.reliability(probs, y)
+    assert n.sum() == (y >= 0).sum()
+    error = np.sum(n * np.abs(confidence - right)) / n.sum()
+    assert error == pytest.approx(ev.expected_calibration_error(probs, y), abs=1e-6)
+
+
+def test_coverage_leaves_unlabelled_rows_out_and_refuses_classes_without_a_column():
+    sets = np.array([[True, False], [False, False], [True, True]])
+    assert ev.coverage(sets, [0, 1, -1]) == 0.5
+    with pytest.raises(ValueError, match="y must be below the 2"):
+        ev.coverage(sets, [0, 2, 1])

@@ -144,6 +144,14 @@ HISTORY: list[dict[str, Any]] = [
 ]
 
 
+def test_reliability_draws_bins_beside_the_diagonal() -> None:
+    curve, bars = fg.reliability_diagram([0.55, 0.95], [0.5, 0.9], [10, 30]).axes
+    drawn = [np.asarray(line.get_xydata()).tolist() for line in curve.lines]
+    assert drawn == [[[0, 0], [1, 1]], [[0.55, 0.5], [0.95, 0.9]]]
+    heights = [segment[1][1] for segment in bars.collections[0].get_segments()]  # type: ignore[attr-defined]
+    assert heights == [0.25, 0.75]
+
+
 def test_loss_curves_have_a_panel_for_each_value_and_log_only_where_it_fits() -> None:
     figure = fg.loss_curves(HISTORY)
     panels = {axes.get_title(): axes for axes in figure.axes if axes.get_visible()}

@@ -128,6 +128,7 @@ def get(name: Annotated[str, typer.Argument(help="A name that `ssavae data` list
     epilog=_examples(
         "train mnist --preset mnist --out runs/mnist",
         "train parts.csv --label state --out runs/parts --set beta=0.02",
+        "train bearings.csv --label fault --group machine --out runs/bearings",
         "train mnist --out runs/mnist100 --labels-per-class 10",
         "train mnist --out runs/mnist --resume",
     )
@@ -152,6 +153,9 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the model or unfinished run in --out.")
     ] = False,
+    group: Annotated[
+        str | None, typer.Option(help="Column (or array of .npz) of rows that no split may part.")
+    ] = None,
     labels_per_class: Annotated[
         int | None, typer.Option(min=1, help="Learn from so many labels of each class, drawn by --seed.")
     ] = None,
@@ -181,14 +185,14 @@ def train(
         told = {**options, "label": label, "preset": preset, "set": assignments, "seed": seed}
         told |= {"overwrite": overwrite or None, "test_fraction": test_fraction}
         told |= {"labels_per_class": labels_per_class, "labels_from": labels_from}
-        told |= {"label_fraction": label_fraction}
+        told |= {"label_fraction": label_fraction, "group": group}
         _train(context, out, unfinished(out, data, told), resume=True)
         return
     parameters = plan_parameters(preset, options | {"random_state": seed}, assignments or [])
     check_free(out, overwrite)
     fraction = 0.2 if test_fraction is None else test_fraction
     labels = LabelBudget(labels_per_class, label_fraction, labels_from)
-    _train(context, out, Run(data, label, fraction, preset, parameters, labels))
+    _train(context, out, Run(data, label, fraction, preset, parameters, labels, group))
 
 
 def _train(context: typer.Context, out: Path, run: Run, resume: bool = False) -> None:

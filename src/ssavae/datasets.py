@@ -6,24 +6,17 @@ Nothing read here can run code: no pickles, and archives are read in memory, nev
 
 from __future__ import annotations
 
-import csv
-import importlib.util
 import io
-import re
-import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ssavae.named_sets import DIGITS, EMBEDDED, SETS, locate, nearest, sha256_of, unknown_name
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ssavae.tables import read_table
 
 KINDS = ("image", "table", "signal")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
@@ -43,11 +36,14 @@ class LabelledData:
     class_names: tuple[str, ...] | None = None  # for int labels: name of class i
     feature_names: tuple[str, ...] | None = None  # table columns, where known
     kind: str | None = None  # one of KINDS where known
+    groups: np.ndarray | None = None  # what each training row belongs to, as text
     source: str = ""  # path, or "embedded in scikit-learn"
     sha256: str | None = None  # of the file; None for folders, embedded sets and files above HASH_LIMIT
 
 
-def load_dataset(data: str | Path, *, label: str | None = None, kind: str | None = None) -> LabelledData:
+def load_dataset(
+    data: str | Path, *, label: str | None = None, kind: str | None = None, group: str | None = None
+) -> LabelledData:
     """Read a named set or a path (.csv, .parquet, .npz, .npy, or a folder of images by class) into arrays.
 
     Parameters
@@ -58,6 +54,8 @@ def load_dataset(data: str | Path, *, label: str | None = None, kind: str | None
         The column with the classes, for .csv and .parquet; without it such a table has no labels.
     kind : {"image", "table", "signal"}, optional
         What the rows are, where the file does not say.
+    group : str, optional
+        The column (.csv, .parquet) or array (.npz) that says what rows belong together.
 
     Raises
     ------
@@ -82,17 +80,21 @@ def load_dataset(data: str | Path, *, label: str | None = None, kind: str | None
     named = str(data) in SETS and not (isinstance(data, Path) and path.exists())
     if label is not None and (named or path.is_dir() or path.suffix.lower() in (".npz", ".npy")):
         raise ValueError(f"label {label!r} names a column of a .csv or .parquet table, which {data} is not")
-    loaded = _load_named(str(data)) if named else _load_path(path, label)
+    loaded = _load_named(str(data), group) if named else _load_path(path, label, group)
+    if group is not None and loaded.groups is None:
+        raise ValueError(
+            f"group {group!r} names a column of a table or an array of an .npz: {data} has neither"
+        )
     _check_part("train", loaded.x_train, loaded.y_train, loaded)
     _check_part("test", loaded.x_test, loaded.y_test, loaded)
     return replace(loaded, kind=kind or loaded.kind)
 
 
-def _load_named(name: str) -> LabelledData:
+def _load_named(name: str, group: str | None) -> LabelledData:
     if SETS[name].source == EMBEDDED:
         return _load_digits()
     path, digest = locate(name, None)
-    return replace(_load_npz(path), name=name, kind=SETS[name].kind, sha256=digest)
+    return replace(_load_npz(path, group), name=name, kind=SETS[name].kind, sha256=digest)
 
 
 def _load_digits() -> LabelledData:
@@ -106,7 +108,7 @@ def _load_digits() -> LabelledData:
     return LabelledData("digits", x_train, y_train, x_test, y_test, DIGITS, kind="image", source=EMBEDDED)
 
 
-def _load_path(path: Path, label: str | None) -> LabelledData:
+def _load_path(path: Path, label: str | None, group: str | None) -> LabelledData:
     if not path.exists():
         if path.suffix or len(path.parts) != 1:
             raise FileNotFoundError(f"no such file or folder: {path}")
@@ -115,15 +117,16 @@ def _load_path(path: Path, label: str | None) -> LabelledData:
         return _load_folder(path)
     suffix = path.suffix.lower()
     if suffix in (".csv", ".parquet"):
-        loaded = _load_csv(path, label) if suffix == ".csv" else _load_parquet(path, label)
+        table = read_table(path, label, group)
+        loaded = LabelledData(path.stem, **table._asdict(), kind="table", source=str(path))
     elif suffix in (".npz", ".npy"):
-        loaded = _load_npz(path) if suffix == ".npz" else _load_npy(path)
+        loaded = _load_npz(path, group) if suffix == ".npz" else _load_npy(path)
     else:
         raise ValueError(f"{path}: unknown suffix {suffix!r}; give .csv, .parquet, .npz, .npy or a folder")
     return replace(loaded, sha256=sha256_of(path) if path.stat().st_size <= HASH_LIMIT else None)
 
 
-def _load_npz(path: Path) -> LabelledData:
+def _load_npz(path: Path, group: str | None) -> LabelledData:
     arrays = _read_npz(path)
     x = next((arrays[key] for key in ("x_train", "X", "x") if key in arrays), None)
     if x is None:
@@ -135,7 +138,22 @@ def _load_npz(path: Path) -> LabelledData:
         tuple(arrays[key].astype(str).ravel().tolist()) if key in arrays else None
         for key in ("class_names", "feature_names")
     )
-    return LabelledData(path.stem, x, y, arrays.get("x_test"), y_test, names, features, source=str(path))
+    groups = None if group is None else _array_groups(arrays, group, len(x), path)
+    return LabelledData(
+        path.stem, x, y, arrays.get("x_test"), y_test, names, features, source=str(path), groups=groups
+    )
+
+
+def _array_groups(arrays: dict[str, np.ndarray], key: str, n: int, path: Path) -> np.ndarray:
+    if key not in arrays:
+        raise ValueError(
+            f"{path} has no array {key!r}{nearest(key, arrays)}; its arrays are {', '.join(arrays)}"
+        )
+    if arrays[key].shape != (n,):
+        raise ValueError(
+            f"{key} of {path} has shape {arrays[key].shape}: wanted is a group for each of {n} rows"
+        )
+    return arrays[key].astype(str)
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -202,93 +220,6 @@ def _check_part(part: str, x: np.ndarray | None, y: np.ndarray | None, data: Lab
     names = data.class_names
     if y is not None and names is not None and y.dtype.kind == "i" and y.max() >= len(names):
         raise ValueError(f"y_{part} of {data.source} holds class {y.max()}, class_names {len(names)} names")
-
-
-def _load_csv(path: Path, label: str | None) -> LabelledData:
-    import pandas as pd
-
-    # A mark before each label cell keeps it as written: a class may well be called "NA" or "None".
-    converters: dict[Any, Any] = {} if label is None else {label: "={}".format}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(path, converters=converters, index_col=False, low_memory=False)
-    except pd.errors.EmptyDataError as error:
-        raise ValueError(f"{path} is empty: a header and at least one row are wanted") from error
-    except (ValueError, pd.errors.ParserWarning) as error:
-        raise ValueError(f"{path} is not a readable csv: {error}") from error
-    if label in frame.columns:
-        frame[label] = [str(cell).removeprefix("=") for cell in frame[label]]
-    return _load_table(path, frame, label)
-
-
-def _load_parquet(path: Path, label: str | None) -> LabelledData:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise ImportError(f'reading {path} needs pyarrow: pip install "ssavae[parquet]"')
-    import pandas as pd
-
-    try:
-        frame = pd.read_parquet(path, engine="pyarrow")
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path} is not a readable parquet file: {error}") from error
-    return _load_table(path, frame.rename(columns=str), label)
-
-
-def _load_table(path: Path, frame: pd.DataFrame, label: str | None) -> LabelledData:
-    import pandas as pd
-
-    columns = [str(column) for column in frame.columns]
-    if label is not None and label not in columns:
-        more = f" and {len(columns) - 30} more" if len(columns) > 30 else ""
-        shown = ", ".join(columns[:30]) + more
-        raise ValueError(f"{path} has no column {label!r}{nearest(label, columns)}; its columns are {shown}")
-    if len(frame) == 0:
-        raise ValueError(f"{path} has a header but no rows")
-    features = [column for column in columns if column != label]
-    if not features:
-        raise ValueError(f"{path} has no column beside the label {label!r}")
-    x = np.column_stack([_numbers(path, frame, column) for column in features])
-    cells = [] if label is None else frame[label].astype(object)
-    y = None if label is None else _text_labels(["" if pd.isna(cell) else str(cell) for cell in cells])
-    return LabelledData(path.stem, x, y, feature_names=tuple(features), kind="table", source=str(path))
-
-
-def _text_labels(cells: Sequence[str]) -> np.ndarray:
-    """Turn cells into labels, shape (n,): all whole numbers to int64, else to str; empty is unlabelled."""
-    stripped = [cell.strip() for cell in cells]
-    classes = {cell for cell in stripped if cell.lower() not in ("", "nan")}
-    # "3.0" counts as 3: pandas writes integer labels so once one of them is missing.
-    if all(re.fullmatch(r"[+-]?[0-9]{1,18}(\.0*)?", cell) for cell in classes):
-        numbers = {cell: int(cell.split(".")[0]) for cell in classes}
-        return np.array([numbers.get(cell, -1) for cell in stripped], dtype=np.int64)
-    return np.array([cell if cell in classes else None for cell in stripped], dtype=object)
-
-
-def _numbers(path: Path, frame: pd.DataFrame, column: str) -> np.ndarray:
-    """Return one column as float64, shape (n,), NaN where a cell is empty."""
-    import pandas as pd
-
-    cells = frame[column]
-    if not pd.api.types.is_numeric_dtype(cells):
-        cells = cells.astype(object)  # dates would count as numbers otherwise: nanoseconds
-    numbers = pd.Series(pd.to_numeric(cells, errors="coerce"))
-    bad = np.flatnonzero(numbers.isna() & cells.notna())
-    if len(bad):
-        text = str(cells.iloc[bad[0]])
-        row = bad[0] + 1
-        if path.suffix.lower() == ".csv":
-            row = _csv_row(path, list(frame.columns).index(column), text)
-        hint = "leave it out, or give it as label if it holds the classes"
-        raise ValueError(f"{path}: column {column!r} holds text in row {row}: {text!r}; {hint}")
-    return np.asarray(numbers.astype("float64"))
-
-
-def _csv_row(path: Path, column: int, text: str) -> int:
-    """Find the 1-based row of the file (the header is row 1): blank lines count, though pandas skips them."""
-    with path.open(newline="", encoding="utf-8") as lines:
-        reader = csv.reader(lines)
-        next(row for row in reader if row)
-        return next((reader.line_num for row in reader if row[column : column + 1] == [text]), 0)
 
 
 def _load_folder(folder: Path) -> LabelledData:

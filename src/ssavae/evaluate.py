@@ -52,6 +52,40 @@ def accuracy(y: ArrayLike, y_pred: ArrayLike) -> float:
     return float(np.mean(truth[keep] == guess[keep]))
 
 
+def coverage(sets: ArrayLike, y: ArrayLike) -> float:
+    """Return the share of labelled rows whose class is in their set: mean [sets[i, y_i]] over y != -1.
+
+    sets (n, n_classes) of bool, y (n,) with -1 left out; in [0, 1]. Raises ValueError on wrong shapes or
+    labels, or when no labelled row remains.
+
+    >>> coverage([[True, False], [True, True], [False, False]], [0, 1, 0])
+    0.6666666666666666
+    """
+    members = numbers("sets", sets, (2,))
+    truth = classes("y", y, len(members), members.shape[1])
+    keep = _labelled("y", truth)
+    return float(np.mean(members[keep, truth[keep]], dtype=np.float64))
+
+
+def reliability(probs: ArrayLike, y: ArrayLike, n_bins: int = 15) -> NDArray[np.float64]:
+    """Return mean confidence, accuracy and number of rows in equal bins of confidence, (3, bins with rows).
+
+    The confidence of a row is its largest probability. probs (n, n_classes), y (n,) with -1 left out. Raises
+    ValueError on NaN, wrong shapes, or when no labelled row remains.
+
+    >>> reliability([[0.75, 0.25], [0.75, 0.25], [0.1, 0.9]], [0, 1, 1]).tolist()
+    [[0.75, 0.9], [0.5, 1.0], [2.0, 1.0]]
+    """
+    p = numbers("probs", probs, (2,))
+    truth = classes("y", y, len(p))
+    keep = _labelled("y", truth)
+    confidence, right = p[keep].max(axis=1), p[keep].argmax(axis=1) == truth[keep]
+    bins = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+    n = np.bincount(bins, minlength=n_bins).astype(np.float64)
+    sums = [np.bincount(bins, weights, n_bins)[n > 0] for weights in (confidence, right)]
+    return np.stack([*(total / n[n > 0] for total in sums), n[n > 0]])
+
+
 def expected_calibration_error(probs: ArrayLike, y: ArrayLike, n_bins: int = 15) -> float:
     """Return sum_b (n_b / n) |accuracy_b - confidence_b| over equal bins of confidence (Guo 2017).
 

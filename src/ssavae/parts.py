@@ -28,14 +28,18 @@ class Part:
 
     x: Any  # array, or DataFrame where the columns have names
     y: np.ndarray | None
+    groups: np.ndarray | None = None  # what each row belongs to
 
     def take(self, indices: np.ndarray) -> Part:
         """Return some of the rows."""
         x = self.x.iloc[indices] if hasattr(self.x, "iloc") else self.x[indices]
-        return Part(x, None if self.y is None else self.y[indices])
+        y, groups = (None if each is None else each[indices] for each in (self.y, self.groups))
+        return Part(x, y, groups)
 
 
-def read(data: str, label: str | None = None, kind: str | None = None) -> LabelledData:
+def read(
+    data: str, label: str | None = None, kind: str | None = None, group: str | None = None
+) -> LabelledData:
     """Read a data set and refuse NaN and infinity, naming the place in the file.
 
     Raises
@@ -49,7 +53,7 @@ def read(data: str, label: str | None = None, kind: str | None = None) -> Labell
     if data not in SETS and not path.exists():
         is_path = path.suffix or len(path.parts) > 1
         raise UsageError(f"no such file or folder: {data}" if is_path else unknown_name(data))
-    loaded = load_dataset(data, label=label, kind=kind)
+    loaded = load_dataset(data, label=label, kind=kind, group=group)
     for x in (loaded.x_train, loaded.x_test):
         if x is not None:
             check_finite(x, loaded.feature_names)
@@ -90,7 +94,7 @@ def whole(loaded: LabelledData) -> Part:
 
 def divide(loaded: LabelledData, held_out: np.ndarray) -> tuple[Part, Part | None]:
     """Return training and test part: the data's own, else the rows held out, else no test part."""
-    every = _part(loaded, loaded.x_train, loaded.y_train)
+    every = replace(_part(loaded, loaded.x_train, loaded.y_train), groups=loaded.groups)
     if loaded.x_test is not None:
         return every, _part(loaded, loaded.x_test, loaded.y_test)
     if len(held_out) == 0:
@@ -109,12 +113,15 @@ def _part(loaded: LabelledData, x: np.ndarray, y: np.ndarray | None) -> Part:
 
 
 def draw_split(loaded: LabelledData, fraction: float, seed: int) -> np.ndarray:
-    """Return the rows to hold out, the same share of every class; none where the data has a test part."""
+    """Return the rows to hold out, the same share of every class; none where the data has a test part.
+
+    Of rows that belong together all are held out or none.
+    """
     if loaded.x_test is not None or fraction == 0:
         return np.empty(0, dtype=np.int64)
     y = loaded.y_train
     labels = np.full(len(loaded.x_train), -1) if y is None else encode_labels(y)[0]
-    return hold_out(labels, fraction, seed)
+    return hold_out(labels, fraction, seed, loaded.groups)
 
 
 def write_split(folder: Path, loaded: LabelledData, held_out: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ssavae import figures
+from ssavae import evaluate, figures
 from ssavae.checks import UsageError
 from ssavae.estimator import SSAVAE
 from ssavae.inference import Inference
@@ -41,9 +41,21 @@ def draw_pictures(model: SSAVAE, part: Part, folder: Path) -> list[Path]:
         "decoded_grid": draw_grid(model, part),
         "reconstructions": draw_reconstructions(model, part, 20),
         "samples": draw_samples(model, x, y, "samples, drawn class by class" if y is not None else "samples"),
+        "reliability": draw_reliability(model, part),
         "curves": figures.loss_curves(model.history_, title="losses by epoch") if model.history_ else None,
     }
     return [figures.save(made, folder / f"{name}.png") for name, made in drawn.items() if made is not None]
+
+
+def draw_reliability(model: SSAVAE, part: Part) -> figures.Figure | None:
+    """Draw how often a confidence is right; None without labels."""
+    y = label_indices(model, part.y, len(part.x))
+    if len(model.classes_) == 0 or (y < 0).all():
+        return None
+    probs = model.predict_proba(part.x)
+    error = evaluate.expected_calibration_error(probs, y)
+    title = f"confidence on {int((y >= 0).sum()):,} rows, expected calibration error {error:.3f}"
+    return figures.reliability_diagram(*evaluate.reliability(probs, y), title=title)
 
 
 def draw_map(model: SSAVAE, part: Part) -> figures.Figure:

@@ -47,6 +47,7 @@ from ssavae.runs import (
 JUDGE_UPDATES = 500  # at least: where rows are few, the judge sees them more often
 JUDGED_PER_CLASS = 200
 SAMPLE_SEED = 0
+SET_ALPHA, NOVEL_ALPHA = 0.1, 0.05
 UNLABELLED = "loss_class, accuracy, predict and samples by class are off"
 
 
@@ -63,7 +64,7 @@ def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[di
     files : list of Path
         Every file written.
     """
-    loaded = read(run.data, run.label, run.parameters["kind"])
+    loaded = read(run.data, run.label, run.parameters["kind"], run.group)
     seed = run.parameters["random_state"]
     held_out = draw_split(loaded, run.test_fraction, seed)
     granted = grant_labels(loaded, run.labels, held_out, seed)  # before an older run is cleared away
@@ -80,7 +81,8 @@ def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[di
     labels = train.y if is_labelled(train) else None
     if labels is None:
         warnings.warn(f"no labels in {run.data}: {UNLABELLED}", stacklevel=2)
-    model.fit(train.x, labels, eval_set=watched, resume=resume and has_state(folder))
+    resumed = resume and has_state(folder)
+    model.fit(train.x, labels, groups=train.groups, eval_set=watched, resume=resumed)
     model.save(folder)
     measured = measure(model, test) if test is not None else {}
     write_metrics(folder, measured | {"protocol": _protocol(model, run, train, test, command, loaded.sha256)})
@@ -119,11 +121,11 @@ def is_labelled(part: Part) -> bool:
 
 
 def open_run(folder: Path, data: str, label: str | None) -> tuple[SSAVAE, LabelledData]:
-    """Load a model and data for it; the label column is the one trained with, if the data has it."""
+    """Load a model and data for it; label and group columns are those trained with, if the data has them."""
     model, told = open_model(folder), described(folder)
-    if label is None and told is not None and told.label is not None and has_column(data, told.label):
-        label = told.label
-    return model, read(data, label, model.preprocess_.kind)
+    known = (None, None) if told is None else (told.label, told.group)
+    its_label, group = (name if name is not None and has_column(data, name) else None for name in known)
+    return model, read(data, label or its_label, model.preprocess_.kind, group)
 
 
 def open_model(folder: Path) -> SSAVAE:
@@ -145,10 +147,11 @@ def open_model(folder: Path) -> SSAVAE:
 
 
 def measure(model: SSAVAE, test: Part) -> dict[str, Any]:
-    """Return accuracy and calibration where there are labels, and the error of reconstructions.
+    """Return accuracy and confidence where there are labels, and the error of reconstructions.
 
     ``reconstruction_error`` is the mean squared error of network inputs: pixels in [0, 1], or standard
-    deviations of a column.
+    deviations of a column.  ``set_coverage`` and ``set_size`` are of ``predict_set`` at alpha = 0.1,
+    ``novel_share`` is the share of rows called novel at alpha = 0.05.
     """
     y = label_indices(model, test.y, len(test.x))
     found: dict[str, Any] = {"rows": len(test.x)}
@@ -156,6 +159,12 @@ def measure(model: SSAVAE, test: Part) -> dict[str, Any]:
         probs = model.predict_proba(test.x)
         found["accuracy"] = evaluate.accuracy(y, probs.argmax(axis=1))
         found["expected_calibration_error"] = evaluate.expected_calibration_error(probs, y)
+        found["temperature"] = model.calibration_.temperature
+        if len(model.calibration_.class_scores):
+            sets = model.predict_set(test.x, alpha=SET_ALPHA)
+            found["set_coverage"] = evaluate.coverage(sets, y)
+            found["set_size"] = float(sets.sum(axis=1).mean())
+    found["novel_share"] = float(model.is_novel(test.x, alpha=NOVEL_ALPHA).mean())
     made = model.reconstruct(test.x)
     found["reconstruction_error"] = evaluate.pixel_error(shown(model, test.x), shown(model, made))
     return found

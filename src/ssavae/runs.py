@@ -46,6 +46,7 @@ class Run:
     preset: str | None
     parameters: dict[str, Any]
     labels: LabelBudget = field(default_factory=LabelBudget)
+    group: str | None = None
 
 
 # ------------------------------------------------------------------------------------- parameters

@@ -154,7 +154,8 @@ class Study:
     def _parameters(self, latent_dim: int) -> dict[str, Any]:
         preset = self.data if (PRESETS / f"{self.data}.toml").is_file() else None
         chosen = {"latent_dim": latent_dim, "kind": "image", "random_state": self.seed, "device": self.device}
-        found = plan_parameters(preset, chosen, ["n_epochs_decoder=0"])
+        # the paper trains on all training rows, and nothing here is calibrated
+        found = plan_parameters(preset, chosen, ["n_epochs_decoder=0", "validation_fraction=0.0"])
         n_epochs = self.budget.n_epochs
         return found if n_epochs is None else found | {"n_epochs": n_epochs}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from ssavae.figures.canvas import class_colors, save
+from ssavae.figures.confidence import reliability_diagram
 from ssavae.figures.curves import loss_curves, regime_curves
 from ssavae.figures.maps import decoded_grid, latent_map
 from ssavae.figures.panels import MapPanel, map_panels
@@ -28,5 +29,6 @@ __all__ = [
     "map_panels",
     "reconstructions",
     "regime_curves",
+    "reliability_diagram",
     "save",
 ]

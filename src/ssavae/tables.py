@@ -1,0 +1,147 @@
+"""Tables: .csv and .parquet -> numbers, labels and groups, with one clear error where a cell is neither."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ssavae.named_sets import nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Table(NamedTuple):
+    """A table as found: unscaled, missing values NaN."""
+
+    x_train: np.ndarray  # (n, d), float64
+    y_train: np.ndarray | None  # (n,), int64 with -1 unlabelled, or str objects with None; None: no labels
+    feature_names: tuple[str, ...]
+    groups: np.ndarray | None  # (n,), text
+
+
+def read_table(path: Path, label: str | None, group: str | None) -> Table:
+    """Read a .csv or .parquet file; the columns ``label`` and ``group`` are no input of the model.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, a column is missing or empty, or a cell holds text where a number should be.
+    ImportError
+        A .parquet file without pyarrow.
+    """
+    named = [name for name in (label, group) if name is not None]
+    frame = _read_csv(path, named) if path.suffix.lower() == ".csv" else _read_parquet(path)
+    _check_columns(path, frame, named)
+    features = tuple(str(column) for column in frame.columns if column not in named)
+    if not features:
+        raise ValueError(f"{path} has no column beside {' and '.join(map(repr, named))}")
+    x = np.column_stack([_numbers(path, frame, column) for column in features])
+    y = None if label is None else _text_labels(_texts(frame, label))
+    return Table(x, y, features, None if group is None else _text_groups(path, _texts(frame, group), group))
+
+
+def _read_csv(path: Path, texts: Sequence[str]) -> pd.DataFrame:
+    """Read a table, the columns ``texts`` as they are written."""
+    import pandas as pd
+
+    # A mark before each such cell keeps it as written: a class may well be called "NA" or "None".
+    converters: dict[Any, Any] = dict.fromkeys(texts, "={}".format)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(path, converters=converters, index_col=False, low_memory=False)
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(f"{path} is empty: a header and at least one row are wanted") from error
+    except (ValueError, pd.errors.ParserWarning) as error:
+        raise ValueError(f"{path} is not a readable csv: {error}") from error
+    for column in converters.keys() & set(frame.columns):
+        frame[column] = [str(cell).removeprefix("=") for cell in frame[column]]
+    return frame
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise ImportError(f'reading {path} needs pyarrow: pip install "ssavae[parquet]"')
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(path, engine="pyarrow")
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path} is not a readable parquet file: {error}") from error
+    return frame.rename(columns=str)
+
+
+def _check_columns(path: Path, frame: pd.DataFrame, wanted: Sequence[str]) -> None:
+    columns = [str(column) for column in frame.columns]
+    for name in wanted:
+        if name not in columns:
+            more = f" and {len(columns) - 30} more" if len(columns) > 30 else ""
+            shown = ", ".join(columns[:30]) + more
+            raise ValueError(
+                f"{path} has no column {name!r}{nearest(name, columns)}; its columns are {shown}"
+            )
+    if len(frame) == 0:
+        raise ValueError(f"{path} has a header but no rows")
+    if len(set(wanted)) < len(wanted):
+        raise ValueError(f"{path}: column {wanted[0]!r} cannot be label and group at once")
+
+
+def _texts(frame: pd.DataFrame, column: str) -> list[str]:
+    """Return the cells of a column as text, empty where there is none."""
+    import pandas as pd
+
+    return ["" if pd.isna(cell) else str(cell) for cell in frame[column].astype(object)]
+
+
+def _text_groups(path: Path, cells: Sequence[str], column: str) -> np.ndarray:
+    groups = np.array([cell.strip() for cell in cells])
+    if (groups == "").any():
+        where = int(np.argmax(groups == "")) + 1
+        raise ValueError(f"{path}: column {column!r} is empty in data row {where}: every row needs a group")
+    return groups
+
+
+def _text_labels(cells: Sequence[str]) -> np.ndarray:
+    """Turn cells into labels, shape (n,): all whole numbers to int64, else to str; empty is unlabelled."""
+    stripped = [cell.strip() for cell in cells]
+    classes = {cell for cell in stripped if cell.lower() not in ("", "nan")}
+    # "3.0" counts as 3: pandas writes integer labels so once one of them is missing.
+    if all(re.fullmatch(r"[+-]?[0-9]{1,18}(\.0*)?", cell) for cell in classes):
+        numbers = {cell: int(cell.split(".")[0]) for cell in classes}
+        return np.array([numbers.get(cell, -1) for cell in stripped], dtype=np.int64)
+    return np.array([cell if cell in classes else None for cell in stripped], dtype=object)
+
+
+def _numbers(path: Path, frame: pd.DataFrame, column: str) -> np.ndarray:
+    """Return one column as float64, shape (n,), NaN where a cell is empty."""
+    import pandas as pd
+
+    cells = frame[column]
+    if not pd.api.types.is_numeric_dtype(cells):
+        cells = cells.astype(object)  # dates would count as numbers otherwise: nanoseconds
+    numbers = pd.Series(pd.to_numeric(cells, errors="coerce"))
+    bad = np.flatnonzero(numbers.isna() & cells.notna())
+    if len(bad):
+        text = str(cells.iloc[bad[0]])
+        row = bad[0] + 1
+        if path.suffix.lower() == ".csv":
+            row = _csv_row(path, list(frame.columns).index(column), text)
+        hint = "leave it out, or give it as label if it holds the classes"
+        raise ValueError(f"{path}: column {column!r} holds text in row {row}: {text!r}; {hint}")
+    return np.asarray(numbers.astype("float64"))
+
+
+def _csv_row(path: Path, column: int, text: str) -> int:
+    """Find the 1-based row of the file (the header is row 1): blank lines count, though pandas skips them."""
+    with path.open(newline="", encoding="utf-8") as lines:
+        reader = csv.reader(lines)
+        next(row for row in reader if row)
+        return next((reader.line_num for row in reader if row[column : column + 1] == [text]), 0)
