@@ -146,3 +146,13 @@ def test_novelty_finds_rows_of_another_kind(held_out, table):
     assert held_out.is_novel(strange).mean() > 0.8
     with pytest.raises(ValueError, match=r"alpha=1\.5"):
         held_out.is_novel(X_test, alpha=1.5)
+
+
+def test_the_map_is_trusted_where_rows_are_and_nowhere_else(held_out, table):
+    codes = held_out.transform(table[1])
+    far = codes.mean(axis=0) + 50 * np.eye(4)
+    assert held_out.is_trusted(codes).mean() > 0.75
+    assert not held_out.is_trusted(far).any()
+    assert held_out.is_trusted(codes, alpha=0.5).mean() < held_out.is_trusted(codes).mean()
+    with pytest.raises(ValueError, match=r"codes of this model are \(n, 4\)"):
+        held_out.is_trusted(codes[:, :2])

@@ -67,6 +67,19 @@ def test_map_regions_lie_behind_and_keep_their_place() -> None:
     assert axes.get_ylim() == (0, 2)
 
 
+def test_map_hatches_where_it_is_not_to_be_read() -> None:
+    line, mask = np.linspace(0, 1, 5), np.zeros((5, 5), dtype=bool)
+    mask[:, 3:] = True
+    z, y = RNG.random((9, 2)), np.zeros(9, dtype=int)
+    hatched = fg.latent_map(z, y, ["a"], untrusted=(line, line, mask))
+    found = [c for c in hatched.axes[0].collections if c.get_hatch() or getattr(c, "hatches", None)]
+    assert len(found) == 1
+    box = found[0].get_paths()[0].get_extents()
+    assert box.x0 == pytest.approx(0.625) and box.x1 == 1
+    clear = fg.latent_map(z, y, ["a"], untrusted=(line, line, ~(mask | True)))
+    assert len(clear.axes[0].collections) == len(hatched.axes[0].collections) - 1
+
+
 def test_map_of_a_pca_says_so() -> None:
     figure = fg.latent_map(RNG.random((5, 2)), [0] * 5, NAMES[:1], explained=[0.61, 0.2])
     assert figure.axes[0].get_xlabel() == "principal component 1 (61% of variance)"

@@ -475,13 +475,16 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
         """Decode codes (n, latent_dim) to rows in the shape and units of X."""
+        return self.preprocess_.inverse(self._at_rest.decode(self._codes(Z)).numpy())
+
+    def _codes(self, Z: ArrayLike) -> Tensor:
         check_is_fitted(self, "calibration_")
         codes = np.asarray(Z, dtype=np.float32)
         if codes.ndim != 2 or codes.shape[1] != self.spec_.latent_dim:
             raise ValueError(
                 f"Z has shape {codes.shape}: codes of this model are (n, {self.spec_.latent_dim})"
             )
-        return self.preprocess_.inverse(self._at_rest.decode(torch.from_numpy(codes)).numpy())
+        return torch.from_numpy(codes)
 
     def predict_set(self, X: ArrayLike | Dataset[Any], alpha: float = 0.1) -> np.ndarray:
         """Return for each row the classes that it may have, (n, n_classes) of bool.
@@ -514,12 +517,27 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """
         return self.novelty(X) > conformal_limit(self._calibration().novelty_scores, alpha)
 
+    def is_trusted(self, Z: ArrayLike, alpha: float = 0.05) -> np.ndarray:
+        """Say at which codes (n, latent_dim) the map may be read, (n,) of bool.
+
+        There the decoded row comes back to about where it started and to the same class, and the density of
+        codes is not lower than known rows have it: both are held to the limit of :meth:`is_novel`.
+        """
+        codes = self._codes(Z)
+        limit = conformal_limit(self.calibration_.novelty_scores, alpha)
+        strangeness, agrees = self._at_rest.returned(codes, self._log_density)
+        middle, scale = self.calibration_.novelty_scale[:, 1:]
+        return (((strangeness - middle) / scale).max(axis=1) <= limit) & agrees
+
     def _calibration(self) -> Calibration:
         check_is_fitted(self, "calibration_")
         return self.calibration_
 
     def _strangeness(self, inputs: Tensor) -> np.ndarray:
-        return self._at_rest.strangeness(inputs, partial(log_density, self.samplers_, self.class_shares_))
+        return self._at_rest.strangeness(inputs, self._log_density)
+
+    def _log_density(self, codes: np.ndarray) -> np.ndarray:
+        return log_density(self.samplers_, self.class_shares_, codes)
 
     def sample(
         self, n: int, y: Any = None, sampler: str = "class", random_state: int | None = None

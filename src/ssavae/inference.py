@@ -71,6 +71,23 @@ class Inference:
         codes = self.encode(x).double().numpy()
         return np.column_stack([np.log(losses + 1e-12), -log_density(codes)])
 
+    def returned(
+        self, z: Tensor, log_density: Callable[[np.ndarray], np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return how strange codes are, and whether their decoded rows are read as the codes are.
+
+        Returns
+        -------
+        strangeness : (n, 2)
+            log loss_latent between z and mu(G(z)), and -log_density(z).
+        agrees : (n,) of bool
+            Whether C decides for the same class at z and at mu(G(z)).
+        """
+        mu = self.apply(lambda part: self.vec.encoder(self.decoder(part))[0], z)
+        distances = np.log(loss_latent(z, mu).double().numpy() + 1e-12)
+        agrees = self.classify(z).argmax(dim=1) == self.classify(mu).argmax(dim=1)
+        return np.column_stack([distances, -log_density(z.double().numpy())]), agrees.numpy()
+
     def class_loss(self, x: Tensor, y: np.ndarray) -> float:
         """Mean loss_class of mu over the labelled inputs; NaN where none is labelled."""
         return float(nn.functional.cross_entropy(self.logits(x), torch.from_numpy(y), ignore_index=-1))

@@ -66,8 +66,9 @@ def draw_map(model: SSAVAE, part: Part) -> figures.Figure:
         height = np.random.default_rng(0).random(len(z))
         z, title = np.column_stack([z[:, 0], height]), f"{title}; the height is random"
     if z.shape[1] == 2:
-        regions = _regions(model, z) if names and model.latent_dim == 2 else None
-        return figures.latent_map(z, y, names, regions=regions, title=title)
+        regions = _regions(model, z) if names else None
+        untrusted = _untrusted(model, z)
+        return figures.latent_map(z, y, names, regions=regions, untrusted=untrusted, title=title)
     from sklearn.decomposition import PCA
 
     pca = PCA(2).fit(z)
@@ -76,12 +77,23 @@ def draw_map(model: SSAVAE, part: Part) -> figures.Figure:
     return figures.latent_map(pca.transform(z), y, names, explained=explained, title=title)
 
 
-def _regions(model: SSAVAE, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the class decided at every point of a grid around the codes."""
+def _grid(z: np.ndarray, n_side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a grid around the codes: x (n_side,), y (n_side,), and all its points (n_side**2, 2)."""
     margin = 0.04 * np.ptp(z, axis=0)
     low, high = z.min(axis=0) - margin, z.max(axis=0) + margin
-    xs, ys = (np.linspace(low[i], high[i], 250) for i in (0, 1))
-    grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+    xs, ys = (np.linspace(low[i], high[i], n_side) for i in (0, 1))
+    return xs, ys, np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+
+
+def _untrusted(model: SSAVAE, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return where the map should not be read; each point is decoded, so the grid is coarse."""
+    xs, ys, grid = _grid(z, 80)
+    return xs, ys, ~model.is_trusted(grid).reshape(len(ys), len(xs))
+
+
+def _regions(model: SSAVAE, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the class decided at every point of a grid around the codes."""
+    xs, ys, grid = _grid(z, 250)
     logits = Inference(model.vec_, model.decoder_).classify(torch.from_numpy(grid).float())
     return xs, ys, logits.argmax(dim=1).numpy().reshape(len(ys), len(xs))
 

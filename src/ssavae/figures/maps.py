@@ -39,6 +39,19 @@ def _draw_regions(axes: Axes, regions: tuple[ArrayLike, ArrayLike, ArrayLike], c
     axes.set_ylim(ys.min(), ys.max())
 
 
+def _draw_hatching(axes: Axes, untrusted: tuple[ArrayLike, ArrayLike, ArrayLike]) -> None:
+    xs, ys = (
+        numbers(f"untrusted's {name}", line, (1,))
+        for name, line in zip(("xs", "ys"), untrusted[:2], strict=True)
+    )
+    mask = numbers("untrusted's mask", untrusted[2], (2,))
+    same_shape("untrusted's mask", mask.shape, (len(ys), len(xs)))
+    if mask.any():  # contourf warns where there is nothing to draw
+        hatch = axes.contourf(xs, ys, mask, levels=[0.5, 1.5], colors="none", hatches=["///"], zorder=0.5)
+        hatch.set_edgecolor((0.72, 0.72, 0.72))
+        hatch.set_linewidth(0)
+
+
 def _draw_points(axes: Axes, z: Array, y: NDArray[np.int64], colors: Sequence[Any]) -> None:
     size, alpha = float(np.clip(40000 / len(z), 4, 24)), float(np.clip(5000 / len(z), 0.5, 0.9))
     style: dict[str, Any] = {"s": size, "linewidths": 0, "rasterized": True}
@@ -65,13 +78,15 @@ def latent_map(
     class_names: Sequence[str],
     *,
     regions: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
+    untrusted: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
     title: str = "",
     explained: Sequence[float] | None = None,
 ) -> Figure:
     """Draw codes in the plane by class; unlabelled rows pale grey, behind.
 
     z (n, 2); y (n,), index into `class_names`, -1 unlabelled. `regions` = (xs, ys, labels) draws the class
-    decided at each point, labels (len(ys), len(xs)), as a pale ground. `explained` holds the two shares of
+    decided at each point, labels (len(ys), len(xs)), as a pale ground. `untrusted` = (xs, ys, mask) hatches
+    where the map should not be read, and says so below it. `explained` holds the two shares of
     variance when z is a PCA of more dimensions, written at the axes. Up to ten classes get a legend; more get
     their index at the class's median and no legend. Raises ValueError on NaN, wrong shapes or labels.
     """
@@ -84,6 +99,9 @@ def latent_map(
     _draw_points(axes, points, labels, colors)
     if regions is not None:
         _draw_regions(axes, regions, colors)
+    if untrusted is not None:
+        _draw_hatching(axes, untrusted)
+        figure.supxlabel("hatched: decoded rows do not come back here, or no data is near", fontsize=8)
     if len(names) > len(TEN):
         for c in np.unique(labels[labels >= 0]):
             write_index(axes, np.median(points[labels == c], axis=0), c)
