@@ -45,10 +45,20 @@ def test_each_class_has_its_own_and_an_empty_one_that_of_all():
 
 def test_only_accepted_codes_are_drawn_as_long_as_there_are_such():
     rng = np.random.default_rng(0)
-    z = draw_accepted(prior(2), 200, lambda codes: codes[:, 0] > 1.0, rng)
+    z = draw_accepted(prior(2), 200, lambda codes: codes[:, 0], rng, least=0.0)
     assert z.shape == (200, 2)
-    assert z[:, 0].min() > 1.0
-    assert draw_accepted(prior(2), 20, lambda codes: np.zeros(len(codes), dtype=bool), rng).shape == (20, 2)
+    assert z[:, 0].min() > 0.0
+
+
+def test_where_too_few_are_accepted_the_nearest_fill_the_rest():
+    drawn = []
+
+    def score(codes: np.ndarray) -> np.ndarray:
+        drawn.append(codes[:, 0])
+        return codes[:, 0]
+
+    z = draw_accepted(prior(2), 20, score, np.random.default_rng(0), least=9.0, max_rounds=3)
+    assert sorted(z[:, 0]) == sorted(np.concatenate(drawn))[-20:]
 
 
 def test_packed_mixtures_come_back():

@@ -13,7 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ssavae.losses import loss_adv, loss_class, loss_detail, loss_disc, loss_kl, loss_latent, loss_rec
+from ssavae.consistency import Consistency
+from ssavae.losses import (
+    loss_adv,
+    loss_class,
+    loss_consistency,
+    loss_detail,
+    loss_disc,
+    loss_kl,
+    loss_latent,
+    loss_rec,
+)
 from ssavae.networks import VEC, reparameterize
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -30,11 +40,12 @@ def train_vec(
     weight_kl: float,
     weight_detail: float,
     variance: float,
+    consistency: Consistency | None = None,
 ) -> Iterator[Losses]:
     """Algorithm 1: train encoder and classifier so that the labels structure the latent space.
 
-    Minimises ``loss_class + weight_kl * loss_kl + weight_detail * loss_detail`` over E, C and the
-    auxiliary decoder.  ``weight_detail = 0`` is the paper's plain reading.
+    Minimises ``loss_class + weight_kl * loss_kl + weight_detail * loss_detail + weight_consistency *
+    loss_consistency`` over E, C and the auxiliary decoder.  The paper's plain reading is the first two.
 
     Yields
     ------
@@ -53,7 +64,14 @@ def train_vec(
         if weight_detail and vec.detail is not None:
             losses["loss_detail"] = loss_detail(x, vec.detail(z), variance).mean()
             total = total + weight_detail * losses["loss_detail"]
+        if consistency is not None:
+            logits = vec.classifier(reparameterize(*vec.encoder(consistency.change(x))[:2]))
+            known = consistency.probs(x)
+            losses["loss_consistency"] = loss_consistency(logits, known, y, consistency.threshold).mean()
+            total = total + consistency.weight * losses["loss_consistency"]
         step(total, optimizer, backward)
+        if consistency is not None:
+            consistency.follow()
         yield {name: loss.detach() for name, loss in losses.items()}
 
 

@@ -1,7 +1,8 @@
-"""Random changes of training images that leave their class as it is."""
+"""Random changes of network inputs that leave their class as it is: slight ones, and strong ones by kind."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
@@ -42,6 +43,74 @@ def mirror(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
 
 
 CHANGES = {"shift": shift, "mirror": mirror}
+
+
+def distort(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Turn by up to 25 degrees, scale and shear by a fifth, shift by an eighth, blank a square of a third.
+
+    Examples
+    --------
+    >>> distort(torch.ones(2, 1, 9, 9)).shape
+    torch.Size([2, 1, 9, 9])
+    """
+    n, device = len(x), x.device
+    angle, shear, down, right = _between(-1.0, 1.0, (4, n), device) * torch.tensor(
+        [[math.radians(25.0)], [0.2], [0.25], [0.25]], device=device
+    )
+    cos, sin = angle.cos(), angle.sin()
+    turn = torch.stack([torch.stack([cos, shear - sin], 1), torch.stack([sin, cos], 1)], 1)
+    turn = turn * _between(0.8, 1.2, (n, 2, 1), device)
+    where = F.affine_grid(
+        torch.cat([turn, torch.stack([right, down], 1)[:, :, None]], 2), list(x.shape), align_corners=False
+    )
+    moved = F.grid_sample(x, where.to(x.dtype), align_corners=False)
+    return torch.where(_square(n, x.shape[2], x.shape[3], device), 0.0, moved)
+
+
+def _between(low: float, high: float, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    return low + (high - low) * torch.rand(shape, device=device)
+
+
+def _square(n: int, height: int, width: int, device: torch.device) -> Tensor:
+    """Mark a square of a third of the sides in each of n images, anywhere, (n, 1, height, width)."""
+    sides, masks = (height, width), []
+    for dim, side in enumerate(sides):
+        middle = torch.rand(n, 1, device=device) * side
+        near = (torch.arange(side, device=device) + 0.5 - middle).abs() <= min(sides) / 6
+        masks.append(near[:, None, :, None] if dim == 0 else near[:, None, None, :])
+    return masks[0] & masks[1]
+
+
+def swap(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+    """Replace a fifth of the values by those of other rows of the batch, and add noise of a tenth.
+
+    Examples
+    --------
+    >>> swap(torch.ones(4, 3)).shape
+    torch.Size([4, 3])
+    """
+    other = x[torch.randperm(len(x), device=x.device)]
+    mixed = torch.where(torch.rand_like(x) < 0.2, other, x)
+    return mixed + 0.1 * torch.randn_like(x)
+
+
+def wobble(x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
+    """Start signals elsewhere, in a circle; scale by up to a fifth, add noise of a tenth, blank an eighth.
+
+    Examples
+    --------
+    >>> wobble(torch.ones(2, 1, 32)).shape
+    torch.Size([2, 1, 32])
+    """
+    n, _, length = x.shape
+    steps = torch.arange(length, device=x.device)
+    begin, blank = torch.randint(0, length, (2, n, 1), device=x.device)
+    rolled = x.gather(2, ((steps + begin) % length)[:, None, :].expand(x.shape))
+    changed = rolled * _between(0.8, 1.2, (n, 1, 1), x.device) + 0.1 * torch.randn_like(x)
+    return torch.where(((steps - blank) % length < length // 8)[:, None, :], 0.0, changed)
+
+
+STRONG = {"image": distort, "table": swap, "signal": wobble}
 
 
 def augmented(

@@ -113,6 +113,12 @@ class Session:
         self.history, self.done, self.resumed = state["history"], state["done"], state
         _load_modules(self.modules, state["modules"])
 
+    def add(self, name: str, module: nn.Module) -> None:
+        """Take a network in that one stage alone needs, as a resumed run left it."""
+        self.modules[name] = module
+        if self.resumed is not None and name in self.resumed["modules"]:
+            module.load_state_dict(self.resumed["modules"][name])
+
     def save(self, stage: Stage, loop: Loop) -> None:
         """Write all that is needed to go on from here, bit for bit; nothing where there is no folder."""
         if self.folder is None:

@@ -22,12 +22,14 @@ from torch.utils.data import Dataset
 
 from ssavae import __version__, checkpoint
 from ssavae.algorithms import feature_weights, latent_weight
+from ssavae.augment import STRONG
 from ssavae.calibration import Calibration, conformal_limit, label_folds
 from ssavae.checks import must
+from ssavae.consistency import Teacher
 from ssavae.engine import Session, Settings, Stage, launch, showing_progress, train
 from ssavae.fitted import described, restore, restore_weights, tensors_of
 from ssavae.inference import Inference
-from ssavae.networks import Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
+from ssavae.networks import VEC, Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
 from ssavae.parameters import check_params, plain, seed_of, tuples
 from ssavae.preprocess import (
     Preprocess,
@@ -37,7 +39,17 @@ from ssavae.preprocess import (
     encode_labels,
     warn_constant_columns,
 )
-from ssavae.rows import DatasetRows, Rows, TensorRows, hold_out, labels_of, row_of, some_inputs, some_of
+from ssavae.rows import (
+    LABELLED_SHARE,
+    DatasetRows,
+    Rows,
+    TensorRows,
+    hold_out,
+    labels_of,
+    row_of,
+    some_inputs,
+    some_of,
+)
 from ssavae.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
 from ssavae.stages import decoder_stage, measured_variance, vec_stage
 
@@ -74,6 +86,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     weight_detail : float or None
         Weight of ``loss_detail`` in step 1, which makes the code keep more than the class; 0 is the
         plain reading of the paper, None takes 0.25 for each dimension of the code and at most 5.
+    weight_consistency : float or None
+        Weight of ``loss_consistency`` in step 1, by which unlabelled rows help to classify: changed at
+        random, they keep the class that a teacher gives them, the average of the VEC over its updates. 0 is
+        the paper's plain method; None takes 1 where under a quarter of the rows has a label, else 0.
     n_epochs, n_epochs_decoder : int or None
         Epochs of step 1 and of step 2; None takes 10, and more where that is under 2,000 updates.
         ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on from.
@@ -136,6 +152,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         gamma: float = 0.05,
         weight_kl: float = 0.02,
         weight_detail: float | None = None,
+        weight_consistency: float | None = None,
         n_epochs: int | None = None,
         n_epochs_decoder: int | None = None,
         augment: tuple[str, ...] = (),
@@ -163,6 +180,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.gamma = gamma
         self.weight_kl = weight_kl
         self.weight_detail = weight_detail
+        self.weight_consistency = weight_consistency
         self.n_epochs = n_epochs
         self.n_epochs_decoder = n_epochs_decoder
         self.augment = augment
@@ -225,7 +243,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             training = self._training_rows(rows, labels, kept, fabric.device)
             self.data_sha256_ = training.digest()
             session = self._session(fabric, training, resume)
-            self._run_vec(session, fabric, training, partial(self._measure_vec, held, watched))
+            weight = self._choose_consistency(labels[kept])
+            self._run_vec(session, fabric, training, weight, partial(self._measure_vec, held, watched))
             self._learn_samplers(training)
             self._run_decoder(session, fabric, training, partial(self._measure_decoder, held))
         self.vec_.detail = None  # the auxiliary decoder has done its work in step 1
@@ -373,8 +392,19 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             session.resume()
         return session
 
-    def _run_vec(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
-        """Step 1, Algorithm 1."""
+    def _choose_consistency(self, labels: np.ndarray) -> float:
+        """Unlabelled rows are asked where labels are few, and can be where there are classes."""
+        few = (labels >= 0).sum() < LABELLED_SHARE * len(labels)
+        weight = float(few) if self.weight_consistency is None else self.weight_consistency
+        return weight if len(self.classes_) else 0.0
+
+    def _run_vec(
+        self, session: Session, fabric: Fabric, rows: Rows, weight_consistency: float, measure: Any
+    ) -> None:
+        """Step 1, Algorithm 1; where there is a teacher, it is what remains."""
+        teacher = Teacher(self.vec_) if weight_consistency and "vec" not in session.done else None
+        if teacher is not None:
+            session.add("teacher", teacher)
         stage = vec_stage(
             fabric,
             self.vec_,
@@ -383,9 +413,15 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             weight_detail=self._weight_detail,
             variance=measured_variance(some_inputs(rows, SCALE_ROWS)[0]),
             augment=self.augment,
-            measure=measure,
+            teacher=teacher,
+            weight_consistency=weight_consistency,
+            change=STRONG[self.preprocess_.kind],
+            measure=partial(measure, self.vec_ if teacher is None else teacher.vec),
         )
         self._run(session, stage, rows, self.n_epochs)
+        if teacher is not None:
+            teacher.hand_over(self.vec_)
+            del session.modules["teacher"]
 
     @property
     def _weight_detail(self) -> float:
@@ -430,8 +466,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             raise ValueError(f"eval_set has {len(inputs)} rows and {len(labels)} labels")
         return inputs, labels
 
-    def _measure_vec(self, held: Any, watched: Any) -> dict[str, float]:
-        at_rest = Inference(self.vec_, self.decoder_)
+    def _measure_vec(self, held: Any, watched: Any, vec: VEC) -> dict[str, float]:
+        at_rest = Inference(vec, self.decoder_)
         measured = {} if held is None else {"val_loss": at_rest.class_loss(*held)}
         return measured if watched is None else measured | {"eval_accuracy": at_rest.class_accuracy(*watched)}
 
@@ -551,8 +587,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             Classes to draw; None draws them in proportion to the training rows.
         sampler : {"class", "aggregate", "prior"}
             One mixture per class, one mixture over all codes, or N(0, I); only "class" takes ``y``.
-            A "class" code is kept if the VEC reads the class in what it is decoded to; where 20
-            rounds of draws do not give enough such codes, the rest are kept unread.
+            A "class" code is kept if the VEC reads the class in what it is decoded to; where five
+            rounds of draws do not give enough such codes, those that come nearest fill the rest.
         random_state : int or None
         """
         check_is_fitted(self, "calibration_")
@@ -573,9 +609,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             wanted = class_indices(y, self.classes_, n)
         codes = np.empty((n, self.spec_.latent_dim))
         for c in np.unique(wanted):
-            accept = partial(self._at_rest.decodes_to, int(c))
+            score = partial(self._at_rest.decodes_to, int(c))
             codes[wanted == c] = draw_accepted(
-                self.samplers_[f"class_{c}"], int((wanted == c).sum()), accept, rng
+                self.samplers_[f"class_{c}"], int((wanted == c).sum()), score, rng
             )
         return codes
 

@@ -98,9 +98,9 @@ class Inference:
         return float(right.mean()) if len(right) else float("nan")
 
     def decodes_to(self, c: int, codes: np.ndarray) -> np.ndarray:
-        """Say which codes are decoded to what the VEC itself reads as class c, with p > 0.5."""
+        """Return the probability of class c that the VEC itself reads in what codes are decoded to, (n,)."""
         decoded = self.decode(torch.from_numpy(codes).float())
-        return (self.logits(decoded).softmax(dim=1)[:, c] > 0.5).numpy()
+        return self.logits(decoded).softmax(dim=1)[:, c].numpy()
 
     def _rest_losses(self, x: Tensor) -> Tensor:
         mu, _, features = self.vec.encoder(x)

@@ -146,19 +146,32 @@ def fit_samplers(
 def draw_accepted(
     mixture: Mixture,
     n: int,
-    accept: Callable[[np.ndarray], np.ndarray],
+    score: Callable[[np.ndarray], np.ndarray],
     rng: np.random.Generator,
-    max_rounds: int = 20,
+    least: float = 0.5,
+    max_rounds: int = 5,
 ) -> Float[np.ndarray, "n k"]:
-    """Draw n codes that ``accept`` (codes -> mask) lets through; after so many rounds take any."""
-    kept, missing = [], n
+    """Draw n codes whose ``score`` (codes -> (m,)) is above ``least``, in rounds.
+
+    Where so many rounds do not give enough of them, the best of the others fill the rest.
+
+    Examples
+    --------
+    >>> z = draw_accepted(prior(1), 3, lambda z: z[:, 0], np.random.default_rng(0), least=0.0)
+    >>> bool((z > 0).all())
+    True
+    """
+    kept, others, missing = [np.empty((0, mixture.means.shape[1]))], [], n
     for _ in range(max_rounds):
         codes = mixture.draw(2 * missing + 8, rng)
-        kept.append(codes[accept(codes)][:missing])
+        scores = score(codes)
+        kept.append(codes[scores > least][:missing])
+        others.append((scores[scores <= least], codes[scores <= least]))
         missing -= len(kept[-1])
         if missing == 0:
-            break
-    return np.concatenate([*kept, mixture.draw(missing, rng)])
+            return np.concatenate(kept)
+    scores, codes = (np.concatenate(part) for part in zip(*others, strict=True))
+    return np.concatenate([*kept, codes[np.argsort(-scores, kind="stable")[:missing]]])
 
 
 def pack(mixtures: Mapping[str, Mixture]) -> dict[str, np.ndarray]:

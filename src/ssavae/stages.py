@@ -11,6 +11,7 @@ from torch.optim import Adam, Optimizer
 
 from ssavae.algorithms import Batches, Losses, train_decoder, train_vec
 from ssavae.augment import augmented
+from ssavae.consistency import Consistency, Teacher
 from ssavae.engine import Stage
 from ssavae.networks import VEC
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Measure = Callable[[], dict[str, float]]
+Change = Callable[[Tensor], Tensor]
 
 
 def vec_stage(
@@ -29,14 +31,22 @@ def vec_stage(
     weight_detail: float,
     variance: float,
     augment: Sequence[str],
+    teacher: Teacher | None,
+    weight_consistency: float,
+    change: Change,
     measure: Measure,
 ) -> Stage:
     """Bind Algorithm 1 to a VEC; ``variance`` is that of an input's elements, see ``loss_detail``.
 
-    ``augment`` names ``augment.CHANGES`` made to its images.
+    ``augment`` names ``augment.CHANGES`` made to its images; ``teacher`` and ``change`` are of
+    ``loss_consistency``, which is left out where there is no teacher.
     """
     placed = placed_vec(fabric, vec)
     optimizer = Adam(vec.parameters(), lr=learning_rate, fused=True)
+    consistency = None
+    if teacher is not None:
+        teacher.to(fabric.device)
+        consistency = Consistency(teacher, vec, placed_vec(fabric, teacher.vec), change, weight_consistency)
 
     def algorithm(batches: Batches) -> Iterator[Losses]:
         return train_vec(
@@ -47,6 +57,7 @@ def vec_stage(
             weight_kl=weight_kl,
             weight_detail=weight_detail,
             variance=variance,
+            consistency=consistency,
         )
 
     return Stage("vec", algorithm, {"vec": optimizer}, measure)
