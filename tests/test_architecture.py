@@ -158,7 +158,9 @@ def test_functions_are_short():
 # A longer file wants a reason, and gets a limit of its own.
 LONGER = {
     # A third of it documents and stores parameters, in the form that scikit-learn wants.
-    "src/ssavae/estimator.py": 740,
+    "src/ssavae/estimator.py": 760,
+    # One function a command: what it takes, with its help, and an example.
+    "src/ssavae/cli.py": 440,
 }
 
 

@@ -481,3 +481,19 @@ def test_no_split_parts_a_group(ssavae, tmp_path):
     assert "accuracy" in json.loads((run / "metrics.json").read_text())["evaluate"]
     words = ["--label", "kind", "--group", "machin"]
     fails(ssavae("train", table, "--out", tmp_path / "other", *words), 1, "did you mean 'machine'")
+
+
+def test_suggested_rows_have_no_label_yet_and_can_be_filled_in(ssavae, digits_npz, tmp_path):
+    run = tmp_path / "run"
+    succeeds(ssavae("train", digits_npz, "--out", run, "--labels-per-class", 3, *SHORT))
+    done = ssavae("suggest", run, digits_npz, "-n", 7)
+    succeeds(done, run / "suggestions.csv")
+    with (run / "suggestions.csv").open(newline="") as stream:
+        found = list(csv.DictReader(stream))
+    assert [*found[0]] == ["row", "label", "class", "probability"]
+    rows = {int(line["row"]) for line in found}
+    assert len(rows) == 7
+    assert rows.isdisjoint(json.loads((run / "labels.json").read_text())["labelled"])
+    whole = tmp_path / "whole"
+    succeeds(ssavae("train", "digits", "--out", whole, *SHORT))
+    fails(ssavae("suggest", whole, "digits"), 2, "nothing to suggest")

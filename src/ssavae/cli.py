@@ -317,6 +317,25 @@ def predict(run: RunArgument, data: DataArgument, out: OutOption = None, label: 
     say_written(reports.write_rows(model, path, reports.predictions(model, part)))
 
 
+@app.command(epilog=_examples("suggest runs/few mnist -n 20"))
+def suggest(
+    run: RunArgument,
+    data: DataArgument,
+    n: Annotated[int, typer.Option("-n", min=1, help="Rows.")] = 20,
+    out: OutOption = None,
+    label: LabelOption = None,
+) -> None:
+    """Say which rows of DATA to label next.
+
+    Best first, with an empty column for the label: rows that the classifier is unsure of, unlike one another.
+    """
+    from ssavae import reports
+
+    path = _target(out, run / "suggestions.csv", (".csv", ".npz"))
+    model, loaded = reports.open_run(run, data, label)
+    say_written(reports.write_rows(model, path, reports.suggestions(model, run, loaded, n)))
+
+
 @app.command(epilog=_examples("reproduce figure7", "reproduce figure9 --data mnist --fast"))
 def reproduce(
     context: typer.Context,

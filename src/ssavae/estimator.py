@@ -52,6 +52,7 @@ from ssavae.rows import (
 )
 from ssavae.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
 from ssavae.stages import decoder_stage, measured_variance, vec_stage
+from ssavae.suggestions import choose_rows, uncertainty
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -552,6 +553,26 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         else it is taken from training rows, which look a little less strange than new ones.
         """
         return self.novelty(X) > conformal_limit(self._calibration().novelty_scores, alpha)
+
+    def suggest(self, X: ArrayLike | Dataset[Any], n: int = 20, *, y: Any = None) -> np.ndarray:
+        """Return which rows to label next, best first, (n,); fewer where there are fewer.
+
+        Unsure ones, far from one another and from labelled ones in the encoder's last hidden layer: see
+        ``ssavae.suggestions``.
+
+        Parameters
+        ----------
+        X : rows as in :meth:`fit`
+        n : int
+        y : (rows,) or None
+            Labels, -1 or None where there is none yet: only such rows are suggested.
+        """
+        probs = self.predict_proba(X)
+        features = self._infer(X, Inference.hidden)
+        labelled = np.zeros(len(probs), dtype=bool) if y is None else encode_labels(y, self.classes_)[0] >= 0
+        must(len(labelled) == len(probs), f"y has {len(labelled)} labels, X has {len(probs)} rows")
+        free = np.flatnonzero(~labelled)
+        return free[choose_rows(uncertainty(probs[free]), features[free], features[labelled], n)]
 
     def is_trusted(self, Z: ArrayLike, alpha: float = 0.05) -> np.ndarray:
         """Say at which codes (n, latent_dim) the map may be read, (n,) of bool.

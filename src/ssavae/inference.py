@@ -46,6 +46,10 @@ class Inference:
         """Return the class logits of each input, read from mu, (n, C)."""
         return self.apply(lambda part: self.vec(part)[1], x)
 
+    def hidden(self, x: Tensor) -> Tensor:
+        """Return the encoder's last hidden features of each input, (n, d)."""
+        return self.apply(lambda part: self.vec.encoder(part)[2][-1].flatten(1), x)
+
     def classify(self, mu: Tensor) -> Tensor:
         """Return the class logits of codes, (n, C)."""
         return self.apply(self.vec.classifier, mu)

@@ -168,6 +168,16 @@ def write_labels(folder: Path, granted: LabelledData, held_out: np.ndarray) -> N
     write_atomically(folder / LABELS_FILE, json.dumps(content).encode())
 
 
+def known_rows(folder: Path, loaded: LabelledData) -> np.ndarray | None:
+    """Return a mask of the training rows whose label a run was granted; None where it was granted all."""
+    if not (folder / LABELS_FILE).is_file():
+        return None
+    rows = read_labels(folder / LABELS_FILE, rows_sha256(loaded.x_train))
+    mask = np.zeros(len(loaded.x_train), dtype=bool)
+    mask[list(rows)] = True
+    return mask
+
+
 def _granted(loaded: LabelledData, budget: LabelBudget, held_out: np.ndarray, seed: int) -> np.ndarray:
     """Return the labels of all rows as objects: those held out keep theirs, others as the budget grants."""
     n = len(loaded.x_train)

@@ -25,6 +25,7 @@ from ssavae.parts import (
     draw_split,
     grant_labels,
     has_column,
+    known_rows,
     read,
     read_split,
     rows_sha256,
@@ -308,6 +309,25 @@ def _frame(model: SSAVAE, arrays: Mapping[str, np.ndarray]) -> Any:
             names = list(columns)
         parts.append(pd.DataFrame(flat, columns=names))
     return pd.concat(parts, axis=1)
+
+
+def suggestions(model: SSAVAE, folder: Path, loaded: LabelledData, n: int) -> dict[str, np.ndarray]:
+    """Return the training rows to label next: row, what the model reads, how sure it is, empty label.
+
+    Rows without a label are suggested, and not those that the run learned from (labels.json) or held out.
+    """
+    train, _ = divide(loaded, np.empty(0, dtype=np.int64))
+    taken = known_rows(folder, loaded)
+    if taken is None:
+        taken = label_indices(model, train.y, len(train.x)) >= 0
+    taken[read_split(folder, loaded)] = True
+    if taken.all():
+        raise UsageError("every row has a label or is held out: there is nothing to suggest")
+    rows = model.suggest(train.x, n, y=np.where(taken, model.classes_[0], None))
+    probs = model.predict_proba(train.take(rows).x)
+    read_as = model.classes_[probs.argmax(axis=1)]
+    label = np.full(len(rows), "", dtype=object)
+    return {"row": rows, "label": label, "class": read_as, "probability": probs.max(axis=1)}
 
 
 def predictions(model: SSAVAE, part: Part) -> dict[str, np.ndarray]:

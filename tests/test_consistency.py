@@ -1,0 +1,161 @@
+"""Unlabelled rows beyond the KL: strong changes, the teacher, and what few labels gain by them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch.optim import SGD
+
+from ssavae import SSAVAE
+from ssavae.algorithms import train_vec
+from ssavae.augment import STRONG, distort, swap, wobble
+from ssavae.consistency import DECAY, Consistency, Teacher
+from ssavae.losses import loss_class, loss_consistency
+from ssavae.networks import Spec, build_vec
+
+SPEC = Spec((5,), latent_dim=2, n_classes=3, bounded=False, widths=(8,))
+
+
+def test_a_known_label_goes_before_the_teacher_and_an_unsure_teacher_is_silent():
+    logits = torch.randn(4, 3)
+    probs = torch.tensor([[0.98, 0.01, 0.01], [0.98, 0.01, 0.01], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]])
+    y = torch.tensor([-1, 2, -1, 1])
+    found = loss_consistency(logits, probs, y, threshold=0.95)
+    assert torch.equal(found, loss_class(logits, torch.tensor([0, 2, -1, 1])))
+    assert found[2] == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "x"),
+    [("image", torch.rand(16, 3, 20, 24)), ("table", torch.randn(16, 7)), ("signal", torch.randn(16, 2, 64))],
+)
+def test_changes_are_strong_finite_and_each_row_s_own(kind, x):
+    once, twice = STRONG[kind](x), STRONG[kind](x)
+    assert once.shape == x.shape and once.dtype == x.dtype
+    assert torch.isfinite(once).all()
+    assert not torch.equal(once, twice)
+    same = STRONG[kind](x[:1].expand_as(x).contiguous())
+    assert len({row.numpy().tobytes() for row in same}) == len(x)
+
+
+def test_images_stay_in_their_range_and_lose_a_square():
+    x = torch.ones(400, 1, 30, 30)
+    changed = distort(x)
+    assert changed.min() >= 0 and changed.max() <= 1 + 1e-6
+    inner = changed[:, 0, 12:18, 12:18]  # a shift of an eighth does not bring the border here
+    assert 0.05 < (inner == 0).float().mean() < 0.25
+
+
+def test_columns_keep_their_own_values():
+    x = torch.arange(4.0) * 100 + torch.zeros(500, 4)
+    assert (swap(x) - x).abs().max() < 1  # noise alone: another row's value of a column is of that column
+    y = torch.randn(5000, 2)
+    assert ((swap(y) - y).abs() > 0.5).float().mean() == pytest.approx(0.2 * 0.72, abs=0.03)
+
+
+def test_signals_are_rolled_not_reversed():
+    ramp = torch.arange(64.0).repeat(50, 1, 1)
+    steps = wobble(ramp).diff(dim=2)
+    assert (steps.median(dim=2).values > 0).all()
+
+
+def test_the_teacher_is_the_average_of_the_vec():
+    vec: Any = build_vec(SPEC, with_detail=False)
+    teacher: Any = Teacher(vec)
+    first = vec.encoder.mu.weight.detach().clone()
+    average = first.clone()
+    for n in range(1, 30):
+        with torch.no_grad():
+            vec.encoder.mu.weight.add_(0.1)
+        teacher.follow(vec)
+        share = max(1 - DECAY, min(1.0, 10 / (9 + n)))
+        average += share * (vec.encoder.mu.weight.detach() - average)
+    assert torch.allclose(teacher.vec.encoder.mu.weight, average, atol=1e-5)
+    assert first.mean() < average.mean() < vec.encoder.mu.weight.mean()
+    teacher.hand_over(vec)
+    assert torch.equal(vec.encoder.mu.weight, teacher.vec.encoder.mu.weight)
+
+
+def test_the_teacher_gets_no_gradient_and_says_the_same_whatever_the_batch(toy_table):
+    x, y = torch.from_numpy(toy_table[0]).float(), torch.from_numpy(toy_table[1])
+    vec = build_vec(SPEC, with_detail=False)
+    teacher = Teacher(vec)
+    consistency = Consistency(teacher, vec, teacher.vec, swap, weight=1.0, threshold=0.0)
+    optimizer = SGD(vec.parameters(), 0.1)
+    quiet = {"weight_kl": 0.0, "weight_detail": 0.0, "variance": 1.0}
+    (losses,) = train_vec(vec, [(x, y)], optimizer, torch.Tensor.backward, **quiet, consistency=consistency)
+    assert losses["loss_consistency"] > 0
+    assert all(p.grad is None for p in teacher.parameters())
+    assert torch.allclose(consistency.probs(x)[:3], consistency.probs(x[:3]), atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return train_test_split(X.reshape(-1, 8, 8) / 16, y, test_size=400, random_state=0, stratify=y)
+
+
+def with_few_labels(y: np.ndarray, n: int) -> np.ndarray:
+    few = np.full(len(y), -1)
+    for c in np.unique(y):
+        few[np.flatnonzero(y == c)[:n]] = c
+    return few
+
+
+def test_unlabelled_digits_help_where_labels_are_few(digits):
+    X, X_test, y, y_test = digits
+    few = with_few_labels(y, 5)
+    scores = {}
+    for weight in (0.0, None):  # None: as few labels ask for
+        model = SSAVAE(
+            n_epochs=25, n_epochs_decoder=0, widths=(16, 32, 32), random_state=0, weight_consistency=weight
+        )
+        scores[weight] = model.fit(X, few).score(X_test, y_test)
+        assert ("loss_consistency" in model.history_[-1]) == (weight is None)
+    assert scores[None] > scores[0.0] + 0.1
+
+
+def test_with_many_labels_or_without_weight_the_method_is_the_paper_s(toy_images):
+    X, y = toy_images
+    short = {"n_epochs": 2, "n_epochs_decoder": 0, "widths": (8, 8), "random_state": 0}
+    plain, default = SSAVAE(**short, weight_consistency=0.0).fit(X, y), SSAVAE(**short).fit(X, y)
+    for mine, same in zip(plain.vec_.parameters(), default.vec_.parameters(), strict=True):
+        assert torch.equal(mine, same)
+    unlabelled = SSAVAE(**short).fit(X)
+    assert "loss_consistency" not in unlabelled.history_[0]
+
+
+def test_a_run_with_a_teacher_stopped_and_resumed_is_the_same_run(toy_table, tmp_path, monkeypatch):
+    X, y = toy_table
+    few = with_few_labels(y, 4)
+    params = {"n_epochs": 6, "n_epochs_decoder": 2, "batch_size": 16, "widths": (8,), "random_state": 0}
+    whole = SSAVAE(**params).fit(X, few)
+    parted = SSAVAE(**params, checkpoint_folder=tmp_path, checkpoint_every=7)
+    seen, follow = [], Teacher.follow
+
+    def stop(teacher, vec):
+        seen.append(1)
+        if len(seen) == 25:
+            raise RuntimeError("power cut")
+        follow(teacher, vec)
+
+    monkeypatch.setattr(Teacher, "follow", stop)
+    with pytest.raises(RuntimeError, match="power cut"):
+        parted.fit(X, few)
+    monkeypatch.setattr(Teacher, "follow", follow)
+    parted.fit(X, few, resume=True)
+    for mine, same in zip(whole.vec_.state_dict().values(), parted.vec_.state_dict().values(), strict=True):
+        assert torch.equal(mine, same)
+    assert np.array_equal(whole.reconstruct(X), parted.reconstruct(X))
+
+
+def test_one_labelled_row_a_class_and_a_class_never_seen(toy_table):
+    X, y = toy_table
+    few = np.where(y == 2, -1, with_few_labels(y, 1))  # class 2 has rows, but no label
+    model = SSAVAE(n_epochs=30, n_epochs_decoder=2, widths=(16,), random_state=0).fit(X, few)
+    assert model.classes_.tolist() == [0, 1]
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert model.score(X[y < 2], y[y < 2]) > 0.8
