@@ -3,7 +3,7 @@
     python benchmarks/confidence.py --latent-dim 10 --out benchmarks/results/confidence_k10.json
 
 On MNIST and Fashion-MNIST: expected calibration error on the test part with and without the temperature,
-coverage and size of `predict_set` at alpha = 0.1, share of test rows that `is_novel` calls so at alpha = 0.05.
+coverage and size of `predict_set` at alpha = 0.1, share of test rows that `is_novel` calls so at alpha 0.05.
 Of a model that has seen the digits 0 to 8 alone: AUROC of `novelty` and share found, for nines and for
 Fashion-MNIST. Rows are held out as `fit` does it without being asked.
 """

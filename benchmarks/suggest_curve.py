@@ -2,8 +2,8 @@
 
     python benchmarks/suggest_curve.py mnist --seeds 0 1 2 --out benchmarks/results/suggest_mnist.json
 
-Both begin with the same few labels of each class. In each round the model is trained anew, and so many labels are
-added: those that it suggests, or others at random. `saved` is the share of labels that suggesting needs to
+Both begin with the same few labels of each class. In each round the model is trained anew, and so many labels
+are added: those that it suggests, or others at random. `labels_needed` is how many labels suggesting needs to
 reach the accuracy that random choice has at its end, by interpolation along the mean curve.
 """
 
@@ -36,7 +36,7 @@ def curve(data: str, choice: str, seed: int, chosen: argparse.Namespace) -> list
     y, rng, points = np.full(len(x), -1), np.random.default_rng(seed), []
     known = draw_labelled(truth, seed, per_class=chosen.per_class)
     y[known] = truth[known]
-    for n_round in range(chosen.rounds + 1):
+    for _ in range(chosen.rounds + 1):
         model = SSAVAE(chosen.latent_dim, n_epochs=chosen.epochs, n_epochs_decoder=0, random_state=seed).fit(
             x, y
         )

@@ -160,7 +160,7 @@ LONGER = {
     # A third of it documents and stores parameters, in the form that scikit-learn wants.
     "src/ssavae/estimator.py": 760,
     # One function a command: what it takes, with its help, and an example.
-    "src/ssavae/cli.py": 440,
+    "src/ssavae/cli.py": 460,
 }
 
 

@@ -497,3 +497,18 @@ def test_suggested_rows_have_no_label_yet_and_can_be_filled_in(ssavae, digits_np
     whole = tmp_path / "whole"
     succeeds(ssavae("train", "digits", "--out", whole, *SHORT))
     fails(ssavae("suggest", whole, "digits"), 2, "nothing to suggest")
+
+
+def test_an_audit_passes_a_clean_split_and_fails_a_leak(ssavae, tmp_path):
+    rows = flowers()
+    clean, leaky = tmp_path / "clean.npz", tmp_path / "leaky.npz"
+    groups, others = np.arange(40) // 8, np.arange(20) + 9
+    np.savez(clean, x_train=rows[:40], x_test=rows[40:], run_train=groups, run_test=others)
+    done = succeeds(ssavae("data", "audit", clean, "--group", "run_train"))
+    assert "exact copies" in done.out and "0 groups" in done.out
+    np.savez(leaky, x_train=rows[:40], x_test=rows[37:], run_train=groups, run_test=np.arange(23) // 8)
+    done = ssavae("data", "audit", leaky, "--group", "run_train")
+    fails(done, 1, "3 exact copies", "23 rows of 3 groups", "flatter")
+    drawn = write_csv(tmp_path / "drawn.csv", np.repeat(rows, 2, axis=0))
+    fails(ssavae("data", "audit", drawn), 1, "exact copies")
+    fails(ssavae("data", "audit", drawn, "--test-fraction", 0), 2, "no split to audit")

@@ -54,6 +54,15 @@ RunArgument = Annotated[Path, typer.Argument(help="The folder that `ssavae train
 LabelOption = Annotated[
     str | None, typer.Option(help="Column with the classes, in .csv and .parquet.", show_default=False)
 ]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(help="Column (or array of .npz) of rows that no split may part.", show_default=False),
+]
+KindOption = Annotated[str | None, typer.Option(help="table, image or signal, where the data does not say.")]
+TestFractionOption = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=0.9, help="Rows held out where DATA has no test part [default: 0.2]."),
+]
 OutOption = Annotated[Path | None, typer.Option(help="File to write; by default into RUN.")]
 
 
@@ -124,6 +133,32 @@ def get(name: Annotated[str, typer.Argument(help="A name that `ssavae data` list
     typer.echo(f"{name} is at {fetch(name)}")
 
 
+@data_app.command("audit", epilog=_examples("data audit bearings.csv --label fault --group machine"))
+def audit(
+    data: DataArgument,
+    label: LabelOption = None,
+    group: GroupOption = None,
+    kind: KindOption = None,
+    test_fraction: TestFractionOption = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split, where DATA has no test part.")] = 0,
+) -> None:
+    """Check what stands on both sides of a split.
+
+    Exact copies, windows that share samples, groups; of DATA's own test part, else of the split that
+    `ssavae train` would draw. Exits with 1 where there is any.
+    """
+    from ssavae.reports import audit_data
+
+    findings, caution = audit_data(data, label, group, kind, _fraction(test_fraction), seed)
+    rows = [[found.what, str(found.n_test), found.example] for found in findings]
+    print_table(["on both sides", "test rows", "for example"], rows)
+    if caution:
+        typer.echo(caution)
+    leaks = [f"{f.n_test} {f.what}" for f in findings if f.n_test]
+    if leaks:
+        raise ValueError(f"the test part of {data} holds {' and '.join(leaks)}: scores on it flatter")
+
+
 @app.command(
     epilog=_examples(
         "train mnist --preset mnist --out runs/mnist",
@@ -138,9 +173,7 @@ def train(
     data: DataArgument,
     out: Annotated[Path, typer.Option(help="Folder for model, metrics and pictures.")],
     label: LabelOption = None,
-    kind: Annotated[
-        str | None, typer.Option(help="table, image or signal, where the data does not say.")
-    ] = None,
+    kind: KindOption = None,
     latent_dim: Annotated[int | None, typer.Option(help="Size of the code; 2 makes a map.")] = None,
     preset: Annotated[str | None, typer.Option(help="A set of the paper by name, or a .toml file.")] = None,
     assignments: Annotated[
@@ -153,9 +186,7 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the model or unfinished run in --out.")
     ] = False,
-    group: Annotated[
-        str | None, typer.Option(help="Column (or array of .npz) of rows that no split may part.")
-    ] = None,
+    group: GroupOption = None,
     labels_per_class: Annotated[
         int | None, typer.Option(min=1, help="Learn from so many labels of each class, drawn by --seed.")
     ] = None,
@@ -168,10 +199,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of split and training [default: 0].")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")] = None,
-    test_fraction: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=0.9, help="Rows held out where DATA has no test part [default: 0.2]."),
-    ] = None,
+    test_fraction: TestFractionOption = None,
 ) -> None:
     """Train both steps on DATA.
 
@@ -190,9 +218,8 @@ def train(
         return
     parameters = plan_parameters(preset, options | {"random_state": seed}, assignments or [])
     check_free(out, overwrite)
-    fraction = 0.2 if test_fraction is None else test_fraction
     labels = LabelBudget(labels_per_class, label_fraction, labels_from)
-    _train(context, out, Run(data, label, fraction, preset, parameters, labels, group))
+    _train(context, out, Run(data, label, _fraction(test_fraction), preset, parameters, labels, group))
 
 
 def _train(context: typer.Context, out: Path, run: Run, resume: bool = False) -> None:
@@ -376,6 +403,10 @@ def _target(out: Path | None, default: Path, suffixes: Iterable[str]) -> Path:
     if out is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _fraction(chosen: float | None) -> float:
+    return 0.2 if chosen is None else chosen
 
 
 def _choice(name: str, value: str, allowed: Iterable[str]) -> None:

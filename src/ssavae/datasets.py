@@ -37,6 +37,7 @@ class LabelledData:
     feature_names: tuple[str, ...] | None = None  # table columns, where known
     kind: str | None = None  # one of KINDS where known
     groups: np.ndarray | None = None  # what each training row belongs to, as text
+    groups_test: np.ndarray | None = None  # the same of each test row, where it is known
     source: str = ""  # path, or "embedded in scikit-learn"
     sha256: str | None = None  # of the file; None for folders, embedded sets and files above HASH_LIMIT
 
@@ -138,10 +139,14 @@ def _load_npz(path: Path, group: str | None) -> LabelledData:
         tuple(arrays[key].astype(str).ravel().tolist()) if key in arrays else None
         for key in ("class_names", "feature_names")
     )
-    groups = None if group is None else _array_groups(arrays, group, len(x), path)
-    return LabelledData(
-        path.stem, x, y, arrays.get("x_test"), y_test, names, features, source=str(path), groups=groups
-    )
+    x_test = arrays.get("x_test")
+    loaded = LabelledData(path.stem, x, y, x_test, y_test, names, features, source=str(path))
+    if group is None:
+        return loaded
+    other = group.replace("train", "test")  # run_train, run_test
+    known = other != group and other in arrays and x_test is not None
+    groups_test = _array_groups(arrays, other, len(x_test), path) if known else None
+    return replace(loaded, groups=_array_groups(arrays, group, len(x), path), groups_test=groups_test)
 
 
 def _array_groups(arrays: dict[str, np.ndarray], key: str, n: int, path: Path) -> np.ndarray:

@@ -85,6 +85,14 @@ _ROWS = (
              "cwru_bearing.npz", "7f6c123c8ed5a37befc4c85be799167d1be176c18bbba5ba341f93839f732fca"),
 )  # fmt: skip
 SETS = {row.name: row for row in _ROWS}
+CAUTIONS = {
+    "cwru_bearing": "Training and test windows of a class were cut from one recording of one bearing at one "
+    "load: they share no sample, but all that is peculiar to that bearing, its mounting and that minute. "
+    "Such a split flatters every method; only other bearings or loads would tell how well a fault is known.",
+    "tennessee_eastman": "Each fault has one simulated training run: rows of a run follow one another, so "
+    "that labels drawn at random from it would know their neighbours' answer: draw them in one block. "
+    "Runs are numbered anew in the test part, so run_train and run_test are no groups.",
+}
 
 
 def available() -> list[NamedSet]:

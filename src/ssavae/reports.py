@@ -12,11 +12,13 @@ import numpy as np
 import torch
 
 from ssavae import evaluate
+from ssavae.audit import Finding, audit
 from ssavae.checkpoint import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE, has_state, write_atomically
 from ssavae.checks import UsageError
 from ssavae.datasets import LabelledData
 from ssavae.estimator import SSAVAE, load
 from ssavae.judge import Judge, judge_features, judge_logits, load_judge, save_judge, train_judge
+from ssavae.named_sets import CAUTIONS
 from ssavae.parts import (
     LABELS_FILE,
     SPLIT_FILE,
@@ -145,6 +147,33 @@ def open_model(folder: Path) -> SSAVAE:
 
 
 # --------------------------------------------------------------------------------------- measures
+
+
+def audit_data(
+    data: str, label: str | None, group: str | None, kind: str | None, test_fraction: float, seed: int
+) -> tuple[list[Finding], str]:
+    """Audit the split of a data set: its own, else the one that ``train_run`` would draw.
+
+    Returns
+    -------
+    findings : list of Finding
+    caution : str
+        What else to know of the split, empty where nothing is known.
+
+    Raises
+    ------
+    UsageError
+        There is no test part to audit.
+    """
+    loaded = read(data, label, kind, group)
+    train, test = divide(loaded, draw_split(loaded, test_fraction, seed))
+    if test is None:
+        raise UsageError(f"{data} has no test part and --test-fraction is 0: there is no split to audit")
+    groups_test = loaded.groups_test if loaded.x_test is not None else test.groups
+    found = audit(
+        np.asarray(train.x), np.asarray(test.x), train.groups, groups_test, signals=loaded.kind == "signal"
+    )
+    return found, CAUTIONS.get(data, "")
 
 
 def measure(model: SSAVAE, test: Part) -> dict[str, Any]:
