@@ -1,5 +1,6 @@
 """The rules of the method: who may move, who may not, and that what should move does."""
 
+import copy
 from collections.abc import Callable
 from functools import partial
 
@@ -11,6 +12,7 @@ from torch.optim import SGD, Adam
 from ssavae.algorithms import (
     LATENT_SCALE,
     REC_SCALE,
+    contest,
     feature_weights,
     frozen,
     latent_weight,
@@ -18,7 +20,7 @@ from ssavae.algorithms import (
     train_decoder,
     train_vec,
 )
-from ssavae.losses import loss_latent, loss_rec
+from ssavae.losses import loss_adv, loss_latent, loss_rec
 from ssavae.networks import Decoder, Discriminator, Spec, build_vec
 
 SPEC = Spec((1, 8, 8), latent_dim=2, n_classes=3, bounded=True)
@@ -143,13 +145,44 @@ def test_neither_player_s_step_reaches_the_other(vec, batches):
             return super().step(closure)
 
     list(run_decoder(vec, batches[:2], players=players, optimizer=Watching))
-    of_decoder, of_disc, again_decoder, again_disc = gradients
-    assert all(g is None for g in of_decoder[1])  # the decoder's first step: D has no gradient yet
-    assert all(
-        torch.equal(a, b) for a, b in zip(of_decoder[0], of_disc[0], strict=True)
-    )  # D's step: G's as it was
-    assert all(torch.equal(a, b) for a, b in zip(of_disc[1], again_decoder[1], strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(again_decoder[0], again_disc[0], strict=True))
+    of_disc, of_decoder, again_disc, again_decoder = gradients
+    assert all(g is None for g in of_disc[0])  # D's first step: the decoder has no gradient yet
+    assert all(torch.equal(a, b) for a, b in zip(of_disc[1], of_decoder[1], strict=True))  # D's stay
+    assert all(torch.equal(a, b) for a, b in zip(of_decoder[0], again_disc[0], strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(again_disc[1], again_decoder[1], strict=True))
+
+
+def test_the_pull_is_the_gradient_of_the_adversarial_loss(float64):
+    discriminator = Discriminator(SPEC)
+    x, decoded = torch.rand(6, 1, 8, 8), torch.rand(12, 1, 8, 8)
+    other = copy.deepcopy(discriminator.state_dict())
+    still = SGD(discriminator.parameters(), 0.0)
+    losses, pull = contest(discriminator, x, decoded.clone(), still, BACKWARD)
+    discriminator.load_state_dict(other)  # spectral norm moves on with every pass
+    plain = decoded.clone().requires_grad_()
+    logits = discriminator(torch.cat([x, plain]))[6:]
+    loss = loss_adv(logits).mean()
+    loss.backward()
+    assert torch.allclose(losses["loss_adv"], loss)
+    assert plain.grad is not None and torch.allclose(pull, plain.grad, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("logit", [-100.0, -40.0, 0.0, 40.0, 100.0])
+def test_the_pull_is_finite_however_sure_the_discriminator_is(logit):
+    class Sure(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.slope = nn.Parameter(torch.ones(()))
+
+        def forward(self, x):
+            return self.slope * x.flatten(1).sum(dim=1)
+
+    decoded = torch.full((4, 1, 1, 1), logit)
+    judge = Sure()
+    losses, pull = contest(judge, torch.zeros(2, 1, 1, 1), decoded, SGD(judge.parameters(), 0.0), BACKWARD)
+    assert torch.isfinite(pull).all() and torch.isfinite(losses["loss_disc"])
+    if abs(logit) <= 40:
+        assert pull.flatten().tolist() == pytest.approx([-float(torch.sigmoid(torch.tensor(-logit))) / 4] * 4)
 
 
 def test_terms_without_weight_cost_nothing(vec, batches):

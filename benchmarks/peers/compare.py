@@ -25,6 +25,7 @@ from measures import N_SAMPLES, N_TEST, N_TRAIN, Yardstick
 from ours import Trained, train_ordinary, train_ssavae
 from shared import BATCH, Images
 
+from ssavae import SSAVAE
 from ssavae.runs import machine
 
 METHODS = ("ssavae", "vae", "pythae_vae", "pythae_vaegan", "pythae_vaegan_mended", "pythae_aae")
@@ -88,7 +89,7 @@ def protocol(yardstick: Yardstick, chosen: argparse.Namespace) -> dict[str, Any]
         "latent_dim": chosen.latent_dim,
         "seconds": chosen.seconds,
         "share_vec": chosen.share_vec,
-        "batch_size": BATCH,
+        "batch_size": f"{BATCH}; {SSAVAE().batch_size_decoder} in step 2 of ssavae",
         "threads": torch.get_num_threads(),
         "rows": {
             "training": len(images.x),

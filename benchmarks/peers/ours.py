@@ -33,22 +33,22 @@ class Trained:
     steps: dict[str, float] = field(default_factory=dict)  # updates and seconds of each step of several
 
 
-def portion(n_updates: float, n_rows: int, seed: int) -> tuple[int, np.ndarray]:
+def portion(n_updates: float, n_rows: int, seed: int, batch: int = BATCH) -> tuple[int, np.ndarray]:
     """Return epochs and the rows of each that make about so many updates.
 
     A part of an epoch cannot be trained, so every epoch gets some rows twice instead; no row is left
     out unless the updates are fewer than one epoch has.
     """
-    n_epochs = max(1, int(n_updates * BATCH / n_rows))
+    n_epochs = max(1, int(n_updates * batch / n_rows))
     n_batches = max(1, round(n_updates / n_epochs))
     order = np.random.default_rng(seed).permutation(n_rows)
-    return n_epochs, np.resize(order, n_batches * BATCH)
+    return n_epochs, np.resize(order, n_batches * batch)
 
 
-def second_epoch(history: Sequence[dict[str, Any]], name: str) -> float:
+def second_epoch(history: Sequence[dict[str, Any]], name: str, batch: int = BATCH) -> float:
     """Seconds of an update in a probe of two epochs: the first one also warms up."""
     first, second = (row["seconds"] for row in history if row["step"] == name)
-    return (second - first) / PROBED
+    return (second - first) / (PROBED * BATCH // batch)
 
 
 def ending(history: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -71,10 +71,10 @@ def train_ssavae(images: Images, latent_dim: int, seconds: float, seed: int, sha
     model = fresh(n_epochs, 0).fit(x[rows], y[rows])
     steps = {"updates_vec": n_epochs * len(rows) // BATCH, "seconds_vec": model.history_[-1]["seconds"]}
 
-    left = seconds - steps["seconds_vec"]
-    n_epochs, rows = portion(left / second_epoch(paces, "decoder"), len(x), seed)
+    left, batch = seconds - steps["seconds_vec"], model.batch_size_decoder
+    n_epochs, rows = portion(left / second_epoch(paces, "decoder", batch), len(x), seed, batch)
     model.set_params(n_epochs_decoder=n_epochs).fit_decoder(x[rows])
-    steps["updates_decoder"] = n_epochs * len(rows) // BATCH
+    steps["updates_decoder"] = n_epochs * len(rows) // batch
     steps["seconds_decoder"] = model.history_[-1]["seconds"]
     return Trained(
         Inference(model.vec_, model.decoder_),

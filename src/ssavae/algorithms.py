@@ -103,7 +103,7 @@ def train_decoder(
     decoder.train()
     discriminator.train()
     for x, _ in batches:
-        with frozen(vec), frozen(discriminator):
+        with frozen(vec):
             with torch.no_grad():
                 mu, logvar, features = vec.encoder(x)
                 z = reparameterize(mu, logvar)
@@ -115,17 +115,41 @@ def train_decoder(
             }
             total = losses["loss_rec"]
             if beta:
-                losses["loss_adv"] = loss_adv(discriminator(decoded)).mean()
-                total = total + beta * losses["loss_adv"]
+                played, pull = contest(discriminator, x, decoded.detach(), optimizer_disc, backward)
+                losses |= played
+                total = total + beta * (decoded * pull).sum()
             if gamma:
                 losses["loss_latent"] = loss_latent(codes, mu_rec, weight_latent).mean()
                 total = total + gamma * losses["loss_latent"]
             step(total, optimizer, backward)
-        if beta:
-            logits = discriminator(torch.cat([x, decoded.detach()])).chunk(3)
-            losses["loss_disc"] = loss_disc(*logits).mean()
-            step(losses["loss_disc"], optimizer_disc, backward)
         yield {name: loss.detach() for name, loss in losses.items()}
+
+
+def contest(
+    discriminator: nn.Module, x: Tensor, decoded: Tensor, optimizer: Optimizer, backward: Backward
+) -> tuple[Losses, Tensor]:
+    r"""Move the discriminator by ``loss_disc``, and return both players' losses and the decoder's pull.
+
+    The pull is the gradient of the mean ``loss_adv`` at the decoded rows. One pass of D serves both
+    players: their losses are functions of the same logits, and weigh decoded rows alike, so that
+
+    .. math:: \nabla_x \, loss\_adv = -e^{-D(x)} \; \nabla_x \, loss\_disc
+
+    Parameters
+    ----------
+    x : (B, ...)
+    decoded : (2 B, ...)
+        x_rec, then x_gen; no gradient reaches what decoded them.
+    """
+    decoded.requires_grad_()
+    logits = discriminator(torch.cat([x, decoded])).chunk(3)
+    told = torch.cat(logits[1:]).detach()
+    losses = {"loss_adv": loss_adv(told).mean(), "loss_disc": loss_disc(*logits).mean()}
+    step(losses["loss_disc"], optimizer, backward)
+    # beyond -60 a gradient of loss_disc is too small for single precision to be scaled up again
+    scale = -(-told.clamp(min=-60.0)).exp()
+    assert decoded.grad is not None
+    return losses, decoded.grad * scale.view(-1, *[1] * (decoded.ndim - 1))
 
 
 def step(loss: Tensor, optimizer: Optimizer, backward: Backward) -> None:

@@ -96,8 +96,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on from.
     augment : tuple of {"shift", "mirror"}
         Random changes of the images of step 1 that leave their class as it is.
-    batch_size : int
-        Rows in a batch; a last part batch is left out.
+    batch_size, batch_size_decoder : int
+        Rows in a batch of step 1 and of step 2, where many small ones are sooner good than few large ones;
+        a last part batch is left out.
     learning_rate, learning_rate_decoder, learning_rate_disc : float
         Peak learning rates of the VEC, the decoder and the discriminator (Adam, one cycle).
     widths : tuple of int or None
@@ -158,6 +159,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         n_epochs_decoder: int | None = None,
         augment: tuple[str, ...] = (),
         batch_size: int = 128,
+        batch_size_decoder: int = 32,
         learning_rate: float = 2e-3,
         learning_rate_decoder: float = 2e-3,
         learning_rate_disc: float = 2e-3,
@@ -186,6 +188,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.n_epochs_decoder = n_epochs_decoder
         self.augment = augment
         self.batch_size = batch_size
+        self.batch_size_decoder = batch_size_decoder
         self.learning_rate = learning_rate
         self.learning_rate_decoder = learning_rate_decoder
         self.learning_rate_disc = learning_rate_disc
@@ -419,7 +422,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             change=STRONG[self.preprocess_.kind],
             measure=partial(measure, self.vec_ if teacher is None else teacher.vec),
         )
-        self._run(session, stage, rows, self.n_epochs)
+        self._run(session, stage, rows, self.n_epochs, self.batch_size)
         if teacher is not None:
             teacher.hand_over(self.vec_)
             del session.modules["teacher"]
@@ -447,10 +450,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             weight_latent=latent_weight(self._at_rest.encode(inputs)),
             measure=measure,
         )
-        self._run(session, stage, rows, self.n_epochs_decoder)
+        self._run(session, stage, rows, self.n_epochs_decoder, self.batch_size_decoder)
 
-    def _run(self, session: Session, stage: Stage, rows: Rows, n_epochs: int | None) -> None:
-        batch_size = min(self.batch_size, len(rows.y))
+    def _run(self, session: Session, stage: Stage, rows: Rows, n_epochs: int | None, batch_size: int) -> None:
+        batch_size = min(batch_size, len(rows.y))
         enough = max(10, -(-MIN_STEPS // (len(rows.y) // batch_size)))
         settings = Settings(enough if n_epochs is None else n_epochs, batch_size, self.seed_, self.patience)
         self.history_ = session.history

@@ -10,7 +10,14 @@ import numpy as np
 
 from ssavae.augment import CHANGES
 
-AT_LEAST = {"latent_dim": 1, "batch_size": 2, "n_epochs": 1, "n_epochs_decoder": 0, "patience": 1}
+AT_LEAST = {
+    "latent_dim": 1,
+    "batch_size": 2,
+    "batch_size_decoder": 2,
+    "n_epochs": 1,
+    "n_epochs_decoder": 0,
+    "patience": 1,
+}
 WEIGHTS = ("beta", "gamma", "weight_kl", "weight_detail", "weight_consistency")
 
 

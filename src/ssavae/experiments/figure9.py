@@ -108,7 +108,7 @@ class _Bench:
         n_epochs = math.ceil(budget.updates / n_batches)
         begin = time.perf_counter()
         rows = rows[spread(len(rows), n_batches * budget.batch_size)]
-        model.set_params(n_epochs_decoder=n_epochs, batch_size=budget.batch_size)
+        model.set_params(n_epochs_decoder=n_epochs, batch_size_decoder=budget.batch_size)
         model.fit_decoder(rows, beta=beta, gamma=gamma)
         losses = {name: v for name, v in model.history_[-1].items() if name.startswith("loss_")}
         place = {"latent_dim": self.latent_dim, "gamma": gamma, "beta": beta}
