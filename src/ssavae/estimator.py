@@ -252,11 +252,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             self._learn_samplers(training)
             self._run_decoder(session, fabric, training, partial(self._measure_decoder, held))
         self.vec_.detail = None  # the auxiliary decoder has done its work in step 1
-        inputs, known = held or (some_inputs(training, NOVELTY_ROWS)[0], None)
-        if known is not None:
-            self._calibrate(inputs, known)
+        if held is not None:
+            self._calibrate(*held)
         else:
-            self._calibrate_crosswise(inputs, X, labels)
+            self._calibrate_crosswise(some_inputs(training, NOVELTY_ROWS)[0], X, labels)
         session.finish()
         return self
 
@@ -289,7 +288,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         ----------
         X : rows as in :meth:`fit`
         y : (n,) or None
-            Their labels; without any the classifier stays as it is.
+            Their labels; without any the temperature is 1 again and :meth:`predict_set` has no limit.
 
         Raises
         ------
@@ -553,7 +552,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Say which rows are too strange, (n,): of rows like the known ones a share ``alpha`` is called so.
 
         The limit is a conformal one where rows were held out (``validation_fraction``, :meth:`calibrate`);
-        else it is taken from training rows, which look a little less strange than new ones.
+        else it is taken from training rows, which look less strange than new ones: more of these are then
+        called so (0.2 for 0.05 on the 1,400 embedded digits).
         """
         return self.novelty(X) > conformal_limit(self._calibration().novelty_scores, alpha)
 

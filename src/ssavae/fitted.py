@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -72,8 +72,4 @@ def restore_weights(model: Any, tensors: Mapping[str, Tensor]) -> None:
         checkpoint.load_weights(getattr(model, f"{name}_").eval(), tensors, name)
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     model.samplers_ = unpack(arrays)
-    model.calibration_ = Calibration(
-        model.calibration_.temperature,
-        **{name: arrays[name] for name in SCORES},
-        held_out=model.calibration_.held_out,
-    )
+    model.calibration_ = replace(model.calibration_, **{name: arrays[name] for name in SCORES})

@@ -191,7 +191,7 @@ def measure(model: SSAVAE, test: Part) -> dict[str, Any]:
         found["expected_calibration_error"] = evaluate.expected_calibration_error(probs, y)
         found["temperature"] = model.calibration_.temperature
         if len(model.calibration_.class_scores):
-            sets = model.predict_set(test.x, alpha=SET_ALPHA)
+            sets = model.calibration_.sets(probs, SET_ALPHA)
             found["set_coverage"] = evaluate.coverage(sets, y)
             found["set_size"] = float(sets.sum(axis=1).mean())
     found["novel_share"] = float(model.is_novel(test.x, alpha=NOVEL_ALPHA).mean())
