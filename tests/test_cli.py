@@ -313,7 +313,7 @@ def test_missing_and_unknown_data(ssavae, tmp_path):
         ("", ["is empty"]),
         ("a,b,kind\n", ["no rows"]),
         ("a,b,kind\n1,2,x\n3,four,y\n", ["column 'b' holds text in row 3", "'four'"]),
-        ("a,b,kind\n1,2,x\n3,,y\n", ["NaN", "row 1", "'b'"]),
+        ("a,b,kind\n1,2,x\n3,inf,y\n", ["infinity", "row 1", "'b'"]),
         ("a,b,kind\n1,2,x\n3,inf,y\n", ["infinity", "row 1", "'b'"]),
         ("a,b,kind\n1,2,x\n3,4,x\n5,6,x\n", ["one class only"]),
         ("a,b,sort\n1,2,x\n", ["no column 'kind'"]),
@@ -512,3 +512,58 @@ def test_an_audit_passes_a_clean_split_and_fails_a_leak(ssavae, tmp_path):
     drawn = write_csv(tmp_path / "drawn.csv", np.repeat(rows, 2, axis=0))
     fails(ssavae("data", "audit", drawn), 1, "exact copies")
     fails(ssavae("data", "audit", drawn, "--test-fraction", 0), 2, "no split to audit")
+
+
+def write_parts(path: Path, n: int = 60) -> Path:
+    """A table of every sort of column: dates, a number with gaps, a whole number, a category, a truth."""
+    rng = np.random.default_rng(0)
+    lines = ["when,temperature,count,maker,running,state"]
+    for i in range(n):
+        temperature = "" if i % 9 == 0 else f"{rng.normal(20 + 10 * (i % 2), 2):.2f}"
+        maker = ["ABB", "GE", ""][rng.integers(3)]
+        cells = [f"2024-01-{1 + i % 28:02d}", temperature, str(rng.integers(9)), maker, str(i % 2 == 0)]
+        lines.append(",".join([*cells, ["ok", "hot"][i % 2]]))
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_a_table_of_every_sort_of_column(ssavae, tmp_path):
+    data, run = write_parts(tmp_path / "parts.csv"), tmp_path / "run"
+    fails(
+        ssavae("train", data, "--label", "state", "--out", run), 1, "'when' holds dates, in row 2", "--drop"
+    )
+    words = ["--label", "state", "--drop", "when", "--out", run]
+    succeeds(ssavae("train", data, *words, "--set", "n_epochs=20", "--set", "n_epochs_decoder=20"))
+    assert json.loads((run / "metrics.json").read_text())["accuracy"] >= 0.9
+    succeeds(ssavae("evaluate", run, data))
+    succeeds(ssavae("reconstruct", run, data, "--out", tmp_path / "back.csv"), tmp_path / "back.csv")
+    back = read_csv(tmp_path / "back.csv")
+    assert list(back[0]) == ["temperature", "count", "maker", "running"]
+    assert {row["maker"] for row in back} <= {"ABB", "GE", ""}
+    assert {row["running"] for row in back} <= {"True", "False"}
+    assert all(float(row["count"]).is_integer() for row in back)
+    succeeds(ssavae("sample", run, "-n", 3, "--out", tmp_path / "new.csv"), tmp_path / "new.csv")
+    assert {row["y"] for row in read_csv(tmp_path / "new.csv")} == {"hot", "ok"}
+
+
+def test_rows_in_time_become_windows_that_no_split_parts(ssavae, tmp_path):
+    rng, lines = np.random.default_rng(0), ["run,pressure,flow,state"]
+    for run in range(8):
+        state = "leak" if run % 2 else "ok"
+        for t in range(48):
+            lines.append(f"run {run},{np.sin(t / (2 + run % 2)) + rng.normal(0, 0.1)},{rng.normal()},{state}")
+    data, out = tmp_path / "runs.csv", tmp_path / "out"
+    data.write_text("\n".join(lines))
+    words = ["--label", "state", "--group", "run", "--window", 16, "--hop", 8]
+    succeeds(ssavae("train", data, *words, "--out", out, *SHORT), out / "reconstructions.png")
+    told = json.loads((out / "metrics.json").read_text())["protocol"]
+    assert (told["kind"], told["rows_train"], told["rows_test"]) == ("signal", 30, 10)
+    held_out = json.loads((out / "split.json").read_text())["test"]
+    assert len({row // 5 for row in held_out}) == 2  # five windows a run, two whole runs
+    succeeds(ssavae("evaluate", out, data))
+    succeeds(ssavae("data", "audit", data, *words))
+    fails(
+        ssavae("train", data, "--label", "state", "--hop", 4, "--out", out, "--overwrite"),
+        1,
+        "needs a window",
+    )

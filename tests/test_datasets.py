@@ -22,7 +22,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from ssavae import datasets, named_sets
-from ssavae.datasets import load_dataset
+from ssavae.datasets import Reading, load_dataset
 from ssavae.named_sets import available, fetch
 
 SHAPES = {
@@ -490,8 +490,9 @@ def test_csv_with_labels(tmp_path):
     path = write(
         tmp_path / "iris.csv", "width,kind,length,good\n1.5,setosa,3,True\n,NA,4,False\ninf,,-5,True\n"
     )
-    data = load_dataset(path, label="kind")
-    np.testing.assert_array_equal(data.x_train, [[1.5, 3, 1], [np.nan, 4, 0], [np.inf, -5, 1]])
+    data = load_dataset(path, Reading(label="kind"))
+    np.testing.assert_array_equal(data.x_train[:, :2].astype(float), [[1.5, 3], [np.nan, 4], [np.inf, -5]])
+    assert data.x_train[:, 2].tolist() == [True, False, True]
     assert data.y_train is not None and data.y_train.tolist() == ["setosa", "NA", None]
     assert (data.name, data.kind, data.feature_names) == ("iris", "table", ("width", "length", "good"))
     assert data.sha256 == sha256(path.read_bytes())
@@ -511,7 +512,7 @@ def test_csv_with_labels(tmp_path):
 )
 def test_csv_labels(tmp_path, cells, expected):
     rows = "".join(f"{cell},{i}\n" for i, cell in enumerate(cells))
-    y = load_dataset(write(tmp_path / "a.csv", f"y,x\n{rows}"), label="y").y_train
+    y = load_dataset(write(tmp_path / "a.csv", f"y,x\n{rows}"), Reading(label="y")).y_train
     assert y is not None and y.tolist() == expected
     assert y.dtype == (object if isinstance(expected[0], str) else np.int64)
 
@@ -527,7 +528,7 @@ def test_csv_and_parquet_give_back_what_pandas_wrote(tmp_path, x, y):
     frame.to_csv(tmp_path / "a.csv", index=False)
     frame.to_parquet(tmp_path / "a.parquet")
     for file in ("a.csv", "a.parquet"):
-        data = load_dataset(tmp_path / file, label="y")
+        data = load_dataset(tmp_path / file, Reading(label="y"))
         np.testing.assert_allclose(data.x_train, x, rtol=1e-12)
         np.testing.assert_array_equal(data.y_train, y)
 
@@ -539,7 +540,12 @@ def test_csv_without_label_has_none(tmp_path):
 
 def test_csv_with_gaps_in_a_yes_or_no_column(tmp_path):
     data = load_dataset(write(tmp_path / "a.csv", "a,b\nTrue,2\n,3\nFalse,4\n"))
-    np.testing.assert_array_equal(data.x_train[:, 0], [1, np.nan, 0])
+    assert data.x_train[:, 0].tolist() == [True, None, False]
+
+
+def test_csv_with_categories(tmp_path):
+    data = load_dataset(write(tmp_path / "a.csv", "colour,b\nred,2\n,3\n blue ,4\n"))
+    assert data.x_train.tolist() == [["red", 2.0], [None, 3.0], ["blue", 4.0]]
 
 
 @pytest.mark.parametrize(
@@ -549,29 +555,37 @@ def test_csv_with_gaps_in_a_yes_or_no_column(tmp_path):
         ("a,b\n", None, "a.csv has a header but no rows"),
         ("a,b\n1,2\n", "aa", r"has no column 'aa' \(did you mean 'a'\?\); its columns are a, b"),
         ("y\n1\n", "y", "has no column beside 'y'"),
-        ("a,b\n1,2\n\n3,oops\n", None, "a.csv: column 'b' holds text in row 4: 'oops'"),
-        ('note,b\n"two\nlines",2\n', None, r"column 'note' holds text in row 3: 'two\\nlines'"),
-        ("\na,b\n1,2\n3,x\n", None, "column 'b' holds text in row 4: 'x'"),
+        ("a,b\n1,2\n\n3,oops\n", None, "a.csv: column 'b' holds text in row 4 among numbers: 'oops'"),
+        ('note,b\n1,2\n"two\nlines",2\n', None, r"column 'note' holds text in row 4 among .*'two\\nlines'"),
+        ("\na,b\n1,2\n3,x\n", None, "column 'b' holds text in row 4 among numbers: 'x'"),
+        ("a,b\n1,2\n3\n", None, "row 3 has 1 cells, the header 2"),
+        ("a;b\n1;2\n", None, "cells separated by semicolons"),
+        ('a,b\n1,"2,5"\n2,"1.000,5"\n', None, "column 'b' holds numbers with decimal commas, in row 2 '2,5'"),
+        (
+            "id\n" + "".join(f"part {i}\n" for i in range(60)),
+            None,
+            "'id' holds 60 different texts in 60 rows",
+        ),
         ("a,b\n1,2\n3,4,5\n", None, "a.csv is not a readable csv: .*line 3"),
         ("a,b\n1,2,3\n4,5,6\n", None, "a.csv is not a readable csv: Length of header"),
-        ("a,when\n1,2024-01-01\n", None, "column 'when' holds text in row 2: '2024-01-01'"),
+        ("a,when\n1,2024-01-01\n", None, "column 'when' holds dates, in row 2 '2024-01-01'"),
     ],
 )
 def test_csv_errors(tmp_path, text, label, message):
     with pytest.raises(ValueError, match=message):
-        load_dataset(write(tmp_path / "a.csv", text), label=label)
+        load_dataset(write(tmp_path / "a.csv", text), Reading(label=label))
 
 
 def test_csv_in_another_encoding(tmp_path):
     (tmp_path / "a.csv").write_bytes("größe,b\n1,2\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"a\.csv is not a readable csv: .*utf-8"):
+    with pytest.raises(ValueError, match=r"a\.csv is not UTF-8: row 1, column 1, byte 0xf6"):
         load_dataset(tmp_path / "a.csv")
 
 
 def test_long_lists_of_columns_are_cut(tmp_path):
     header = ",".join(f"c{i}" for i in range(100))
     with pytest.raises(ValueError, match="c28, c29 and 70 more"):
-        load_dataset(write(tmp_path / "a.csv", f"{header}\n"), label="kind")
+        load_dataset(write(tmp_path / "a.csv", f"{header}\n"), Reading(label="kind"))
 
 
 def test_parquet(tmp_path):
@@ -580,12 +594,13 @@ def test_parquet(tmp_path):
         {"a": pd.array([1, None, 3], "Int64"), "ok": [True, False, True], "kind": ["x", None, "y"]}
     )
     frame.to_parquet(tmp_path / "a.parquet")
-    data = load_dataset(tmp_path / "a.parquet", label="kind")
-    np.testing.assert_array_equal(data.x_train, [[1, 1], [np.nan, 0], [3, 1]])
+    data = load_dataset(tmp_path / "a.parquet", Reading(label="kind"))
+    np.testing.assert_array_equal(data.x_train[:, 0].astype(float), [1, np.nan, 3])
+    assert data.x_train[:, 1].tolist() == [True, False, True]
     assert data.y_train is not None and data.y_train.tolist() == ["x", None, "y"]
     assert (data.kind, data.feature_names) == ("table", ("a", "ok"))
     frame.drop(columns="kind").to_parquet(tmp_path / "b.parquet")
-    assert load_dataset(tmp_path / "b.parquet", label="a").y_train.tolist() == [1, -1, 3]  # pyright: ignore
+    assert load_dataset(tmp_path / "b.parquet", Reading(label="a")).y_train.tolist() == [1, -1, 3]  # pyright: ignore
 
 
 def test_parquet_errors(tmp_path, monkeypatch):
@@ -594,10 +609,10 @@ def test_parquet_errors(tmp_path, monkeypatch):
     pd.DataFrame({"a": [1, 2], "note": ["1", "x"], "when": pd.to_datetime(["2024-01-01"] * 2)}).to_parquet(
         path
     )
-    with pytest.raises(ValueError, match=r"a\.parquet: column 'note' holds text in row 2: 'x'"):
+    with pytest.raises(ValueError, match=r"a\.parquet: column 'note' holds text in row 2 among numbers: 'x'"):
         load_dataset(path)
-    with pytest.raises(ValueError, match="column 'when' holds text in row 1: '2024-01-01"):
-        load_dataset(path, label="note")
+    with pytest.raises(ValueError, match="column 'when' holds dates, in row 1 '2024-01-01"):
+        load_dataset(path, Reading(label="note"))
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ValueError, match=r"a\.parquet is not a readable parquet file"):
         load_dataset(path)
@@ -696,14 +711,14 @@ def test_folder_beside_train_and_test(tmp_path):
 
 def test_wrong_calls(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no such file or folder: .*absent\.csv"):
-        load_dataset(tmp_path / "absent.csv", label="y")
+        load_dataset(tmp_path / "absent.csv", Reading(label="y"))
     with pytest.raises(ValueError, match=r"a\.txt: unknown suffix '\.txt'; give \.csv"):
         load_dataset(write(tmp_path / "a.txt", "1"))
     with pytest.raises(ValueError, match="kind 'picture' is not one of image, table, signal"):
         load_dataset("digits", kind="picture")
     for data in ("digits", tmp_path, write_npz(tmp_path / "a.npz", X=EYE)):
         with pytest.raises(ValueError, match=r"label 'y' names a column of a \.csv or \.parquet table"):
-            load_dataset(data, label="y")
+            load_dataset(data, Reading(label="y"))
 
 
 def test_a_folder_called_like_a_named_set(tmp_path, monkeypatch):
@@ -716,19 +731,19 @@ def test_a_folder_called_like_a_named_set(tmp_path, monkeypatch):
 
 def test_the_group_column_is_kept_as_text_and_is_no_input(tmp_path):
     path = write(tmp_path / "a.csv", "a,machine,y\n1,007,u\n2,007,v\n3,8,u\n")
-    data = load_dataset(path, label="y", group="machine")
+    data = load_dataset(path, Reading(label="y", group="machine"))
     assert data.feature_names == ("a",)
     assert data.groups is not None and data.groups.tolist() == ["007", "007", "8"]
 
 
 def test_groups_of_an_archive(tmp_path):
     np.savez(tmp_path / "a.npz", X=np.zeros((3, 4)), run=np.array([1, 1, 2]), few=np.zeros(2))
-    data = load_dataset(tmp_path / "a.npz", group="run")
+    data = load_dataset(tmp_path / "a.npz", Reading(group="run"))
     assert data.groups is not None and data.groups.tolist() == ["1", "1", "2"]
     with pytest.raises(ValueError, match=r"no array 'rum' \(did you mean 'run'\?\)"):
-        load_dataset(tmp_path / "a.npz", group="rum")
+        load_dataset(tmp_path / "a.npz", Reading(group="rum"))
     with pytest.raises(ValueError, match=r"few of .* has shape \(2,\)"):
-        load_dataset(tmp_path / "a.npz", group="few")
+        load_dataset(tmp_path / "a.npz", Reading(group="few"))
 
 
 @pytest.mark.parametrize(
@@ -741,9 +756,9 @@ def test_groups_of_an_archive(tmp_path):
 )
 def test_group_errors(tmp_path, text, label, group, message):
     with pytest.raises(ValueError, match=message):
-        load_dataset(write(tmp_path / "a.csv", text), label=label, group=group)
+        load_dataset(write(tmp_path / "a.csv", text), Reading(label=label, group=group))
 
 
 def test_data_without_groups_says_so():
     with pytest.raises(ValueError, match="digits has neither"):
-        load_dataset("digits", group="run")
+        load_dataset("digits", Reading(group="run"))

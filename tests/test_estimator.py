@@ -426,3 +426,30 @@ def test_the_vec_alone_can_be_trained_and_given_a_decoder_later(toy_images):
     assert np.quantile(model.novelty(X), 0.95) == pytest.approx(1.5, abs=0.5)  # known rows are known again
     assert np.array_equal(model.transform(X), codes)
     assert model.samplers_["class_0"] is mixture  # only the VEC has a part in it
+
+
+def test_a_dataframe_of_every_sort_of_column(tmp_path):
+    rng, n = np.random.default_rng(0), 80
+    y = np.arange(n) % 2
+    X = pd.DataFrame({"heat": rng.normal(20 + 10 * y, 2), "maker": rng.choice(["ABB", "GE"], n)})
+    X["running"], X["count"] = rng.random(n) < 0.5, rng.integers(0, 5, n)
+    X.loc[::9, "heat"] = np.nan
+    X.loc[3, "maker"] = None
+    model = SSAVAE(**QUICK).set_params(n_epochs=30, batch_size=16).fit(X, y)
+    assert model.score(X, y) > 0.85
+    made: list[Any] = [model.reconstruct(X), model.inverse_transform(model.transform(X)), model.sample(9)]
+    for decoded in made:
+        assert list(decoded.columns) == list(X.columns)
+        assert set(decoded["maker"].dropna()) <= {"ABB", "GE"} and decoded["running"].dtype == bool
+        assert (decoded["count"] % 1 == 0).all()
+    model.save(tmp_path)
+    back = load(tmp_path)
+    np.testing.assert_array_equal(back.transform(X), model.transform(X))
+    with pytest.warns(
+        UserWarning, match="column 'maker' has 'Siemens', which training did not have, in row 0"
+    ):
+        back.transform(X.assign(maker="Siemens").head(2))
+    with pytest.raises(ValueError, match="feature names"):
+        back.transform(X.rename(columns={"heat": "temperature"}))
+    one_by_one = np.concatenate([model.transform(X.iloc[i : i + 1]) for i in range(5)])
+    np.testing.assert_allclose(one_by_one, model.transform(X)[:5], atol=1e-5)

@@ -84,7 +84,9 @@ def duplicated(x_train: np.ndarray, x_test: np.ndarray) -> Bool[np.ndarray, "m"]
 
 
 def _plain(x: np.ndarray) -> np.ndarray:
-    """Return rows whose equal values have equal bytes: -0 is 0, every NaN the same."""
+    """Return rows whose equal values have equal bytes: -0 is 0, every NaN the same, objects as text."""
+    if x.dtype.kind == "O":
+        return np.array([[repr(list(map(str, row)))] for row in x.tolist()])
     flat: Any = np.ascontiguousarray(x).reshape(len(x), -1)
     return np.where(np.isnan(flat), np.nan, flat + 0.0) if flat.dtype.kind == "f" else flat
 

@@ -59,6 +59,17 @@ GroupOption = Annotated[
     typer.Option(help="Column (or array of .npz) of rows that no split may part.", show_default=False),
 ]
 KindOption = Annotated[str | None, typer.Option(help="table, image or signal, where the data does not say.")]
+DropOption = Annotated[
+    list[str] | None, typer.Option(help="Column of a table that is no input; may be repeated.")
+]
+WindowOption = Annotated[
+    int | None,
+    typer.Option(min=16, help="Cut records into windows: rows of a table in time, or long signals."),
+]
+HopOption = Annotated[int | None, typer.Option(min=1, help="Samples between windows [default: a quarter].")]
+SpectrumOption = Annotated[
+    bool, typer.Option("--spectrum", help="Take the logarithm of each signal's spectrum in its place.")
+]
 TestFractionOption = Annotated[
     float | None,
     typer.Option(min=0.0, max=0.9, help="Rows held out where DATA has no test part [default: 0.2]."),
@@ -99,9 +110,11 @@ def demo(
 
     Both steps with a map of two dimensions; leaves model, metrics and pictures.
     """
+    from ssavae.datasets import Reading
     from ssavae.runs import Run, plan_parameters
 
-    _train(context, out, Run("digits", None, 0.2, "digits", plan_parameters("digits", {"latent_dim": 2}, [])))
+    parameters = plan_parameters("digits", {"latent_dim": 2}, [])
+    _train(context, out, Run("digits", Reading(), 0.2, "digits", parameters))
 
 
 @data_app.callback(epilog=_examples("data", "data get mnist"))
@@ -139,6 +152,9 @@ def audit(
     label: LabelOption = None,
     group: GroupOption = None,
     kind: KindOption = None,
+    drop: DropOption = None,
+    window: WindowOption = None,
+    hop: HopOption = None,
     test_fraction: TestFractionOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the split, where DATA has no test part.")] = 0,
 ) -> None:
@@ -147,9 +163,11 @@ def audit(
     Exact copies, windows that share samples, groups; of DATA's own test part, else of the split that
     `ssavae train` would draw. Exits with 1 where there is any.
     """
+    from ssavae.datasets import Reading
     from ssavae.reports import audit_data
 
-    findings, caution = audit_data(data, label, group, kind, _fraction(test_fraction), seed)
+    reading = Reading(label, group, tuple(drop or ()), window, hop)
+    findings, caution = audit_data(data, reading, kind, _fraction(test_fraction), seed)
     rows = [[found.what, str(found.n_test), found.example] for found in findings]
     print_table(["on both sides", "test rows", "for example"], rows)
     if caution:
@@ -187,6 +205,10 @@ def train(
         bool, typer.Option("--overwrite", help="Replace the model or unfinished run in --out.")
     ] = False,
     group: GroupOption = None,
+    drop: DropOption = None,
+    window: WindowOption = None,
+    hop: HopOption = None,
+    spectrum: SpectrumOption = False,
     labels_per_class: Annotated[
         int | None, typer.Option(min=1, help="Learn from so many labels of each class, drawn by --seed.")
     ] = None,
@@ -206,20 +228,23 @@ def train(
     Leaves model, history, metrics and pictures in the folder --out.
     """
     from ssavae.budgets import LabelBudget
-    from ssavae.runs import Run, check_free, plan_parameters, unfinished
+    from ssavae.runs import Run, check_free, plan_parameters, plan_reading, unfinished
 
     options = {"latent_dim": latent_dim, "kind": kind, "device": device, "precision": precision}
+    read_as: dict[str, Any] = {"label": label, "group": group, "drop": tuple(drop) if drop else None}
+    read_as |= {"window": window, "hop": hop, "spectrum": spectrum or None}
     if resume:
-        told = {**options, "label": label, "preset": preset, "set": assignments, "seed": seed}
+        told = {**options, **read_as, "preset": preset, "set": assignments, "seed": seed}
         told |= {"overwrite": overwrite or None, "test_fraction": test_fraction}
         told |= {"labels_per_class": labels_per_class, "labels_from": labels_from}
-        told |= {"label_fraction": label_fraction, "group": group}
+        told |= {"label_fraction": label_fraction}
         _train(context, out, unfinished(out, data, told), resume=True)
         return
     parameters = plan_parameters(preset, options | {"random_state": seed}, assignments or [])
     check_free(out, overwrite)
     labels = LabelBudget(labels_per_class, label_fraction, labels_from)
-    _train(context, out, Run(data, label, _fraction(test_fraction), preset, parameters, labels, group))
+    reading = plan_reading(preset, read_as)
+    _train(context, out, Run(data, reading, _fraction(test_fraction), preset, parameters, labels))
 
 
 def _train(context: typer.Context, out: Path, run: Run, resume: bool = False) -> None:

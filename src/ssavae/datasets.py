@@ -9,14 +9,16 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from ssavae.checks import must
 from ssavae.named_sets import DIGITS, EMBEDDED, SETS, locate, nearest, sha256_of, unknown_name
 from ssavae.tables import read_table
+from ssavae.windows import Windows, log_spectrum, windows_of_records, windows_of_rows
 
 KINDS = ("image", "table", "signal")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
@@ -29,7 +31,7 @@ class LabelledData:
     """Rows and their labels, as found: unscaled, missing values untouched."""
 
     name: str  # "mnist" or the path's stem
-    x_train: np.ndarray  # (n, d) table, (n, H, W[, C]) image, (n, T[, C]) signal
+    x_train: np.ndarray  # (n, d) table, (n, H, W[, C]) image, (n, T[, C]) signal; mixed tables hold objects
     y_train: np.ndarray | None = None  # int64 with -1 unlabelled, or str objects with None; None: no labels
     x_test: np.ndarray | None = None
     y_test: np.ndarray | None = None
@@ -42,21 +44,49 @@ class LabelledData:
     sha256: str | None = None  # of the file; None for folders, embedded sets and files above HASH_LIMIT
 
 
-def load_dataset(
-    data: str | Path, *, label: str | None = None, kind: str | None = None, group: str | None = None
-) -> LabelledData:
+@dataclass(frozen=True)
+class Reading:
+    """How a data set is to be read, where it does not say so itself.
+
+    Parameters
+    ----------
+    label : str or None
+        The column with the classes, for .csv and .parquet; without it such a table has no labels.
+    group : str or None
+        The column (.csv, .parquet) or array (.npz) that says what rows belong together.
+    drop : tuple of str
+        Columns (.csv, .parquet) that are no input of the model.
+    window : int or None
+        Cut records into signals of so many samples: rows of a table in time, or signals that are longer. A
+        window has the label of its last sample, and all windows of a record are one group.
+    hop : int or None
+        Samples from one window to the next; None takes a quarter of the window.
+    spectrum : bool
+        Take the logarithm of each signal's power spectrum in its place.
+    """
+
+    label: str | None = None
+    group: str | None = None
+    drop: tuple[str, ...] = ()
+    window: int | None = None
+    hop: int | None = None
+    spectrum: bool = False
+
+
+AS_IT_IS = Reading()
+
+
+def load_dataset(data: str | Path, reading: Reading = AS_IT_IS, *, kind: str | None = None) -> LabelledData:
     """Read a named set or a path (.csv, .parquet, .npz, .npy, or a folder of images by class) into arrays.
 
     Parameters
     ----------
     data : str or Path
         A name of `available()`, or a path; write `./mnist` for a folder called like a named set.
-    label : str, optional
-        The column with the classes, for .csv and .parquet; without it such a table has no labels.
+    reading : Reading
+        How it is to be read.
     kind : {"image", "table", "signal"}, optional
-        What the rows are, where the file does not say.
-    group : str, optional
-        The column (.csv, .parquet) or array (.npz) that says what rows belong together.
+        What the rows are, where neither the file says nor windows are cut.
 
     Raises
     ------
@@ -79,16 +109,51 @@ def load_dataset(
         raise ValueError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
     path = Path(data).expanduser()
     named = str(data) in SETS and not (isinstance(data, Path) and path.exists())
-    if label is not None and (named or path.is_dir() or path.suffix.lower() in (".npz", ".npy")):
-        raise ValueError(f"label {label!r} names a column of a .csv or .parquet table, which {data} is not")
-    loaded = _load_named(str(data), group) if named else _load_path(path, label, group)
+    label, group = reading.label, reading.group
+    no_table = named or path.is_dir() or path.suffix.lower() in (".npz", ".npy")
+    for option, column in (("label", label), *(("drop", name) for name in reading.drop)):
+        if column is not None and no_table:
+            raise ValueError(
+                f"{option} {column!r} names a column of a .csv or .parquet table, which {data} is not"
+            )
+    loaded = _load_named(str(data), group) if named else _load_path(path, reading)
     if group is not None and loaded.groups is None:
         raise ValueError(
             f"group {group!r} names a column of a table or an array of an .npz: {data} has neither"
         )
     _check_part("train", loaded.x_train, loaded.y_train, loaded)
     _check_part("test", loaded.x_test, loaded.y_test, loaded)
-    return replace(loaded, kind=kind or loaded.kind)
+    return _as_signals(replace(loaded, kind=kind or loaded.kind), reading)
+
+
+def _as_signals(loaded: LabelledData, reading: Reading) -> LabelledData:
+    """Cut windows and take spectra, where that is wanted."""
+    window, hop = reading.window, reading.hop
+    must(hop is None or window is not None, f"hop={hop} needs a window")
+    must(window is None or loaded.kind != "image", f"{loaded.name} holds images: no windows can be cut")
+    if window is not None:
+        hop = max(1, window // 4) if hop is None else hop
+        in_time = loaded.kind != "signal" and loaded.x_train.ndim == 2  # a table, row after row
+        loaded = _cut(loaded, windows_of_rows if in_time else windows_of_records, window, hop)
+    if not reading.spectrum:
+        return loaded
+    must(loaded.kind == "signal", f"spectrum needs signals: {loaded.name} holds none; give kind or window")
+    spectra = [None if x is None else log_spectrum(x) for x in (loaded.x_train, loaded.x_test)]
+    return replace(loaded, x_train=spectra[0], x_test=spectra[1])
+
+
+def _cut(loaded: LabelledData, cut: Callable[..., Windows], window: int, hop: int) -> LabelledData:
+    def labels(y: np.ndarray | None, last: np.ndarray) -> np.ndarray | None:
+        return None if y is None else y[last]
+
+    train = cut(loaded.x_train, loaded.groups, window, hop)
+    made = replace(loaded, kind="signal", x_train=train.x, y_train=labels(loaded.y_train, train.last))
+    made = replace(made, groups=train.groups)
+    if loaded.x_test is None:
+        return made
+    test = cut(loaded.x_test, loaded.groups_test, window, hop)
+    known = None if loaded.groups_test is None else test.groups
+    return replace(made, x_test=test.x, y_test=labels(loaded.y_test, test.last), groups_test=known)
 
 
 def _load_named(name: str, group: str | None) -> LabelledData:
@@ -109,7 +174,7 @@ def _load_digits() -> LabelledData:
     return LabelledData("digits", x_train, y_train, x_test, y_test, DIGITS, kind="image", source=EMBEDDED)
 
 
-def _load_path(path: Path, label: str | None, group: str | None) -> LabelledData:
+def _load_path(path: Path, reading: Reading) -> LabelledData:
     if not path.exists():
         if path.suffix or len(path.parts) != 1:
             raise FileNotFoundError(f"no such file or folder: {path}")
@@ -118,10 +183,10 @@ def _load_path(path: Path, label: str | None, group: str | None) -> LabelledData
         return _load_folder(path)
     suffix = path.suffix.lower()
     if suffix in (".csv", ".parquet"):
-        table = read_table(path, label, group)
+        table = read_table(path, reading.label, reading.group, reading.drop)
         loaded = LabelledData(path.stem, **table._asdict(), kind="table", source=str(path))
     elif suffix in (".npz", ".npy"):
-        loaded = _load_npz(path, group) if suffix == ".npz" else _load_npy(path)
+        loaded = _load_npz(path, reading.group) if suffix == ".npz" else _load_npy(path)
     else:
         raise ValueError(f"{path}: unknown suffix {suffix!r}; give .csv, .parquet, .npz, .npy or a folder")
     return replace(loaded, sha256=sha256_of(path) if path.stat().st_size <= HASH_LIMIT else None)
@@ -215,7 +280,7 @@ def _check_part(part: str, x: np.ndarray | None, y: np.ndarray | None, data: Lab
             raise ValueError(f"{data.source} has y_{part} but no x_{part}")
         return
     where = f"x_{part} of {data.source}"
-    if x.dtype.kind not in "biuf":
+    if x.dtype.kind not in "biuf" and not (x.dtype.kind == "O" and data.feature_names is not None):
         raise ValueError(f"{where} holds {x.dtype}, not numbers")
     if x.ndim < 2 or 0 in x.shape:
         raise ValueError(f"{where} has shape {x.shape}; wanted are rows of at least one value")

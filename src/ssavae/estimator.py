@@ -25,6 +25,7 @@ from ssavae.algorithms import feature_weights, latent_weight
 from ssavae.augment import STRONG
 from ssavae.calibration import Calibration, conformal_limit, label_folds
 from ssavae.checks import must
+from ssavae.columns import mixed_cells, warn_of_columns
 from ssavae.consistency import Teacher
 from ssavae.engine import Session, Settings, Stage, launch, showing_progress, train
 from ssavae.fitted import described, restore, restore_weights, tensors_of
@@ -37,7 +38,6 @@ from ssavae.preprocess import (
     check_labels,
     class_indices,
     encode_labels,
-    warn_constant_columns,
 )
 from ssavae.rows import (
     LABELLED_SHARE,
@@ -349,16 +349,15 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             some = some_of(X, SCALE_ROWS)
             self.n_features_in_ = some.shape[1]
         else:
-            checks = {"allow_nd": True, "ensure_all_finite": False, "ensure_min_samples": 2}
-            rows: Any = validate_data(self, X, dtype="numeric", **checks)
+            rows: Any = self._cells(X, reset=True)
             some = rows
         names = getattr(self, "feature_names_in_", None)
-        check_finite(some, names)
-        self.preprocess_ = Preprocess.fit(some, self.kind)
+        self.preprocess_ = Preprocess.fit(some, self.kind, names)
+        check_finite(some, names, missing_allowed=self.preprocess_.kind == "table")
         if self.augment and self.preprocess_.kind != "image":
             raise ValueError(f"augment={self.augment} changes images: X is a {self.preprocess_.kind}")
         if self.preprocess_.kind == "table":
-            warn_constant_columns(some, names)
+            warn_of_columns(some, self.preprocess_.names)
         labels, self.classes_ = check_labels(y, len(rows))
         return rows, labels
 
@@ -509,12 +508,20 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def reconstruct(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return G(mu(x)), in the shape and units of X."""
-        decoded = self._infer(X, Inference.reconstruct)
-        return self.preprocess_.inverse(decoded)
+        return self._rows(self._infer(X, Inference.reconstruct))
 
     def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
         """Decode codes (n, latent_dim) to rows in the shape and units of X."""
-        return self.preprocess_.inverse(self._at_rest.decode(self._codes(Z)).numpy())
+        return self._rows(self._at_rest.decode(self._codes(Z)).numpy())
+
+    def _rows(self, inputs: np.ndarray) -> Any:
+        """Turn network inputs into rows; a table with texts that came as a DataFrame is one again."""
+        rows = self.preprocess_.inverse(inputs)
+        if rows.dtype.kind != "O" or not hasattr(self, "feature_names_in_"):
+            return rows
+        import pandas as pd
+
+        return pd.DataFrame(rows, columns=self.feature_names_in_).infer_objects()
 
     def _codes(self, Z: ArrayLike) -> Tensor:
         check_is_fitted(self, "calibration_")
@@ -651,11 +658,20 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _validated(self, X: Any) -> Any:
         if isinstance(X, Dataset):
             return X
-        rows: Any = validate_data(
-            self, X, reset=False, allow_nd=True, ensure_all_finite=False, dtype="numeric"
-        )
-        check_finite(rows, getattr(self, "feature_names_in_", None))
+        rows = self._cells(X, reset=False)
+        names = getattr(self, "feature_names_in_", None)
+        check_finite(rows, names, missing_allowed=self.preprocess_.kind == "table")
         return rows
+
+    def _cells(self, X: Any, reset: bool) -> Any:
+        """Check rows as scikit-learn does; a table with texts becomes objects."""
+        cells = mixed_cells(X)
+        checks: dict[str, Any] = {"reset": reset, "skip_check_array": cells is not None}
+        if cells is None:
+            checks |= {"dtype": "numeric", "allow_nd": True, "ensure_all_finite": False}
+            checks |= {"ensure_min_samples": 2 if reset else 1}
+        found: Any = validate_data(self, X, **checks)
+        return found if cells is None else cells
 
     def _inputs(self, rows: Any, indices: np.ndarray | None = None) -> Tensor:
         """Turn rows, all or some, into network inputs."""
@@ -672,7 +688,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
+        tags.input_tags.three_d_array = tags.input_tags.allow_nan = tags.input_tags.categorical = True
         if tags.transformer_tags is not None:
             tags.transformer_tags.preserves_dtype = ["float32"]
         return tags

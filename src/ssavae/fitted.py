@@ -54,7 +54,7 @@ def tensors_of(model: Any) -> dict[str, Tensor]:
 
 def restore(model: Any, told: Mapping[str, Any]) -> None:
     """Give an unfitted model what :func:`described` told; its networks can then be built."""
-    model.preprocess_ = Preprocess(**tuples(told["preprocess"]))
+    model.preprocess_ = Preprocess.restored(told["preprocess"])
     model.classes_ = np.array(told["classes"]["names"], dtype=np.dtype(told["classes"]["dtype"]))
     if told["feature_names"]:
         model.feature_names_in_ = np.array(told["feature_names"], dtype=object)

@@ -14,7 +14,7 @@ import numpy as np
 from ssavae.budgets import LabelBudget, draw_labelled, read_labels
 from ssavae.checkpoint import write_atomically
 from ssavae.checks import UsageError
-from ssavae.datasets import LabelledData, load_dataset
+from ssavae.datasets import AS_IT_IS, LabelledData, Reading, load_dataset
 from ssavae.named_sets import SETS, unknown_name
 from ssavae.preprocess import check_finite, encode_labels
 from ssavae.rows import hold_out
@@ -37,10 +37,8 @@ class Part:
         return Part(x, y, groups)
 
 
-def read(
-    data: str, label: str | None = None, kind: str | None = None, group: str | None = None
-) -> LabelledData:
-    """Read a data set and refuse NaN and infinity, naming the place in the file.
+def read(data: str, reading: Reading = AS_IT_IS, kind: str | None = None) -> LabelledData:
+    """Read a data set and refuse infinity, and NaN but in tables, naming the place in the file.
 
     Raises
     ------
@@ -53,10 +51,11 @@ def read(
     if data not in SETS and not path.exists():
         is_path = path.suffix or len(path.parts) > 1
         raise UsageError(f"no such file or folder: {data}" if is_path else unknown_name(data))
-    loaded = load_dataset(data, label=label, kind=kind, group=group)
+    loaded = load_dataset(data, reading, kind=kind)
+    is_table = loaded.kind == "table" or (loaded.kind is None and loaded.x_train.ndim == 2)
     for x in (loaded.x_train, loaded.x_test):
         if x is not None:
-            check_finite(x, loaded.feature_names)
+            check_finite(x, loaded.feature_names, missing_allowed=is_table)
     return loaded
 
 
@@ -208,5 +207,5 @@ def _check_trained_on(row: int, n: int, held_out: np.ndarray, source: str) -> No
 def rows_sha256(x: np.ndarray) -> str:
     """Return a checksum of an array's shape and content."""
     digest = hashlib.sha256(repr((x.shape, x.dtype.str)).encode())
-    digest.update(np.ascontiguousarray(x).data)
+    digest.update(repr(x.tolist()).encode() if x.dtype.kind == "O" else np.ascontiguousarray(x).data)
     return digest.hexdigest()

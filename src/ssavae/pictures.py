@@ -127,9 +127,9 @@ def draw_reconstructions(model: SSAVAE, part: Part, n: int) -> figures.Figure:
     )
     units = "" if kind == "image" else " (standardised)"
     made = shown(model, model.reconstruct(x))
-    return figures.reconstructions(
-        shown(model, x), made, labels, kind=kind, title=f"inputs and reconstructions{units}"
-    )
+    title = f"inputs and reconstructions{units}"
+    names = model.preprocess_.input_names
+    return figures.reconstructions(shown(model, x), made, labels, kind=kind, columns=names, title=title)
 
 
 def _caption(label: Any, read_as: Any, kind: str) -> str:

@@ -7,14 +7,16 @@ through model.json and back.
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
+
+from ssavae.columns import Column
+from ssavae.parameters import tuples
 
 KINDS = ("table", "image", "signal")
 SHORTEST = {"image": 8, "signal": 16}  # sides below which a convolutional network has nothing to halve
@@ -55,23 +57,49 @@ class Preprocess:
     dtype : str
         The user's dtype; decoded integer rows are rounded and cast to it.
     low, scale : tuple of float
-        ``input = (row - low) / scale``, per column, per channel, or one pair for images.
+        ``input = (row - low) / scale``, per channel of a signal, or one pair for images.
+    columns : tuple of Column
+        Of a table: the way of each column.
+    names : tuple of str
+        Of a table: what errors and warnings call the columns.
     """
 
     kind: str
     row_shape: tuple[int, ...]
     dtype: str
-    low: tuple[float, ...]
-    scale: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    columns: tuple[Column, ...] = ()
+    names: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, x: np.ndarray, kind: str | None = None) -> Preprocess:
-        """Learn the scaling from training rows: images to [0, 1], the rest to mean 0, deviation 1."""
+    def fit(cls, x: np.ndarray, kind: str | None = None, names: Sequence[Any] | None = None) -> Preprocess:
+        """Learn the scaling from training rows: images to [0, 1], the rest to about mean 0, deviation 1.
+
+        Parameters
+        ----------
+        x : (n, ...)
+            Numbers; of a table NaN where missing, or objects: see ``ssavae.columns``.
+        kind : {"table", "image", "signal"} or None
+        names : (d,) or None
+            Names of a table's columns; None takes their numbers.
+        """
         kind = detect_kind(x.shape, kind)
         _check_sides(x.shape[1:], kind)
-        low, scale = _image_range(x) if kind == "image" else _standard_scale(x, kind)
+        if kind == "table":
+            called = tuple(map(str, range(x.shape[1]) if names is None else names))
+            columns = tuple(Column.fit(x[:, i], name) for i, name in enumerate(called))
+            return cls(kind, tuple(x.shape[1:]), x.dtype.name, columns=columns, names=called)
+        low, scale = _image_range(x) if kind == "image" else _standard_scale(x)
         dtype = x.dtype if x.dtype.kind in "biuf" else np.dtype(float)
         return cls(kind, tuple(x.shape[1:]), dtype.name, tuple(low), tuple(scale))
+
+    @classmethod
+    def restored(cls, told: Mapping[str, Any]) -> Preprocess:
+        """Make one of what ``asdict`` and JSON have left of it."""
+        values: dict[str, Any] = tuples(told)
+        values["columns"] = tuple(Column(**tuples(each)) for each in told["columns"])
+        return cls(**values)
 
     @property
     def bounded(self) -> bool:
@@ -81,36 +109,69 @@ class Preprocess:
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one network input: channels first."""
-        shape, n_dims = self.row_shape, {"table": 1, "signal": 1, "image": 2}[self.kind]
         if self.kind == "table":
-            return shape
+            return (sum(column.width for column in self.columns),)
+        shape, n_dims = self.row_shape, 1 if self.kind == "signal" else 2
         return (shape[n_dims] if len(shape) > n_dims else 1, *shape[:n_dims])
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of a table's network inputs, in order; none of other kinds."""
+        pairs = zip(self.columns, self.names, strict=True)
+        return [each for column, name in pairs for each in column.input_names(name)]
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Turn rows into float32 network inputs, channels first."""
         if tuple(x.shape[1:]) != self.row_shape:
             raise ValueError(_shape_message(x.shape[1:], self.row_shape))
-        scaled = (x - np.float32(0) - self._last_axis(self.low)) / self._last_axis(self.scale)
         if self.kind == "table":
-            return scaled.astype(np.float32)
+            return self._table_inputs(x)
+        scaled = (x - np.float32(0) - self._last_axis(self.low)) / self._last_axis(self.scale)
         scaled = scaled.reshape(len(x), *self.row_shape[: len(self.input_shape) - 1], self.input_shape[0])
         return np.ascontiguousarray(np.moveaxis(scaled, -1, 1), dtype=np.float32)
 
     def inverse(self, inputs: np.ndarray) -> np.ndarray:
         """Turn network inputs back into rows, in the user's units, shape and dtype."""
-        if self.kind != "table":
-            inputs = np.moveaxis(inputs, 1, -1).reshape(len(inputs), *self.row_shape)
+        if self.kind == "table":
+            return self._table_rows(inputs)
+        inputs = np.moveaxis(inputs, 1, -1).reshape(len(inputs), *self.row_shape)
         rows = inputs * self._last_axis(self.scale) + self._last_axis(self.low)
         dtype = np.dtype(self.dtype)
         if dtype.kind in "iu" and self.kind == "image":
-            info = np.iinfo(dtype)
-            return np.clip(np.rint(rows), info.min, info.max).astype(dtype)
+            return _within(np.rint(rows), dtype).astype(dtype)
         return rows.astype(dtype if dtype.kind == "f" else np.float64)
 
+    def _table_inputs(self, x: np.ndarray) -> np.ndarray:
+        inputs, at = np.empty((len(x), *self.input_shape), dtype=np.float32), 0
+        for i, (column, name) in enumerate(zip(self.columns, self.names, strict=True)):
+            inputs[:, at : at + column.width] = column.forward(x[:, i], name)
+            at += column.width
+        return inputs
+
+    def _table_rows(self, inputs: np.ndarray) -> np.ndarray:
+        """Decode column by column; integers that no gap makes floats get the user's dtype again."""
+        ends = np.cumsum([column.width for column in self.columns])[:-1]
+        parts = np.split(inputs, ends, axis=1)
+        cells = [column.inverse(part) for column, part in zip(self.columns, parts, strict=True)]
+        if any(column.kind == "category" for column in self.columns):
+            rows = np.empty((len(inputs), len(cells)), dtype=object)
+            for i, each in enumerate(cells):
+                rows[:, i] = each
+            return rows
+        dtype = np.dtype(self.dtype if self.dtype != "object" else float)
+        rows = np.column_stack(cells)
+        if dtype.kind in "iu":
+            rows = _within(rows, dtype)
+        return rows.astype(dtype)
+
     def _last_axis(self, values: tuple[float, ...]) -> np.ndarray:
-        # float32 in, float32 out; float64 tables keep their precision until they are scaled.
-        wide = self.kind == "table" or self.dtype == "float64"
-        return np.asarray(values, dtype=np.float64 if wide else np.float32)
+        # float32 in, float32 out
+        return np.asarray(values, dtype=np.float64 if self.dtype == "float64" else np.float32)
+
+
+def _within(rows: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    info = np.iinfo(str(dtype))
+    return rows.clip(info.min, info.max)
 
 
 def _shape_message(found: Sequence[int], wanted: Sequence[int]) -> str:
@@ -137,20 +198,29 @@ def _image_range(x: np.ndarray) -> tuple[list[float], list[float]]:
     return [low], [high - low or 1.0]
 
 
-def _standard_scale(x: np.ndarray, kind: str) -> tuple[list[float], list[float]]:
-    """Mean and deviation of each column (table) or channel (signal); constants keep scale 1."""
-    axes = 0 if kind == "table" else ((0, 1) if x.ndim == 3 else None)
+def _standard_scale(x: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and deviation of each channel of signals; constants keep scale 1."""
+    axes = (0, 1) if x.ndim == 3 else None
     mean = np.atleast_1d(x.mean(axis=axes, dtype=np.float64))
     deviation = np.atleast_1d(x.std(axis=axes, dtype=np.float64))
     constant = deviation <= 1e-12 * np.maximum(1.0, np.abs(mean))
     return mean.tolist(), np.where(constant, 1.0, deviation).tolist()
 
 
-def check_finite(x: np.ndarray, feature_names: Sequence[str] | None = None) -> None:
-    """Refuse NaN and infinity with one error that names the first place."""
+def check_finite(
+    x: np.ndarray, feature_names: Sequence[str] | None = None, missing_allowed: bool = False
+) -> None:
+    """Refuse infinity, and NaN where it is not allowed, with one error that names the first place.
+
+    Raises
+    ------
+    ValueError
+    """
+    if x.dtype.kind == "O":
+        x = np.array([[c if isinstance(c, float) else 0.0 for c in row] for row in x.tolist()])
     if x.dtype.kind != "f":
         return
-    bad = ~np.isfinite(x)
+    bad = np.isinf(x) if missing_allowed else ~np.isfinite(x)
     if not bad.any():
         return
     place = tuple(int(i) for i in np.argwhere(bad)[0])
@@ -158,18 +228,8 @@ def check_finite(x: np.ndarray, feature_names: Sequence[str] | None = None) -> N
     value = "NaN" if np.isnan(x[place]) else "infinity"
     raise ValueError(
         f"Input X contains {value}: row {place[0]}, position {place[1:]}{named}, "
-        f"{int(bad.sum())} such values in all; "
-        "fill or drop them first, for example with sklearn.impute.SimpleImputer"
+        f"{int(bad.sum())} such values in all; fill or drop them first"
     )
-
-
-def warn_constant_columns(x: np.ndarray, feature_names: Sequence[str] | None = None) -> None:
-    """Warn about columns of a table that never change: they tell nothing and are decoded as they are."""
-    constant = np.flatnonzero((x == x[:1]).all(axis=0))
-    if len(constant) and len(x) > 1:
-        names = [str(feature_names[i]) if feature_names is not None else str(i) for i in constant[:10]]
-        more = "" if len(constant) <= 10 else f" and {len(constant) - 10} more"
-        warnings.warn(f"constant column{'s' * (len(constant) > 1)}: {', '.join(names)}{more}", stacklevel=3)
 
 
 def encode_labels(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ssavae import evaluate
 from ssavae.audit import Finding, audit
 from ssavae.checkpoint import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE, has_state, write_atomically
 from ssavae.checks import UsageError
-from ssavae.datasets import LabelledData
+from ssavae.datasets import LabelledData, Reading
 from ssavae.estimator import SSAVAE, load
 from ssavae.judge import Judge, judge_features, judge_logits, load_judge, save_judge, train_judge
 from ssavae.named_sets import CAUTIONS
@@ -67,7 +68,7 @@ def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[di
     files : list of Path
         Every file written.
     """
-    loaded = read(run.data, run.label, run.parameters["kind"], run.group)
+    loaded = read(run.data, run.reading, run.parameters["kind"])
     seed = run.parameters["random_state"]
     held_out = draw_split(loaded, run.test_fraction, seed)
     granted = grant_labels(loaded, run.labels, held_out, seed)  # before an older run is cleared away
@@ -124,11 +125,19 @@ def is_labelled(part: Part) -> bool:
 
 
 def open_run(folder: Path, data: str, label: str | None) -> tuple[SSAVAE, LabelledData]:
-    """Load a model and data for it; label and group columns are those trained with, if the data has them."""
+    """Load a model and data for it, read as for training; label, group and drop only where there are such."""
     model, told = open_model(folder), described(folder)
-    known = (None, None) if told is None else (told.label, told.group)
-    its_label, group = (name if name is not None and has_column(data, name) else None for name in known)
-    return model, read(data, label or its_label, model.preprocess_.kind, group)
+    reading = Reading() if told is None else told.reading
+    its_label, group = (
+        name if name is not None and _has(data, name) else None for name in (reading.label, reading.group)
+    )
+    drop = tuple(name for name in reading.drop if _has(data, name))
+    reading = replace(reading, label=label or its_label, group=group, drop=drop)
+    return model, read(data, reading, None if reading.window else model.preprocess_.kind)
+
+
+def _has(data: str, name: str) -> bool:
+    return has_column(data, name) or Path(data).suffix.lower() not in (".csv", ".parquet")
 
 
 def open_model(folder: Path) -> SSAVAE:
@@ -150,7 +159,7 @@ def open_model(folder: Path) -> SSAVAE:
 
 
 def audit_data(
-    data: str, label: str | None, group: str | None, kind: str | None, test_fraction: float, seed: int
+    data: str, reading: Reading, kind: str | None, test_fraction: float, seed: int
 ) -> tuple[list[Finding], str]:
     """Audit the split of a data set: its own, else the one that ``train_run`` would draw.
 
@@ -165,7 +174,7 @@ def audit_data(
     UsageError
         There is no test part to audit.
     """
-    loaded = read(data, label, kind, group)
+    loaded = read(data, reading, kind)
     train, test = divide(loaded, draw_split(loaded, test_fraction, seed))
     if test is None:
         raise UsageError(f"{data} has no test part and --test-fraction is 0: there is no split to audit")
@@ -304,7 +313,7 @@ def judge_of(model: SSAVAE, train: Part, path: Path) -> Judge:
 # ----------------------------------------------------------------------------------- rows in tables
 
 
-def write_rows(model: SSAVAE, path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+def write_rows(model: SSAVAE, path: Path, arrays: Mapping[str, Any]) -> Path:
     """Write arrays of equal length to .npz as they are, or to .csv with one flat row each.
 
     Values of rows in the shape of the model's get its column names, where it knows them.
@@ -314,7 +323,7 @@ def write_rows(model: SSAVAE, path: Path, arrays: Mapping[str, np.ndarray]) -> P
     UsageError
         The path ends in neither.
     """
-    suffix = path.suffix.lower()
+    suffix, arrays = path.suffix.lower(), {name: np.asarray(a) for name, a in arrays.items()}
     if suffix not in (".npz", ".csv"):
         raise UsageError(f"--out must end in .png, .npz or .csv, found {path.name!r}")
     content = io.BytesIO()
@@ -336,7 +345,7 @@ def _frame(model: SSAVAE, arrays: Mapping[str, np.ndarray]) -> Any:
         names = [name] if array.ndim == 1 else [f"{name}{i}" for i in range(flat.shape[1])]
         if columns is not None and name in ("x", "x_rec"):
             names = list(columns)
-        parts.append(pd.DataFrame(flat, columns=names))
+        parts.append(pd.DataFrame(flat, columns=names).infer_objects())
     return pd.concat(parts, axis=1)
 
 

@@ -12,7 +12,7 @@ import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from ssavae import __version__
 from ssavae.budgets import LabelBudget
 from ssavae.checkpoint import MODEL_FILE, drop_state, has_state, write_atomically
 from ssavae.checks import UsageError
+from ssavae.datasets import Reading
 from ssavae.named_sets import nearest
-from ssavae.parameters import AT_LEAST
+from ssavae.parameters import AT_LEAST, tuples
 from ssavae.parts import LABELS_FILE, SPLIT_FILE
 
 if sys.version_info >= (3, 11):
@@ -41,12 +42,11 @@ class Run:
     """What a training run is made of; run.json holds it, so that ``--resume`` needs nothing else."""
 
     data: str
-    label: str | None
+    reading: Reading
     test_fraction: float
     preset: str | None
     parameters: dict[str, Any]
     labels: LabelBudget = field(default_factory=LabelBudget)
-    group: str | None = None
 
 
 # ------------------------------------------------------------------------------------- parameters
@@ -78,7 +78,7 @@ def plan_parameters(
     """
     known = _known_parameters()
     values = {name: default for name, (default, _) in known.items()} | {"random_state": 0}
-    given = [("preset " + str(preset), _read_preset(preset)), ("option", dict(chosen))]
+    given = [("preset " + str(preset), _read_preset(preset)[0]), ("option", dict(chosen))]
     given += [("--set", dict([_parse_assignment(text)])) for text in assignments]
     for where, part in given:
         for name, value in part.items():
@@ -98,17 +98,40 @@ def _known_parameters() -> dict[str, tuple[Any, Any]]:
     return {p.name: (p.default, hints[p.name]) for p in found if p.name not in ELSEWHERE}
 
 
-def _read_preset(preset: str | None) -> dict[str, Any]:
+def plan_reading(preset: str | None, chosen: Mapping[str, Any]) -> Reading:
+    """Return how the data is to be read: the preset's ``[reading]`` <- options, None where not given.
+
+    Raises
+    ------
+    UsageError
+        A preset is unknown, or its reading has an unknown key.
+
+    Examples
+    --------
+    >>> plan_reading(None, {"window": 64, "label": None}).window
+    64
+    """
+    told = tuples(_read_preset(preset)[1]) | {k: v for k, v in chosen.items() if v not in (None, (), False)}
+    known = [each.name for each in fields(Reading)]
+    for name in told:
+        if name not in known:
+            raise UsageError(f"preset {preset}: unknown key {name!r} in [reading]{nearest(name, known)}")
+    return Reading(**told)
+
+
+def _read_preset(preset: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a preset's parameters, and how it wants the data to be read."""
     if preset is None:
-        return {}
+        return {}, {}
     path = Path(preset) if preset.endswith(".toml") else PRESETS / f"{preset}.toml"
     if not path.is_file():
         names = sorted(file.stem for file in PRESETS.glob("*.toml"))
         raise UsageError(f"no preset {preset!r}{nearest(preset, names)}; there are {', '.join(names)}")
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        told = tomllib.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise UsageError(f"preset {path} is not readable TOML: {error}") from error
+    return told, told.pop("reading", {})
 
 
 def _parse_assignment(text: str) -> tuple[str, Any]:
@@ -207,7 +230,8 @@ def described(folder: Path) -> Run | None:
         return None
     try:
         told = json.loads(path.read_text("utf-8"))
-        run = Run(**told | {"labels": LabelBudget(**told.get("labels", {}))})
+        reading = Reading(**tuples(told["reading"]))
+        run = Run(**told | {"reading": reading, "labels": LabelBudget(**told["labels"])})
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     plain = {k: tuple(v) if isinstance(v, list) else v for k, v in run.parameters.items()}

@@ -12,40 +12,56 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ssavae.columns import MOST_CATEGORIES
 from ssavae.named_sets import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
+LEAVE = "mend it, leave it out (--drop), or give it as label or group"
+NO_CATEGORY = {
+    "numbers with decimal commas": r"[+-]?[0-9]{1,3}(\.?[0-9]{3})*,[0-9]+|[+-]?[0-9]+,[0-9]+",
+    "dates": r"([0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2,4})([T ].*)?",
+}
+
 
 class Table(NamedTuple):
-    """A table as found: unscaled, missing values NaN."""
+    """A table as found: unscaled, missing values NaN or None."""
 
-    x_train: np.ndarray  # (n, d), float64
+    x_train: np.ndarray  # (n, d), float64; objects where a column holds texts or truth values
     y_train: np.ndarray | None  # (n,), int64 with -1 unlabelled, or str objects with None; None: no labels
     feature_names: tuple[str, ...]
     groups: np.ndarray | None  # (n,), text
 
 
-def read_table(path: Path, label: str | None, group: str | None) -> Table:
-    """Read a .csv or .parquet file; the columns ``label`` and ``group`` are no input of the model.
+def read_table(path: Path, label: str | None, group: str | None, drop: Sequence[str] = ()) -> Table:
+    """Read a .csv or .parquet file; the columns ``label``, ``group`` and ``drop`` are no input of the model.
 
     Raises
     ------
     ValueError
-        The file is damaged, a column is missing or empty, or a cell holds text where a number should be.
+        The file is damaged, a column is missing, a cell holds text among numbers, or texts are no categories.
     ImportError
         A .parquet file without pyarrow.
     """
-    named = [name for name in (label, group) if name is not None]
+    named = [*(name for name in (label, group) if name is not None), *drop]
     frame = _read_csv(path, named) if path.suffix.lower() == ".csv" else _read_parquet(path)
     _check_columns(path, frame, named)
     features = tuple(str(column) for column in frame.columns if column not in named)
     if not features:
         raise ValueError(f"{path} has no column beside {' and '.join(map(repr, named))}")
-    x = np.column_stack([_numbers(path, frame, column) for column in features])
+    x = _joined([_cells(path, frame, column) for column in features])
     y = None if label is None else _text_labels(_texts(frame, label))
     return Table(x, y, features, None if group is None else _text_groups(path, _texts(frame, group), group))
+
+
+def _joined(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Set columns side by side: numbers as numbers, all as objects where one of them is."""
+    mixed = any(column.dtype.kind == "O" for column in columns)
+    x = np.empty((len(columns[0]), len(columns)), dtype=object if mixed else np.float64)
+    for i, column in enumerate(columns):
+        x[:, i] = column
+    return x
 
 
 def _read_csv(path: Path, texts: Sequence[str]) -> pd.DataFrame:
@@ -60,11 +76,45 @@ def _read_csv(path: Path, texts: Sequence[str]) -> pd.DataFrame:
             frame = pd.read_csv(path, converters=converters, index_col=False, low_memory=False)
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{path} is empty: a header and at least one row are wanted") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {_not_utf8(path)}; save it as UTF-8") from error
     except (ValueError, pd.errors.ParserWarning) as error:
         raise ValueError(f"{path} is not a readable csv: {error}") from error
+    if len(frame) and frame.iloc[:, -1].isna().any():
+        _refuse_short_rows(path, len(frame.columns))
+    if len(frame.columns) == 1 and (sign := _other_separator(str(frame.columns[0]))):
+        raise ValueError(f"{path} has its cells separated by {sign}: wanted are commas, and decimal points")
     for column in converters.keys() & set(frame.columns):
         frame[column] = [str(cell).removeprefix("=") for cell in frame[column]]
     return frame
+
+
+def _not_utf8(path: Path) -> str:
+    """Say where a file stops being UTF-8."""
+    for i, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            column = line[: error.start].count(b",") + 1
+            return f"row {i}, column {column}, byte {line[error.start]:#x}"
+    return "its end"
+
+
+def _refuse_short_rows(path: Path, n_columns: int) -> None:
+    """Refuse a row with too few cells, which pandas fills up as if they were missing."""
+    with path.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.reader(lines)
+        for row in reader:
+            if row and len(row) < n_columns:
+                raise ValueError(
+                    f"{path}: row {reader.line_num} has {len(row)} cells, the header {n_columns}: "
+                    "an empty cell needs its comma"
+                )
+
+
+def _other_separator(header: str) -> str:
+    names = {";": "semicolons", "\t": "tabs", "|": "bars"}
+    return next((name for sign, name in names.items() if sign in header), "")
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -120,23 +170,52 @@ def _text_labels(cells: Sequence[str]) -> np.ndarray:
     return np.array([cell if cell in classes else None for cell in stripped], dtype=object)
 
 
-def _numbers(path: Path, frame: pd.DataFrame, column: str) -> np.ndarray:
-    """Return one column as float64, shape (n,), NaN where a cell is empty."""
+def _cells(path: Path, frame: pd.DataFrame, column: str) -> np.ndarray:
+    """Return one column, (n,): float64 with NaN where a cell is empty, or categories as objects."""
     import pandas as pd
 
     cells = frame[column]
+    if all(isinstance(cell, bool | np.bool_) for cell in cells.dropna().head(MOST_CATEGORIES)):
+        truths = np.array(cells.astype(object), dtype=object)
+        truths[np.asarray(cells.isna())] = None
+        return truths
     if not pd.api.types.is_numeric_dtype(cells):
         cells = cells.astype(object)  # dates would count as numbers otherwise: nanoseconds
     numbers = pd.Series(pd.to_numeric(cells, errors="coerce"))
     bad = np.flatnonzero(numbers.isna() & cells.notna())
-    if len(bad):
-        text = str(cells.iloc[bad[0]])
-        row = bad[0] + 1
-        if path.suffix.lower() == ".csv":
-            row = _csv_row(path, list(frame.columns).index(column), text)
-        hint = "leave it out, or give it as label if it holds the classes"
-        raise ValueError(f"{path}: column {column!r} holds text in row {row}: {text!r}; {hint}")
-    return np.asarray(numbers.astype("float64"))
+    if len(bad) == 0:
+        return np.asarray(numbers.astype("float64"))
+    if 2 * len(bad) <= int(cells.notna().sum()):
+        row, text = _place(path, frame, column, bad[0])
+        raise ValueError(
+            f"{path}: column {column!r} holds text in row {row} among numbers: {text!r}; {LEAVE}"
+        )
+    return _texts_as_categories(path, frame, column)
+
+
+def _texts_as_categories(path: Path, frame: pd.DataFrame, column: str) -> np.ndarray:
+    """Return a column of texts as objects, None where empty; refuse what is no category."""
+    cells = np.array([text.strip() or None for text in _texts(frame, column)], dtype=object)
+    known = [(i, cell) for i, cell in enumerate(cells.tolist()) if cell is not None]
+    for what, pattern in NO_CATEGORY.items():
+        if all(re.fullmatch(pattern, cell) for _, cell in known):
+            row, text = _place(path, frame, column, known[0][0])
+            raise ValueError(f"{path}: column {column!r} holds {what}, in row {row} {text!r}; {LEAVE}")
+    different = {cell for _, cell in known}
+    if len(different) > min(MOST_CATEGORIES, max(20, len(known) // 2)):
+        raise ValueError(
+            f"{path}: column {column!r} holds {len(different)} different texts in {len(known)} rows, "
+            f"the first {known[0][1]!r}: names are no categories; {LEAVE}"
+        )
+    return cells
+
+
+def _place(path: Path, frame: pd.DataFrame, column: str, index: int) -> tuple[int, str]:
+    """Return the row as a person counts it, the header being row 1 of a csv, and the cell's text."""
+    text = str(frame[column].iloc[index])
+    if path.suffix.lower() != ".csv":
+        return int(index) + 1, text
+    return _csv_row(path, list(frame.columns).index(column), text), text
 
 
 def _csv_row(path: Path, column: int, text: str) -> int:

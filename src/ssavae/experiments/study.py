@@ -87,7 +87,7 @@ class Study:
         self.data, self.folder, self.budget = data, root / data, budget
         self.seed, self.device = seed, device
         self.title = TITLES.get(data, data)
-        loaded = read(data, None, None)
+        loaded = read(data)
         train, test = divide(loaded, np.empty(0, dtype=np.int64))
         if loaded.kind not in ("image", None) or test is None or train.y is None or test.y is None:
             raise UsageError(f"{data} must hold labelled training and test images to be reproduced")

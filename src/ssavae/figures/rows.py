@@ -15,6 +15,7 @@ from ssavae.checks import classes, must, numbers
 from ssavae.figures.canvas import Array, class_colors, new_figure, plain, tile
 
 Kind = Literal["image", "table", "signal"]
+MOST_NAMES = 60  # of columns that can be read under one axis
 
 
 def _name_left(axes: Axes, name: str, height: float = 0.5, gap: float = 4, rotation: int = 0) -> None:
@@ -49,7 +50,9 @@ def _image_pairs(x: Array, x_rec: Array, labels: Sequence[str], title: str) -> F
     return figure
 
 
-def _line_pairs(x: Array, x_rec: Array, labels: Sequence[str], title: str, kind: Kind) -> Figure:
+def _line_pairs(
+    x: Array, x_rec: Array, labels: Sequence[str], title: str, kind: Kind, columns: Sequence[str]
+) -> Figure:
     n_rows = min(len(x), 6)
     figure = new_figure(1.15 * n_rows + 0.7, title)
     grid = figure.subplots(n_rows, 1, sharex=True, squeeze=False)[:, 0]
@@ -61,7 +64,11 @@ def _line_pairs(x: Array, x_rec: Array, labels: Sequence[str], title: str, kind:
         axes.set_title(labels[i] if labels else "", fontsize=8, loc="left", pad=2)
         plain(axes)
     grid[-1].set_xlabel("column" if kind == "table" else "sample", fontsize=9)
-    grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    if 0 < len(columns) <= MOST_NAMES:
+        grid[-1].set_xticks(np.arange(len(columns)), columns, rotation=90, fontsize=7)
+        grid[-1].set_xlabel("")
+    else:
+        grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(
         grid[0].lines, ["input", "output"], loc="outside upper right", ncols=2, fontsize=9, frameon=False
     )
@@ -74,13 +81,15 @@ def reconstructions(
     labels: Sequence[str] | None = None,
     *,
     kind: Kind = "image",
+    columns: Sequence[str] = (),
     title: str = "",
 ) -> Figure:
     """Draw inputs beside what the decoder makes of them.
 
     kind "image": x (n, H, W[, C]) in [0, 1], each input above its output, ten pairs a row; "table": x (n, d)
-    and "signal": x (n, T), both drawn over each other for the first six rows. labels: one text a row. Raises
-    ValueError on NaN, unequal shapes, or a kind that the shape does not fit.
+    and "signal": x (n, T), both drawn over each other for the first six rows. labels: one text a row;
+    columns: a table's names, written where there are no more than 60. Raises ValueError on NaN, unequal
+    shapes, or a kind that the shape does not fit.
     """
     real = _checked_rows("x", x, kind)
     rec = _checked_rows("x_rec", x_rec, kind)
@@ -89,7 +98,7 @@ def reconstructions(
     must(len(texts) in (0, len(real)), f"labels must have {len(real)} entries, found {len(texts)}")
     if kind == "image":
         return _image_pairs(real, rec, texts, title)
-    return _line_pairs(real, rec, texts, title, kind)
+    return _line_pairs(real, rec, texts, title, kind, columns)
 
 
 def _checked_rows(name: str, values: ArrayLike, kind: Kind) -> Array:
