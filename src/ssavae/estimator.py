@@ -62,6 +62,7 @@ SCALE_ROWS = 2000  # rows from which variances and feature weights are measured
 SAMPLER_ROWS = 20000  # rows from which samplers are made
 MANY_LABELS = 10000  # from which rows are held out without being asked for
 NOVELTY_ROWS = 5000  # rows whose novelty sets the limits: a quantile of 5 % is then good to 0.3 %
+WEIGHT_KL = (0.02, 0.001)  # without and with loss_consistency
 ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "checkpoint_every", "verbose", "n_workers", "device")
 INFERENCE_ROWS = 10000  # rows turned into network inputs at once
 
@@ -82,8 +83,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Weight of the adversarial loss in step 2 (the paper's beta, not beta-VAE's).
     gamma : float
         Weight of the latent loss in step 2.
-    weight_kl : float
-        Weight of the KL in step 1.
+    weight_kl : float or None
+        Weight of the KL in step 1. None takes 0.02, and 0.001 where ``loss_consistency`` is at work: the KL
+        draws rows without a label to the middle of the map, where the teacher is never sure of them.
     weight_detail : float or None
         Weight of ``loss_detail`` in step 1, which makes the code keep more than the class; 0 is the
         plain reading of the paper, None takes 0.25 for each dimension of the code and at most 5.
@@ -152,7 +154,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         kind: str | None = None,
         beta: float = 0.005,
         gamma: float = 0.05,
-        weight_kl: float = 0.02,
+        weight_kl: float | None = None,
         weight_detail: float | None = None,
         weight_consistency: float | None = None,
         n_epochs: int | None = None,
@@ -411,7 +413,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             fabric,
             self.vec_,
             learning_rate=self.learning_rate,
-            weight_kl=self.weight_kl,
+            weight_kl=WEIGHT_KL[weight_consistency > 0] if self.weight_kl is None else self.weight_kl,
             weight_detail=self._weight_detail,
             variance=measured_variance(some_inputs(rows, SCALE_ROWS)[0]),
             augment=self.augment,
