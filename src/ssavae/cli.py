@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ssavae.console import plain_warnings, print_table, print_values, say_written, warn
+from ssavae.console import plain_warnings, print_table, print_values, say_written, shown_value, warn
 
 if TYPE_CHECKING:
     from ssavae.runs import Run
@@ -69,6 +69,9 @@ WindowOption = Annotated[
 HopOption = Annotated[int | None, typer.Option(min=1, help="Samples between windows [default: a quarter].")]
 SpectrumOption = Annotated[
     bool, typer.Option("--spectrum", help="Take the logarithm of each signal's spectrum in its place.")
+]
+SummaryOption = Annotated[
+    bool, typer.Option("--summary", help="Take mean, deviation, roughness of each window's channels.")
 ]
 TestFractionOption = Annotated[
     float | None,
@@ -209,6 +212,7 @@ def train(
     window: WindowOption = None,
     hop: HopOption = None,
     spectrum: SpectrumOption = False,
+    summary: SummaryOption = False,
     labels_per_class: Annotated[
         int | None, typer.Option(min=1, help="Learn from so many labels of each class, drawn by --seed.")
     ] = None,
@@ -232,7 +236,7 @@ def train(
 
     options = {"latent_dim": latent_dim, "kind": kind, "device": device, "precision": precision}
     read_as: dict[str, Any] = {"label": label, "group": group, "drop": tuple(drop) if drop else None}
-    read_as |= {"window": window, "hop": hop, "spectrum": spectrum or None}
+    read_as |= {"window": window, "hop": hop, "spectrum": spectrum or None, "summary": summary or None}
     if resume:
         told = {**options, **read_as, "preset": preset, "set": assignments, "seed": seed}
         told |= {"overwrite": overwrite or None, "test_fraction": test_fraction}
@@ -280,7 +284,13 @@ def evaluate(
     if unknown:
         warn(f"{unknown} rows have a class that the model does not know: they count as unlabelled")
     judged = {f"judge: {k}": v for k, v in found.pop("judge", {}).items() if k != "rows_sha256"}
-    print_values(f"{run} on {data}", found | judged)
+    diagnosed = found.pop("faults", {})
+    by_class = diagnosed.pop("by_class", {})
+    print_values(f"{run} on {data}", found | diagnosed | judged)
+    if by_class:
+        columns = list(next(iter(by_class.values())))
+        lines = [[name, *(shown_value(values[c]) for c in columns)] for name, values in by_class.items()]
+        print_table(["fault", *(c.replace("_", " ") for c in columns)], lines)
     say_written(file, *[run / JUDGE_FILE] * judge)
 
 
@@ -312,7 +322,7 @@ def reconstruct(
 
     Rows as in `ssavae evaluate`: a picture beside the inputs, or .npz or .csv with the values.
     """
-    from ssavae import figures, pictures, reports
+    from ssavae import figures, listings, pictures, reports
 
     path = _target(out, run / "reconstructions.png", (".png", ".npz", ".csv"))
     model, loaded = reports.open_run(run, data, label)
@@ -322,7 +332,7 @@ def reconstruct(
         return
     made = model.reconstruct(part.x[:n])
     arrays = {"x_rec": made} if path.suffix == ".csv" else {"x": part.x[:n], "x_rec": made}
-    say_written(reports.write_rows(model, path, arrays))
+    say_written(listings.write_rows(model, path, arrays))
 
 
 @app.command(epilog=_examples("sample runs/mnist", "sample runs/mnist --class 4 -n 100 --out 4.npz"))
@@ -338,7 +348,7 @@ def sample(
 
     A picture, or .npz or .csv with the values.
     """
-    from ssavae import figures, pictures, reports
+    from ssavae import figures, listings, pictures, reports
     from ssavae.samplers import SAMPLERS
 
     path = _target(out, run / "samples.png", (".png", ".npz", ".csv"))
@@ -350,7 +360,7 @@ def sample(
         say_written(figures.save(pictures.draw_samples(model, x, y, title), path))
         return
     arrays = {"x": x} if y is None else {"y": y, "x": x}
-    say_written(reports.write_rows(model, path, arrays))
+    say_written(listings.write_rows(model, path, arrays))
 
 
 @app.command(epilog=_examples("predict runs/parts parts.csv --out predictions.csv"))
@@ -359,14 +369,46 @@ def predict(run: RunArgument, data: DataArgument, out: OutOption = None, label: 
 
     Row, class, its probability and the code z0.., for labelled and unlabelled rows of DATA.
     """
-    from ssavae import parts, reports
+    from ssavae import listings, parts, reports
 
     path = _target(out, run / "predictions.csv", (".csv", ".npz"))
     model, loaded = reports.open_run(run, data, label)
     if len(model.classes_) == 0:
         warn("the model was trained without labels: no class and probability, only the code")
     part = parts.whole(loaded)
-    say_written(reports.write_rows(model, path, reports.predictions(model, part)))
+    say_written(listings.write_rows(model, path, listings.predictions(model, part)))
+
+
+@app.command(
+    epilog=_examples(
+        "monitor runs/plant plant.csv --run 14",
+        "monitor runs/plant - < new_rows.csv",
+        "monitor runs/plant tennessee_eastman --run 6 --out fault6.csv",
+    )
+)
+def monitor(
+    run: RunArgument,
+    data: Annotated[str, typer.Argument(help="As in `ssavae train`; - reads csv rows as they come.")],
+    one: Annotated[str | None, typer.Option("--run", help="Follow this group [default: the first].")] = None,
+    normal: Annotated[str | None, typer.Option(help="The class without a fault [default: normal].")] = None,
+    run_length: Annotated[int, typer.Option(min=1, help="Rows in a row that raise an alarm.")] = 3,
+    out: OutOption = None,
+) -> None:
+    """Follow a run over time.
+
+    Class with confidence, novelty against its limit, the way over the map, alarms: a csv and a picture.
+    From - a csv line is written for each row, or window, as soon as it is there.
+    """
+    from ssavae import figures, listings
+
+    if data == "-":
+        for line in listings.monitor_stream(run, sys.stdin, normal, run_length):
+            typer.echo(line)
+        return
+    path = _target(out, run / "monitor.csv", (".csv",))
+    table, figure, told = listings.monitor_run(run, data, one, normal, run_length, path)
+    print_values(f"{run} on {data}", told)
+    say_written(table, figures.save(figure, path.with_suffix(".png")))
 
 
 @app.command(epilog=_examples("suggest runs/few mnist -n 20"))
@@ -381,11 +423,11 @@ def suggest(
 
     Best first, with an empty column for the label: rows that the classifier is unsure of, unlike one another.
     """
-    from ssavae import reports
+    from ssavae import listings, reports
 
     path = _target(out, run / "suggestions.csv", (".csv", ".npz"))
     model, loaded = reports.open_run(run, data, label)
-    say_written(reports.write_rows(model, path, reports.suggestions(model, run, loaded, n)))
+    say_written(listings.write_rows(model, path, listings.suggestions(model, run, loaded, n)))
 
 
 @app.command(epilog=_examples("reproduce figure7", "reproduce figure9 --data mnist --fast"))

@@ -21,13 +21,16 @@ def print_values(title: str, values: Mapping[str, Any]) -> None:
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            flat[name] = ", ".join(f"{k}: {_text(v)}" for k, v in value.items())
+            flat[name] = ", ".join(f"{k}: {shown_value(v)}" for k, v in value.items())
         elif value is not None:
-            flat[name] = _text(value)
+            flat[name] = shown_value(value)
     print_table([title, "value"], [[name.replace("_", " "), text] for name, text in flat.items()])
 
 
-def _text(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """Return a value as it is printed; nothing for None."""
+    if value is None:
+        return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from ssavae.checks import must
 from ssavae.named_sets import DIGITS, EMBEDDED, SETS, locate, nearest, sha256_of, unknown_name
 from ssavae.tables import read_table
-from ssavae.windows import Windows, log_spectrum, windows_of_records, windows_of_rows
+from ssavae.windows import SUMMARIES, Windows, log_spectrum, summarize, windows_of_records, windows_of_rows
 
 KINDS = ("image", "table", "signal")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
@@ -63,6 +63,8 @@ class Reading:
         Samples from one window to the next; None takes a quarter of the window.
     spectrum : bool
         Take the logarithm of each signal's power spectrum in its place.
+    summary : bool
+        Take mean, log deviation and log roughness of each channel of each window in its place: a table.
     """
 
     label: str | None = None
@@ -71,6 +73,7 @@ class Reading:
     window: int | None = None
     hop: int | None = None
     spectrum: bool = False
+    summary: bool = False
 
 
 AS_IT_IS = Reading()
@@ -135,11 +138,26 @@ def _as_signals(loaded: LabelledData, reading: Reading) -> LabelledData:
         hop = max(1, window // 4) if hop is None else hop
         in_time = loaded.kind != "signal" and loaded.x_train.ndim == 2  # a table, row after row
         loaded = _cut(loaded, windows_of_rows if in_time else windows_of_records, window, hop)
-    if not reading.spectrum:
+    must(not (reading.spectrum and reading.summary), "spectrum and summary: give one of them, not both")
+    if not (reading.spectrum or reading.summary):
         return loaded
-    must(loaded.kind == "signal", f"spectrum needs signals: {loaded.name} holds none; give kind or window")
+    option = "spectrum" if reading.spectrum else "summary"
+    must(loaded.kind == "signal", f"{option} needs signals: {loaded.name} holds none; give kind or window")
+    taken = _spectra if reading.spectrum else _summaries
+    return taken(loaded)
+
+
+def _spectra(loaded: LabelledData) -> LabelledData:
     spectra = [None if x is None else log_spectrum(x) for x in (loaded.x_train, loaded.x_test)]
     return replace(loaded, x_train=spectra[0], x_test=spectra[1])
+
+
+def _summaries(loaded: LabelledData) -> LabelledData:
+    train, test = (None if x is None else summarize(x) for x in (loaded.x_train, loaded.x_test))
+    assert train is not None
+    channels = loaded.feature_names or range(train.shape[1] // len(SUMMARIES))
+    names = tuple(f"{channel} {what}" for what in SUMMARIES for channel in channels)
+    return replace(loaded, x_train=train, x_test=test, kind="table", feature_names=names)
 
 
 def _cut(loaded: LabelledData, cut: Callable[..., Windows], window: int, hop: int) -> LabelledData:

@@ -62,7 +62,7 @@ SCALE_ROWS = 2000  # rows from which variances and feature weights are measured
 SAMPLER_ROWS = 20000  # rows from which samplers are made
 MANY_LABELS = 10000  # from which rows are held out without being asked for
 NOVELTY_ROWS = 5000  # rows whose novelty sets the limits: a quantile of 5 % is then good to 0.3 %
-WEIGHT_KL = (0.02, 0.001)  # without and with loss_consistency
+WEIGHT_KL, SHARE_DETAIL = (0.02, 0.001), (1.0, 0.1)  # without and with loss_consistency
 ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "checkpoint_every", "verbose", "n_workers", "device")
 INFERENCE_ROWS = 10000  # rows turned into network inputs at once
 
@@ -88,7 +88,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         draws rows without a label to the middle of the map, where the teacher is never sure of them.
     weight_detail : float or None
         Weight of ``loss_detail`` in step 1, which makes the code keep more than the class; 0 is the
-        plain reading of the paper, None takes 0.25 for each dimension of the code and at most 5.
+        plain reading of the paper, None takes 0.25 for each dimension of the code and at most 5, and a tenth
+        of that where ``loss_consistency`` is at work, which else hardly gets through.
     weight_consistency : float or None
         Weight of ``loss_consistency`` in step 1, by which unlabelled rows help to classify: changed at
         random, they keep the class that a teacher gives them, the average of the VEC over its updates. 0 is
@@ -245,11 +246,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         watched = None if eval_set is None else self._watched(*eval_set)
         fabric = launch(self.device, self.precision)
         with _own_random_state(self.seed_):
-            self._build()
+            weight = self._choose_consistency(labels[kept])
+            self._build(with_detail=self._choose_detail(weight) > 0)
             training = self._training_rows(rows, labels, kept, fabric.device)
             self.data_sha256_ = training.digest()
             session = self._session(fabric, training, resume)
-            weight = self._choose_consistency(labels[kept])
             self._run_vec(session, fabric, training, weight, partial(self._measure_vec, held, watched))
             self._learn_samplers(training)
             self._run_decoder(session, fabric, training, partial(self._measure_decoder, held))
@@ -363,12 +364,12 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         labels, self.classes_ = check_labels(y, len(rows))
         return rows, labels
 
-    def _build(self) -> None:
+    def _build(self, with_detail: bool) -> None:
         shape, bounded = self.preprocess_.input_shape, self.preprocess_.bounded
         self.spec_ = Spec(
             shape, int(self.latent_dim), max(1, len(self.classes_)), bounded, tuple(plain(self.widths) or ())
         )
-        self._build_networks(with_detail=bool(self._weight_detail > 0))
+        self._build_networks(with_detail)
 
     def _build_networks(self, with_detail: bool) -> None:
         self.vec_ = build_vec(self.spec_, with_detail, copy.deepcopy(self.encoder))
@@ -414,7 +415,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             self.vec_,
             learning_rate=self.learning_rate,
             weight_kl=WEIGHT_KL[weight_consistency > 0] if self.weight_kl is None else self.weight_kl,
-            weight_detail=self._weight_detail,
+            weight_detail=self._choose_detail(weight_consistency),
             variance=measured_variance(some_inputs(rows, SCALE_ROWS)[0]),
             augment=self.augment,
             teacher=teacher,
@@ -427,10 +428,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             teacher.hand_over(self.vec_)
             del session.modules["teacher"]
 
-    @property
-    def _weight_detail(self) -> float:
+    def _choose_detail(self, weight_consistency: float) -> float:
         """What a code is asked to keep grows with its room: two dimensions hold little beside the class."""
-        return min(5.0, 0.25 * self.latent_dim) if self.weight_detail is None else self.weight_detail
+        most = min(5.0, 0.25 * self.latent_dim) * SHARE_DETAIL[weight_consistency > 0]
+        return most if self.weight_detail is None else self.weight_detail
 
     def _run_decoder(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
         """Step 2, Algorithm 2."""

@@ -95,7 +95,7 @@ def divide(loaded: LabelledData, held_out: np.ndarray) -> tuple[Part, Part | Non
     """Return training and test part: the data's own, else the rows held out, else no test part."""
     every = replace(_part(loaded, loaded.x_train, loaded.y_train), groups=loaded.groups)
     if loaded.x_test is not None:
-        return every, _part(loaded, loaded.x_test, loaded.y_test)
+        return every, replace(_part(loaded, loaded.x_test, loaded.y_test), groups=loaded.groups_test)
     if len(held_out) == 0:
         return every, None
     kept = np.setdiff1d(np.arange(len(loaded.x_train)), held_out)

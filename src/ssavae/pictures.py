@@ -77,6 +77,23 @@ def draw_map(model: SSAVAE, part: Part) -> figures.Figure:
     return figures.latent_map(pca.transform(z), y, names, explained=explained, title=title)
 
 
+def draw_track(
+    model: SSAVAE, z: np.ndarray, novelty: np.ndarray, limit: float, alarm: np.ndarray, read_as: np.ndarray
+) -> figures.Figure:
+    """Draw a run over time; of more than two dimensions the plane of its own PCA."""
+    names, regions = [str(c) for c in model.classes_], None
+    title = f"a run of {len(z):,} rows"
+    if z.shape[1] == 2:
+        regions = _regions(model, z) if names else None
+    elif z.shape[1] > 2 and len(z) > 2:
+        from sklearn.decomposition import PCA
+
+        z, title = PCA(2).fit_transform(z), f"{title}, PCA of mu"
+    else:
+        z = np.column_stack([z[:, 0], np.zeros(len(z))])
+    return figures.track(z, novelty, limit, alarm, read_as, names, regions=regions, title=title)
+
+
 def _grid(z: np.ndarray, n_side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return a grid around the codes: x (n_side,), y (n_side,), and all its points (n_side**2, 2)."""
     margin = 0.04 * np.ptp(z, axis=0)

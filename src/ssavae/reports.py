@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import warnings
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from ssavae import evaluate
+from ssavae import evaluate, faults
 from ssavae.audit import Finding, audit
-from ssavae.checkpoint import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE, has_state, write_atomically
+from ssavae.checkpoint import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE, has_state
 from ssavae.checks import UsageError
 from ssavae.datasets import LabelledData, Reading
 from ssavae.estimator import SSAVAE, load
 from ssavae.judge import Judge, judge_features, judge_logits, load_judge, save_judge, train_judge
-from ssavae.named_sets import CAUTIONS
+from ssavae.monitoring import measure_faults, normal_class
+from ssavae.named_sets import CAUTIONS, HIDDEN
 from ssavae.parts import (
     LABELS_FILE,
     SPLIT_FILE,
@@ -28,7 +27,6 @@ from ssavae.parts import (
     draw_split,
     grant_labels,
     has_column,
-    known_rows,
     read,
     read_split,
     rows_sha256,
@@ -199,6 +197,7 @@ def measure(model: SSAVAE, test: Part) -> dict[str, Any]:
         found["accuracy"] = evaluate.accuracy(y, probs.argmax(axis=1))
         found["expected_calibration_error"] = evaluate.expected_calibration_error(probs, y)
         found["temperature"] = model.calibration_.temperature
+        found["macro_f1"] = faults.macro_f1(y, probs.argmax(axis=1), len(model.classes_))
         if len(model.calibration_.class_scores):
             sets = model.calibration_.sets(probs, SET_ALPHA)
             found["set_coverage"] = evaluate.coverage(sets, y)
@@ -244,6 +243,9 @@ def evaluate_run(
     if unknown:
         found["rows_of_unknown_classes"] = unknown
     found |= measure_map(model, train, test)
+    normal = normal_class(model)
+    if normal is not None and is_labelled(test):
+        found["faults"] = measure_faults(model, test, normal, HIDDEN.get(loaded.name, ()))
     earlier = read_metrics(folder).get("evaluate", {})
     if judged:
         found["judge"] = _judge_run(model, folder, train, test)
@@ -308,70 +310,3 @@ def judge_of(model: SSAVAE, train: Part, path: Path) -> Judge:
     judge = train_judge(shown(model, train.x), y, n_epochs=n_epochs)
     save_judge(judge, path)
     return judge
-
-
-# ----------------------------------------------------------------------------------- rows in tables
-
-
-def write_rows(model: SSAVAE, path: Path, arrays: Mapping[str, Any]) -> Path:
-    """Write arrays of equal length to .npz as they are, or to .csv with one flat row each.
-
-    Values of rows in the shape of the model's get its column names, where it knows them.
-
-    Raises
-    ------
-    UsageError
-        The path ends in neither.
-    """
-    suffix, arrays = path.suffix.lower(), {name: np.asarray(a) for name, a in arrays.items()}
-    if suffix not in (".npz", ".csv"):
-        raise UsageError(f"--out must end in .png, .npz or .csv, found {path.name!r}")
-    content = io.BytesIO()
-    if suffix == ".npz":
-        plain = {name: a.astype(str) if a.dtype.kind == "O" else a for name, a in arrays.items()}
-        np.savez_compressed(content, **plain)  # pyright: ignore[reportArgumentType]
-    else:
-        _frame(model, arrays).to_csv(content, index=False)
-    write_atomically(path, content.getvalue())
-    return path
-
-
-def _frame(model: SSAVAE, arrays: Mapping[str, np.ndarray]) -> Any:
-    import pandas as pd
-
-    parts, columns = [], getattr(model, "feature_names_in_", None)
-    for name, array in arrays.items():
-        flat = array.reshape(len(array), -1)
-        names = [name] if array.ndim == 1 else [f"{name}{i}" for i in range(flat.shape[1])]
-        if columns is not None and name in ("x", "x_rec"):
-            names = list(columns)
-        parts.append(pd.DataFrame(flat, columns=names).infer_objects())
-    return pd.concat(parts, axis=1)
-
-
-def suggestions(model: SSAVAE, folder: Path, loaded: LabelledData, n: int) -> dict[str, np.ndarray]:
-    """Return the training rows to label next: row, what the model reads, how sure it is, empty label.
-
-    Rows without a label are suggested, and not those that the run learned from (labels.json) or held out.
-    """
-    train, _ = divide(loaded, np.empty(0, dtype=np.int64))
-    taken = known_rows(folder, loaded)
-    if taken is None:
-        taken = label_indices(model, train.y, len(train.x)) >= 0
-    taken[read_split(folder, loaded)] = True
-    if taken.all():
-        raise UsageError("every row has a label or is held out: there is nothing to suggest")
-    rows = model.suggest(train.x, n, y=np.where(taken, model.classes_[0], None))
-    probs = model.predict_proba(train.take(rows).x)
-    read_as = model.classes_[probs.argmax(axis=1)]
-    label = np.full(len(rows), "", dtype=object)
-    return {"row": rows, "label": label, "class": read_as, "probability": probs.max(axis=1)}
-
-
-def predictions(model: SSAVAE, part: Part) -> dict[str, np.ndarray]:
-    """Return row number, class and its probability (where the model has classes), and code of each row."""
-    found: dict[str, np.ndarray] = {"row": np.arange(len(part.x))}
-    if len(model.classes_):
-        probs = model.predict_proba(part.x)
-        found |= {"class": model.classes_[probs.argmax(axis=1)], "probability": probs.max(axis=1)}
-    return found | {"z": model.transform(part.x)}

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from ssavae.checks import must
 
-FLOOR = 1e-6  # of a spectrum's mean square: below it a logarithm would tell of rounding alone
+FLOOR = 1e-6  # of a deviation, or of a spectrum's mean square: a logarithm of less would tell of rounding
 
 
 class Windows(NamedTuple):
@@ -87,6 +87,26 @@ def windows_of_records(x: np.ndarray, groups: np.ndarray | None, window: int, ho
 def _check(window: int, hop: int) -> None:
     must(window >= 1, f"window={window} must be at least 1")
     must(hop >= 1, f"hop={hop} must be at least 1")
+
+
+SUMMARIES = ("mean", "log deviation", "log roughness")
+
+
+def summarize(x: Float[Any, "n t *c"]) -> Float[np.ndarray, "n d"]:
+    """Return mean, log deviation and log roughness of each channel of each window, (n, 3 C): a table.
+
+    Roughness is the deviation of the steps from one sample to the next. None of the three depends on where
+    in the window something happens; the logarithm makes of twice as much the same step everywhere.
+
+    Examples
+    --------
+    >>> summarize(np.array([[[0.0], [2.0], [0.0], [2.0]]])).round(2)
+    array([[1.  , 0.  , 0.63]])
+    """
+    x = x if x.ndim == 3 else x[..., None]
+    mean, spreads = x.mean(axis=1), (x.std(axis=1), np.diff(x, axis=1).std(axis=1))
+    logs = [np.log(spread + FLOOR) for spread in spreads]
+    return np.concatenate([mean, *logs], axis=1, dtype=np.float64)
 
 
 def log_spectrum(x: Float[Any, "n t *c"]) -> Float[np.ndarray, "n f *c"]:

@@ -26,7 +26,8 @@ from ssavae.figures.canvas import (
 )
 
 
-def _draw_regions(axes: Axes, regions: tuple[ArrayLike, ArrayLike, ArrayLike], colors: Sequence[Any]) -> None:
+def draw_regions(axes: Axes, regions: tuple[ArrayLike, ArrayLike, ArrayLike], colors: Sequence[Any]) -> None:
+    """Draw the class decided at each point, (xs, ys, labels), as a pale ground."""
     xs, ys = (
         numbers(f"regions' {name}", line, (1,)) for name, line in zip(("xs", "ys"), regions[:2], strict=True)
     )
@@ -98,7 +99,7 @@ def latent_map(
     axes = figure.add_subplot()
     _draw_points(axes, points, labels, colors)
     if regions is not None:
-        _draw_regions(axes, regions, colors)
+        draw_regions(axes, regions, colors)
     if untrusted is not None:
         _draw_hatching(axes, untrusted)
         figure.supxlabel("hatched: decoded rows do not come back here, or no data is near", fontsize=8)

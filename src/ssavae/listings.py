@@ -1,0 +1,144 @@
+"""Rows in tables: predicted, decoded, suggested, followed over time. Every function says what it wrote."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssavae import faults, monitoring
+from ssavae.checkpoint import write_atomically
+from ssavae.checks import UsageError
+from ssavae.datasets import LabelledData, Reading
+from ssavae.estimator import SSAVAE
+from ssavae.figures import Figure
+from ssavae.monitoring import normal_class
+from ssavae.named_sets import nearest
+from ssavae.parts import Part, divide, known_rows, read_split
+from ssavae.pictures import draw_track, label_indices
+from ssavae.reports import evaluation_parts, open_model, open_run
+from ssavae.runs import described
+
+
+def write_rows(model: SSAVAE, path: Path, arrays: Mapping[str, Any]) -> Path:
+    """Write arrays of equal length to .npz as they are, or to .csv with one flat row each.
+
+    Values of rows in the shape of the model's get its column names, where it knows them.
+
+    Raises
+    ------
+    UsageError
+        The path ends in neither.
+    """
+    suffix, arrays = path.suffix.lower(), {name: np.asarray(a) for name, a in arrays.items()}
+    if suffix not in (".npz", ".csv"):
+        raise UsageError(f"--out must end in .png, .npz or .csv, found {path.name!r}")
+    content = io.BytesIO()
+    if suffix == ".npz":
+        plain = {name: a.astype(str) if a.dtype.kind == "O" else a for name, a in arrays.items()}
+        np.savez_compressed(content, **plain)  # pyright: ignore[reportArgumentType]
+    else:
+        _frame(model, arrays).to_csv(content, index=False)
+    write_atomically(path, content.getvalue())
+    return path
+
+
+def _frame(model: SSAVAE, arrays: Mapping[str, np.ndarray]) -> Any:
+    import pandas as pd
+
+    parts, columns = [], getattr(model, "feature_names_in_", None)
+    for name, array in arrays.items():
+        flat = array.reshape(len(array), -1)
+        names = [name] if array.ndim == 1 else [f"{name}{i}" for i in range(flat.shape[1])]
+        if columns is not None and name in ("x", "x_rec"):
+            names = list(columns)
+        parts.append(pd.DataFrame(flat, columns=names).infer_objects())
+    return pd.concat(parts, axis=1)
+
+
+def suggestions(model: SSAVAE, folder: Path, loaded: LabelledData, n: int) -> dict[str, np.ndarray]:
+    """Return the training rows to label next: row, what the model reads, how sure it is, empty label.
+
+    Rows without a label are suggested, and not those that the run learned from (labels.json) or held out.
+    """
+    train, _ = divide(loaded, np.empty(0, dtype=np.int64))
+    taken = known_rows(folder, loaded)
+    if taken is None:
+        taken = label_indices(model, train.y, len(train.x)) >= 0
+    taken[read_split(folder, loaded)] = True
+    if taken.all():
+        raise UsageError("every row has a label or is held out: there is nothing to suggest")
+    rows = model.suggest(train.x, n, y=np.where(taken, model.classes_[0], None))
+    probs = model.predict_proba(train.take(rows).x)
+    read_as = model.classes_[probs.argmax(axis=1)]
+    label = np.full(len(rows), "", dtype=object)
+    return {"row": rows, "label": label, "class": read_as, "probability": probs.max(axis=1)}
+
+
+def predictions(model: SSAVAE, part: Part) -> dict[str, np.ndarray]:
+    """Return row number, class and its probability (where the model has classes), and code of each row."""
+    found: dict[str, np.ndarray] = {"row": np.arange(len(part.x))}
+    if len(model.classes_):
+        probs = model.predict_proba(part.x)
+        found |= {"class": model.classes_[probs.argmax(axis=1)], "probability": probs.max(axis=1)}
+    return found | {"z": model.transform(part.x)}
+
+
+# -------------------------------------------------------------------------------------- over time
+
+
+def monitor_run(
+    folder: Path, data: str, one: str | None, normal: str | None, run_length: int, path: Path
+) -> tuple[Path, Figure, dict[str, Any]]:
+    """Follow one group of the rows that ``evaluate_run`` would measure; all rows where there are no groups.
+
+    Returns
+    -------
+    path : Path
+        The table written.
+    figure : Figure
+    told : dict
+        What to print.
+
+    Raises
+    ------
+    UsageError
+        There is no such group, or no model, or no class of this name.
+    """
+    model, loaded = open_run(folder, data, None)
+    _, part = evaluation_parts(folder, loaded)
+    name, rows = _group_rows(part, one)
+    track = monitoring.follow(model, part.take(rows).x, normal_class(model, normal))
+    alarm, limit = faults.raised(track.over, run_length), monitoring.novelty_limit(model)
+    write_rows(model, path, monitoring.table_of(model, track, alarm))
+    told: dict[str, Any] = {"run": name, "rows": len(rows), "rows_over": int(track.over.sum())}
+    told["first_alarm"] = f"row {int(alarm.argmax())}" if alarm.any() else "none"
+    drawn = draw_track(model, track.z, track.novelty, limit, alarm, track.read_as)
+    return path, drawn, told
+
+
+def _group_rows(part: Part, one: str | None) -> tuple[str, np.ndarray]:
+    if part.groups is None:
+        if one is not None:
+            raise UsageError(
+                f"--run {one}: the data has no groups, since the run was trained without --group"
+            )
+        return "all rows", np.arange(len(part.x))
+    names = list(dict.fromkeys(part.groups.tolist()))
+    if one is not None and one not in names:
+        raise UsageError(f"--run: no group {one!r}{nearest(one, names)}; there are {', '.join(names[:30])}")
+    name = names[0] if one is None else one
+    return name, np.flatnonzero(part.groups == name)
+
+
+def monitor_stream(folder: Path, lines: Iterable[str], normal: str | None, run_length: int) -> Iterator[str]:
+    """Yield csv lines, a header first, for csv lines as they come."""
+    model, told = open_model(folder), described(folder)
+    reading = Reading() if told is None else told.reading
+    each = monitoring.follow_stream(model, reading, lines, normal_class(model, normal), run_length)
+    for i, row in enumerate(each):
+        text = _frame(model, row).to_csv(index=False, header=i == 0)
+        yield from text.strip().splitlines()
