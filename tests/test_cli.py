@@ -546,24 +546,77 @@ def test_a_table_of_every_sort_of_column(ssavae, tmp_path):
     assert {row["y"] for row in read_csv(tmp_path / "new.csv")} == {"hot", "ok"}
 
 
-def test_rows_in_time_become_windows_that_no_split_parts(ssavae, tmp_path):
+def write_runs(path: Path, n_runs: int = 8) -> Path:
+    """Runs of two sensors, normal for 24 rows; in every second one the pressure then goes up."""
     rng, lines = np.random.default_rng(0), ["run,pressure,flow,state"]
-    for run in range(8):
-        state = "leak" if run % 2 else "ok"
+    for run in range(n_runs):
         for t in range(48):
-            lines.append(f"run {run},{np.sin(t / (2 + run % 2)) + rng.normal(0, 0.1)},{rng.normal()},{state}")
-    data, out = tmp_path / "runs.csv", tmp_path / "out"
-    data.write_text("\n".join(lines))
-    words = ["--label", "state", "--group", "run", "--window", 16, "--hop", 8]
-    succeeds(ssavae("train", data, *words, "--out", out, *SHORT), out / "reconstructions.png")
+            leak = run % 2 == 1 and t >= 24
+            cells = [5.0 * leak + rng.normal(), rng.normal(), "leak" if leak else "Normal"]
+            lines.append(f"run {run},{cells[0]},{cells[1]},{cells[2]}")
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory) -> tuple[Path, Path]:
+    """A run on windows of a plant's table, and the table."""
+    folder = tmp_path_factory.mktemp("plant")
+    data, out = write_runs(folder / "runs.csv"), folder / "out"
+    words = ["--label", "state", "--group", "run", "--window", "16", "--hop", "4", "--summary"]
+    words += ["--set", "n_epochs=60", "--set", "n_epochs_decoder=20", "--out", str(out)]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", str(data), *words])
+    assert not stop.value.code
+    return data, out
+
+
+def test_rows_in_time_become_windows_that_no_split_parts(ssavae, plant):
+    data, out = plant
     told = json.loads((out / "metrics.json").read_text())["protocol"]
-    assert (told["kind"], told["rows_train"], told["rows_test"]) == ("signal", 30, 10)
+    assert (told["kind"], told["rows_train"] + told["rows_test"]) == ("table", 72)
     held_out = json.loads((out / "split.json").read_text())["test"]
-    assert len({row // 5 for row in held_out}) == 2  # five windows a run, two whole runs
-    succeeds(ssavae("evaluate", out, data))
+    assert len(held_out) == 9 * len({row // 9 for row in held_out})  # nine windows a run: whole runs
+    words = ["--label", "state", "--group", "run", "--window", 16, "--hop", 4]
     succeeds(ssavae("data", "audit", data, *words))
-    fails(
-        ssavae("train", data, "--label", "state", "--hop", 4, "--out", out, "--overwrite"),
-        1,
-        "needs a window",
+    fails(ssavae("train", data, "--hop", 4, "--out", out, "--overwrite"), 1, "needs a window")
+
+
+def test_faults_are_measured_and_a_run_is_followed(ssavae, plant, tmp_path):
+    data, out = plant
+    done = succeeds(ssavae("evaluate", out, data))
+    assert "correct diagnosis rate" in done.out and "detection rate" in done.out
+    found = json.loads((out / "metrics.json").read_text())["evaluate"]["faults"]
+    assert found["by_class"]["leak"]["recall"] >= 0.7 and found["detection_rate"] >= 0.8
+    held_out = json.loads((out / "split.json").read_text())["test"]
+    leaking = next(row // 9 for row in held_out if row // 9 % 2)
+    table = tmp_path / "followed.csv"
+    succeeds(
+        ssavae("monitor", out, data, "--run", f"run {leaking}", "--out", table),
+        table,
+        table.with_suffix(".png"),
     )
+    rows = read_csv(table)
+    assert [row["row"] for row in rows] == [str(i) for i in range(9)]
+    assert rows[-1]["class"] == "leak" and rows[-1]["alarm"] == "True" and rows[0]["alarm"] == "False"
+    fails(ssavae("monitor", out, data, "--run", "run x"), 2, "no group 'run x'")
+    fails(ssavae("monitor", out, data, "--normal", "fine"), 1, "no class 'fine': choose of Normal, leak")
+
+
+def test_a_stream_is_followed_as_the_file_is(ssavae, plant, tmp_path, monkeypatch):
+    data, out = plant
+    held_out = json.loads((out / "split.json").read_text())["test"]
+    one = f"run {held_out[0] // 9}"
+    table = tmp_path / "followed.csv"
+    succeeds(ssavae("monitor", out, data, "--run", one, "--out", table))
+    lines = data.read_text().splitlines(keepends=True)
+    its = [lines[0], *[line for line in lines if line.startswith(f"{one},")]]
+    monkeypatch.setattr("sys.stdin", iter(its))
+    streamed = list(csv.DictReader(succeeds(ssavae("monitor", out, "-")).out.splitlines()))
+    written = read_csv(table)
+    assert [row["row"] for row in streamed] == [row["row"] for row in written]
+    for one_by_one, at_once in zip(streamed, written, strict=True):
+        assert (one_by_one["class"], one_by_one["alarm"]) == (at_once["class"], at_once["alarm"])
+        assert float(one_by_one["novelty"]) == pytest.approx(float(at_once["novelty"]), abs=1e-3)
+    monkeypatch.setattr("sys.stdin", iter([its[0], "run 1,2\n"]))
+    fails(ssavae("monitor", out, "-"), 1, "line 2 has 2 cells, the header 4")

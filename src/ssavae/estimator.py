@@ -429,7 +429,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             del session.modules["teacher"]
 
     def _choose_detail(self, weight_consistency: float) -> float:
-        """What a code is asked to keep grows with its room: two dimensions hold little beside the class."""
+        """Ask more of a code that has more room: two dimensions hold little beside the class."""
         most = min(5.0, 0.25 * self.latent_dim) * SHARE_DETAIL[weight_consistency > 0]
         return most if self.weight_detail is None else self.weight_detail
 
