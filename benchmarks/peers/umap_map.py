@@ -1,0 +1,92 @@
+"""A map of two dimensions with few labels: SSAVAE beside umap-learn's semi-supervised one, in one run.
+
+    pip install -r benchmarks/peers/requirements.txt
+    python benchmarks/peers/umap_map.py mnist --per-class 10 --out benchmarks/results/umap_mnist.json
+
+Both see all training rows and the same labels, the others as -1. k-NN accuracy of test rows in the map, once
+with all training rows and their true classes (how well the map keeps classes apart, k = 15), once with the
+labelled rows alone (k = 5). `transform` of 10,000 test rows is timed three times in turn after a first call
+that compiles; the ratio of the medians is what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssavae import SSAVAE
+from ssavae.budgets import draw_labelled
+from ssavae.checkpoint import write_atomically
+from ssavae.datasets import load_dataset
+from ssavae.evaluate import knn_accuracy
+from ssavae.runs import machine
+
+
+def quality(z: np.ndarray, truth: np.ndarray, y: np.ndarray, z_test: np.ndarray, y_test: np.ndarray) -> dict:
+    """Measure a map by its neighbours."""
+    known = y >= 0
+    return {
+        "knn_accuracy": knn_accuracy(z, truth, z_test, y_test, k=15),
+        "knn_accuracy_labelled": knn_accuracy(z[known], y[known], z_test, y_test, k=5),
+    }
+
+
+def seconds_of(function: Any, x: np.ndarray) -> float:
+    """Return the seconds of one call."""
+    begin = time.perf_counter()
+    function(x)
+    return time.perf_counter() - begin
+
+
+def main() -> None:
+    """Fit both, measure both, write the result."""
+    import umap  # pyright: ignore[reportMissingImports]
+
+    as_it_is = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_it_is)
+    parser.add_argument("data")
+    parser.add_argument("--per-class", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    chosen = parser.parse_args()
+    warnings.filterwarnings("ignore")  # umap tells of its single thread, which a seed asks for
+    loaded = load_dataset(chosen.data)
+    truth, x_test, y_test = loaded.y_train, loaded.x_test, loaded.y_test
+    assert truth is not None and x_test is not None and y_test is not None
+    y = np.full(len(truth), -1)
+    rows = draw_labelled(truth, chosen.seed, per_class=chosen.per_class)
+    y[rows] = truth[rows]
+    found: dict[str, Any] = {"ssavae": {}, "umap": {}}
+
+    model = SSAVAE(2, n_epochs=chosen.epochs, n_epochs_decoder=0, random_state=chosen.seed)
+    found["ssavae"]["seconds_fit"] = seconds_of(lambda x: model.fit(x, y), loaded.x_train)
+    found["ssavae"] |= quality(model.transform(loaded.x_train), truth, y, model.transform(x_test), y_test)
+    found["ssavae"]["accuracy"] = float(model.score(x_test, y_test))
+    print(found, flush=True)
+
+    flat, flat_test = (x.reshape(len(x), -1) / np.float32(255) for x in (loaded.x_train, x_test))
+    peer = umap.UMAP(random_state=chosen.seed)
+    found["umap"]["seconds_fit"] = seconds_of(lambda x: peer.fit(x, y), flat)
+    found["umap"] |= quality(peer.embedding_, truth, y, peer.transform(flat_test), y_test)
+    times = [(seconds_of(model.transform, x_test), seconds_of(peer.transform, flat_test)) for _ in range(3)]
+    ours, theirs = (statistics.median(column) for column in zip(*times, strict=True))
+    found["ssavae"]["seconds_transform"], found["umap"]["seconds_transform"] = ours, theirs
+    found["transform_ratio"] = theirs / ours
+    told = {"command": " ".join(["python", *sys.argv]), **vars(chosen), **found}
+    told["umap_version"] = umap.__version__
+    told["out"] = str(chosen.out)
+    write_atomically(chosen.out, json.dumps({**told, **machine()}, indent=1).encode())
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
