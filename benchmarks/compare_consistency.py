@@ -44,7 +44,8 @@ from ssavae.preprocess import Preprocess
 from ssavae.rows import TensorRows, epoch_order
 from ssavae.runs import machine
 
-BATCH, LEARNING_RATE, WEIGHT_KL = 128, 2e-3, 0.02
+BATCH, LEARNING_RATE = 128, 2e-3
+FIXED = ("per_class", "updates", "latent_dim", "radius", "weight_kl")
 Term = Callable[[VEC, Teacher, Tensor, Tensor, Tensor], Tensor]  # vec, teacher, x, y, logits -> loss
 
 
@@ -107,7 +108,14 @@ def terms(kind: str, radius: float) -> dict[str, Term | None]:
 
 
 def train_with(
-    vec: VEC, teacher: Teacher, batches: Batches, optimizer: Adam, term: Term | None, weight: float
+    vec: VEC,
+    teacher: Teacher,
+    batches: Batches,
+    optimizer: Adam,
+    term: Term | None,
+    *,
+    weight: float,
+    weight_kl: float,
 ) -> Iterator[Losses]:
     """Algorithm 1 with one of the terms."""
     vec.train()
@@ -115,7 +123,7 @@ def train_with(
         mu, logvar, _ = vec.encoder(x)
         logits = vec.classifier(reparameterize(mu, logvar))
         total = loss_class(logits, y).sum() / (y >= 0).sum().clamp(min=1)
-        total = total + WEIGHT_KL * loss_kl(mu, logvar).mean()
+        total = total + weight_kl * loss_kl(mu, logvar).mean()
         if term is not None:
             total = total + weight * term(vec, teacher, x, y, logits)
         step(total, optimizer, Tensor.backward)
@@ -142,7 +150,8 @@ def measured(name: str, chosen: argparse.Namespace, seed: int, weight: float) ->
     rows, begin, left, epoch = TensorRows(x, y, x.device), time.process_time(), chosen.updates, 0
     while left > 0:
         order = epoch_order(y, BATCH, (seed, epoch))[:left]
-        for _ in train_with(vec, teacher, rows.batches(order), optimizer, term, weight):
+        batches, weights = rows.batches(order), {"weight": weight, "weight_kl": chosen.weight_kl}
+        for _ in train_with(vec, teacher, batches, optimizer, term, **weights):
             course.step()
         left, epoch = left - len(order), epoch + 1
     seconds = time.process_time() - begin
@@ -160,6 +169,7 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=10)
     parser.add_argument("--updates", type=int, default=2000)
     parser.add_argument("--latent-dim", type=int, default=10)
+    parser.add_argument("--weight-kl", type=float, default=0.001)
     parser.add_argument("--radius", type=float, default=2.0, help="of vat, in units of the inputs")
     parser.add_argument("--weights", type=float, nargs="+", default=[1.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -167,7 +177,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
     results = json.loads(chosen.out.read_text())["results"] if chosen.out.is_file() else []
-    fixed = {name: getattr(chosen, name) for name in ("per_class", "updates", "latent_dim", "radius")}
+    fixed = {name: getattr(chosen, name) for name in FIXED}
     for seed, name, weight in ((s, t, w) for s in chosen.seeds for t in chosen.terms for w in chosen.weights):
         about = {"term": name, "seed": seed, "weight": weight, **fixed}
         if any(about.items() <= result.items() for result in results):
