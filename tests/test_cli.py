@@ -620,3 +620,22 @@ def test_a_stream_is_followed_as_the_file_is(ssavae, plant, tmp_path, monkeypatc
         assert float(one_by_one["novelty"]) == pytest.approx(float(at_once["novelty"]), abs=1e-3)
     monkeypatch.setattr("sys.stdin", iter([its[0], "run 1,2\n"]))
     fails(ssavae("monitor", out, "-"), 1, "line 2 has 2 cells, the header 4")
+
+
+def test_a_row_is_explained_by_its_columns(ssavae, plant):
+    pytest.importorskip("captum")
+    data, out = plant
+    held_out = json.loads((out / "split.json").read_text())["test"]
+    row = next(i for i, window in enumerate(held_out) if window // 9 % 2 and window % 9 == 8)
+    succeeds(ssavae("why", out, data, "--row", row), out / "why.csv")
+    found = read_csv(out / "why.csv")
+    assert found[0]["part"].startswith("pressure") and set(found[0]) == {
+        "part",
+        "share",
+        "change",
+        "now",
+        "then",
+    }
+    assert len(found) == 6
+    fails(ssavae("why", out, data, "--row", 99), 2, "--row 99: there are rows 0 to")
+    fails(ssavae("why", out, data, "--row", row, "--to", "Leak"), 2, "no class 'Leak' (did you mean 'leak'?)")

@@ -411,6 +411,30 @@ def monitor(
     say_written(table, figures.save(figure, path.with_suffix(".png")))
 
 
+@app.command(epilog=_examples("why runs/plant plant.csv --row 120", "why runs/mnist mnist --row 0 --to 3"))
+def why(
+    run: RunArgument,
+    data: DataArgument,
+    row: Annotated[int, typer.Option(help="Row, as `ssavae evaluate` counts them from 0.")],
+    to: Annotated[
+        str | None, typer.Option(help="Class to compare with [default: normal, else the next].")
+    ] = None,
+    out: OutOption = None,
+) -> None:
+    """Say what puts a row where it is.
+
+    Columns (of signals stretches, of images patches) that tell it from its counterpart in another class, and
+    how they change on the way there.
+    """
+    from ssavae import listings
+
+    path = _target(out, run / "why.csv", (".csv",))
+    written, told, lines = listings.explain_row(run, data, row, to, path)
+    print_values(f"{run} on {data}", told)
+    print_table(lines[0], [[shown_value(value) for value in line] for line in lines[1:]])
+    say_written(written)
+
+
 @app.command(epilog=_examples("suggest runs/few mnist -n 20"))
 def suggest(
     run: RunArgument,

@@ -509,6 +509,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         probs = self.predict_proba(X)
         return self.classes_[probs.argmax(axis=1)]
 
+    def network_inputs(self, X: ArrayLike | Dataset[Any]) -> Tensor:
+        """Return rows as the networks take them: scaled, float32, channels first."""
+        return self._inputs(self._checked(X))
+
     def reconstruct(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return G(mu(x)), in the shape and units of X."""
         return self._rows(self._infer(X, Inference.reconstruct))

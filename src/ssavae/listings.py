@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ssavae import faults, monitoring
+from ssavae import explain, faults, monitoring
 from ssavae.checkpoint import write_atomically
 from ssavae.checks import UsageError
 from ssavae.datasets import LabelledData, Reading
@@ -142,3 +142,52 @@ def monitor_stream(folder: Path, lines: Iterable[str], normal: str | None, run_l
     for i, row in enumerate(each):
         text = _frame(model, row).to_csv(index=False, header=i == 0)
         yield from text.strip().splitlines()
+
+
+def explain_row(
+    folder: Path, data: str, row: int, instead: str | None, path: Path
+) -> tuple[Path, dict[str, Any], list[list[Any]]]:
+    """Write what tells a row from its counterpart in another class, the largest share first.
+
+    Returns
+    -------
+    path : Path
+        The table written: part, share, change, and of tables the decoded values in their own units.
+    told : dict
+    lines : list
+        The head of the table and its first lines.
+    """
+    model, loaded = open_run(folder, data, None)
+    _, part = evaluation_parts(folder, loaded)
+    if not 0 <= row < len(part.x):
+        raise UsageError(f"--row {row}: there are rows 0 to {len(part.x) - 1}")
+    by_name = {str(c): c for c in model.classes_}
+    if instead is not None and instead not in by_name:
+        raise UsageError(
+            f"--to: no class {instead!r}{nearest(instead, by_name)}; there are {', '.join(by_name)}"
+        )
+    normal = normal_class(model)
+    one = part.take(np.array([row])).x
+    wanted = None if instead is None else by_name[instead]
+    if wanted is None and normal is not None and model.predict(one)[0] != model.classes_[normal]:
+        wanted = model.classes_[normal]
+    found = explain.why(model, one, wanted)
+    order = np.abs(found.share).argsort()[::-1]
+    columns = {"part": np.array(found.names), "share": found.share, "change": found.change}
+    columns |= _decoded_columns(model, found)
+    write_rows(model, path, {name: values[order] for name, values in columns.items()})
+    told = {"row": row, "read_as": str(found.read_as), "compared_with": str(found.instead)}
+    told["on_the_way"] = " ".join(f"{p:.2f}" for p in found.probability)
+    lines = [
+        list(line) for line in zip(*(values[order].tolist() for values in columns.values()), strict=True)
+    ]
+    return path, told, [list(columns), *lines[:12]]
+
+
+def _decoded_columns(model: SSAVAE, found: explain.Why) -> dict[str, np.ndarray]:
+    """Return decoded values of row and counterpart, of a table whose columns make one input each."""
+    names = model.preprocess_.names
+    if model.preprocess_.kind != "table" or list(names) != found.names:
+        return {}
+    decoded = np.asarray(found.decoded)
+    return {"now": decoded[0], "then": decoded[-1]}
