@@ -1,7 +1,6 @@
 """Accuracy with few labels: SSAVAE beside its plain method, supervised training alone, and scikit-learn.
 
-    python benchmarks/few_labels.py mnist --labels 100 1000 --seeds 0 1 2 3 4 \
-        --out benchmarks/results/few_labels_mnist.json
+    python benchmarks/few_labels.py mnist --labels 100 --out benchmarks/results/few_labels_mnist_100.json
 
 All learn from the same labelled rows, drawn by seed in equal numbers a class as `ssavae train
 --labels-per-class` draws them, and all but `supervised` see the other training rows without labels:
@@ -128,7 +127,7 @@ def main() -> None:
     parser.add_argument("--labels", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--latent-dim", type=int, default=10)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--methods", nargs="+", default=list(methods(2, 1)))
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()

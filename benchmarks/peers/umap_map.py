@@ -81,10 +81,9 @@ def main() -> None:
     ours, theirs = (statistics.median(column) for column in zip(*times, strict=True))
     found["ssavae"]["seconds_transform"], found["umap"]["seconds_transform"] = ours, theirs
     found["transform_ratio"] = theirs / ours
-    told = {"command": " ".join(["python", *sys.argv]), **vars(chosen), **found}
-    told["umap_version"] = umap.__version__
-    told["out"] = str(chosen.out)
-    write_atomically(chosen.out, json.dumps({**told, **machine()}, indent=1).encode())
+    told = {"command": " ".join(["python", *sys.argv]), **vars(chosen), "out": str(chosen.out)}
+    told |= {"umap_version": umap.__version__, "maps": found, **machine()}
+    write_atomically(chosen.out, json.dumps(told, indent=1).encode())
     print(json.dumps(found, indent=1))
 
 
