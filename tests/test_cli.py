@@ -588,6 +588,10 @@ def test_faults_are_measured_and_a_run_is_followed(ssavae, plant, tmp_path):
     assert "correct diagnosis rate" in done.out and "detection rate" in done.out
     found = json.loads((out / "metrics.json").read_text())["evaluate"]["faults"]
     assert found["by_class"]["leak"]["recall"] >= 0.7 and found["detection_rate"] >= 0.8
+    lines = data.read_text().splitlines(keepends=True)
+    quiet = tmp_path / "quiet.csv"
+    quiet.write_text("".join(line for line in lines if not line.endswith("leak\n")))
+    assert "detection rate" not in succeeds(ssavae("evaluate", out, quiet)).out
     held_out = json.loads((out / "split.json").read_text())["test"]
     leaking = next(row // 9 for row in held_out if row // 9 % 2)
     table = tmp_path / "followed.csv"

@@ -43,35 +43,46 @@ def measure_faults(model: SSAVAE, test: Part, normal: int, hidden: Sequence[str]
 
     The score of a row is minus the log probability of the normal class; its limit is such that
     ``ALPHA`` of the normal rows are above, and an alarm takes ``RUN_LENGTH`` rows over it. Delays are in
-    rows, from the first row of a fault on; ``hidden`` names faults that the mean is without.
+    rows, from the first row of a fault on; ``hidden`` names faults that the mean is without. Nothing is
+    returned where there are no normal rows, or no others.
     """
     assert test.y is not None
     y, probs = encode_labels(test.y, model.classes_)[0], model.predict_proba(test.x)
-    read_as, names = probs.argmax(axis=1), [str(c) for c in model.classes_]
-    left_out = [names.index(name) for name in hidden if name in names]
-    faulty, score = y > -1, -np.log(probs[:, normal].clip(1e-38))  # where 1 - p would be 1 for most
-    faulty &= y != normal
+    faulty, names = (y >= 0) & (y != normal), [str(c) for c in model.classes_]
+    if not faulty.any() or not (y == normal).any():
+        return {}
+    read_as, score = probs.argmax(axis=1), -np.log(probs[:, normal].clip(1e-38))  # 1 - p would be 1 for most
     over = score > faults.alarm_limit(score, y == normal, ALPHA)
-    groups = np.zeros(len(y)) if test.groups is None else test.groups
-    each = faults.per_class(y, read_as, len(names))
-    runs = {c: groups[y == c] for c in np.unique(y[faulty])}
-    delays = faults.detection_delays(over, faulty, groups, RUN_LENGTH) if test.groups is not None else {}
-    by_class = {}
-    for c, its_runs in runs.items():
-        known = [delays.get(run) for run in dict.fromkeys(map(str, its_runs))]
-        its = [delay for delay in known if delay is not None]
-        by_class[names[c]] = {
-            **{what: float(values[c]) for what, values in each.items()},
-            "detection_rate": float(over[y == c].mean()),
-            "mean_delay": float(np.mean(its)) if its else None,
-        }
+    left_out = [names.index(name) for name in hidden if name in names]
     return {
         "macro_f1_without_hidden": faults.macro_f1(y, read_as, len(names), left_out),
         "correct_diagnosis_rate": float((read_as == y)[faulty].mean()),
         "detection_rate": float(over[faulty].mean()),
         "false_alarm_rate": ALPHA,
-        "by_class": by_class,
+        "by_class": _by_fault(y, read_as, over, faulty, test.groups, names),
     }
+
+
+def _by_fault(
+    y: np.ndarray,
+    read_as: np.ndarray,
+    over: np.ndarray,
+    faulty: np.ndarray,
+    groups: np.ndarray | None,
+    names: Sequence[str],
+) -> dict[str, dict[str, float | None]]:
+    """Return the measures of each fault; the delay is the mean of its runs in which it was found."""
+    each, found = faults.per_class(y, read_as, len(names)), {}
+    delays = {} if groups is None else faults.detection_delays(over, faulty, groups, RUN_LENGTH)
+    for c in np.unique(y[faulty]):
+        runs = [] if groups is None else np.unique(groups[y == c].astype(str)).tolist()
+        its = [delay for run in runs if (delay := delays[run]) is not None]
+        found[names[c]] = {
+            **{what: float(values[c]) for what, values in each.items()},
+            "detection_rate": float(over[y == c].mean()),
+            "mean_delay": float(np.mean(its)) if its else None,
+        }
+    return found
 
 
 @dataclass(frozen=True)
