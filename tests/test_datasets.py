@@ -582,6 +582,12 @@ def test_csv_in_another_encoding(tmp_path):
         load_dataset(tmp_path / "a.csv")
 
 
+def test_csv_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.csv").write_bytes("\ufeffgröße,b\n1,2\n,3\n".encode())
+    data = load_dataset(tmp_path / "a.csv", Reading(label="größe"))
+    assert data.feature_names == ("b",) and data.y_train is not None and data.y_train.tolist() == [1, -1]
+
+
 def test_long_lists_of_columns_are_cut(tmp_path):
     header = ",".join(f"c{i}" for i in range(100))
     with pytest.raises(ValueError, match="c28, c29 and 70 more"):
