@@ -339,6 +339,7 @@ def test_resume_needs_a_folder_and_the_same_data(toy_table, tmp_path, monkeypatc
     "params",
     [
         {"latent_dim": np.int64(2), "beta": np.float32(0.1), "random_state": np.int64(3)},
+        {"weight_consistency": np.float32(0.5), "weight_kl": np.float64(0.1), "random_state": 0},
         {"widths": np.array([8, 8]), "random_state": np.random.RandomState(0)},
         {"widths": (np.int64(8),), "random_state": None},
     ],

@@ -401,7 +401,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Unlabelled rows are asked where labels are few, and can be where there are classes."""
         few = (labels >= 0).sum() < LABELLED_SHARE * len(labels)
         weight = float(few) if self.weight_consistency is None else self.weight_consistency
-        return weight if len(self.classes_) else 0.0
+        return float(weight) if len(self.classes_) else 0.0
 
     def _run_vec(
         self, session: Session, fabric: Fabric, rows: Rows, weight_consistency: float, measure: Any
@@ -431,7 +431,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _choose_detail(self, weight_consistency: float) -> float:
         """Ask more of a code that has more room: two dimensions hold little beside the class."""
         most = min(5.0, 0.25 * self.latent_dim) * SHARE_DETAIL[weight_consistency > 0]
-        return most if self.weight_detail is None else self.weight_detail
+        return float(most if self.weight_detail is None else self.weight_detail)
 
     def _run_decoder(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
         """Step 2, Algorithm 2."""
