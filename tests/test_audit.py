@@ -41,3 +41,9 @@ def test_every_finding_says_how_many_and_gives_an_example():
     assert (shared.n_test, shared.example) == (0, "")
     assert (both.n_test, both.example) == (1, "group b") and "of 1 groups" in both.what
     assert [finding.n_test for finding in audit(x[:3], x[3:])] == [0]
+
+
+def test_copies_are_found_in_tables_with_text_whatever_its_length():
+    train = np.array([["ABB", 1.0], ["a maker with a long name", 2.0]], dtype=object)
+    test = np.array([["ABB", 1.0], ["GE", 1.0]], dtype=object)
+    assert duplicated(train, test).tolist() == [True, False]

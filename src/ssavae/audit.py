@@ -79,16 +79,17 @@ def duplicated(x_train: np.ndarray, x_test: np.ndarray) -> Bool[np.ndarray, "m"]
     >>> duplicated(np.array([[1.0, 2.0]]), np.array([[1.0, 2.0], [1.0, 3.0]]))
     array([ True, False])
     """
-    known = {row.tobytes() for row in _plain(x_train)}
-    return np.array([row.tobytes() in known for row in _plain(x_test)], dtype=bool)
+    known = set(_keys(x_train))
+    return np.array([key in known for key in _keys(x_test)], dtype=bool)
 
 
-def _plain(x: np.ndarray) -> np.ndarray:
-    """Return rows whose equal values have equal bytes: -0 is 0, every NaN the same, objects as text."""
+def _keys(x: np.ndarray) -> list[bytes]:
+    """Return rows as bytes, equal where all values are: -0 is 0, every NaN the same, objects as text."""
     if x.dtype.kind == "O":
-        return np.array([[repr(list(map(str, row)))] for row in x.tolist()])
+        return [repr(list(map(str, row))).encode() for row in x.tolist()]
     flat: Any = np.ascontiguousarray(x).reshape(len(x), -1)
-    return np.where(np.isnan(flat), np.nan, flat + 0.0) if flat.dtype.kind == "f" else flat
+    plain = np.where(np.isnan(flat), np.nan, flat + 0.0) if flat.dtype.kind == "f" else flat
+    return [row.tobytes() for row in plain]
 
 
 def overlapping(x_train: np.ndarray, x_test: np.ndarray) -> Bool[np.ndarray, "m"]:

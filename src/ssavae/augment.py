@@ -54,9 +54,8 @@ def distort(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     torch.Size([2, 1, 9, 9])
     """
     n, device = len(x), x.device
-    most = torch.tensor(
-        [math.radians(15.0), 0.15, 0.15, 0.15], device=device
-    )  # a shift of 2 is the whole side
+    # of a shift 2 is the whole side
+    most = torch.tensor([math.radians(15.0), 0.15, 0.15, 0.15], device=device)
     angle, shear, down, right = _between(-1.0, 1.0, (4, n), device) * most[:, None]
     cos, sin = angle.cos(), angle.sin()
     turn = torch.stack([torch.stack([cos, shear - sin], 1), torch.stack([sin, cos], 1)], 1)
