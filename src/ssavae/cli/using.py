@@ -1,0 +1,128 @@
+"""Commands that use a trained model: measure, draw, reconstruct, sample, predict."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ssavae.cli.app import app
+from ssavae.cli.options import DataArgument, LabelOption, OutOption, RunArgument, choice, examples, target
+from ssavae.console import print_table, print_values, say_written, shown_value, warn
+
+
+@app.command(epilog=examples("evaluate runs/mnist mnist --judge"))
+def evaluate(
+    run: RunArgument,
+    data: DataArgument,
+    label: LabelOption = None,
+    judge: Annotated[
+        bool, typer.Option("--judge", help="Let a classifier trained on the real images judge too.")
+    ] = False,
+) -> None:
+    """Measure a model on DATA.
+
+    Its test part is used: the data's own, else the rows that the run held out of it, else every row.
+    """
+    from ssavae.reports import evaluate_run, open_run
+    from ssavae.runs import JUDGE_FILE
+
+    model, loaded = open_run(run, data, label)
+    found, file = evaluate_run(model, run, loaded, judged=judge)
+    unknown = found.get("rows_of_unknown_classes")
+    if unknown:
+        warn(f"{unknown} rows have a class that the model does not know: they count as unlabelled")
+    judged = {f"judge: {k}": v for k, v in found.pop("judge", {}).items() if k != "rows_sha256"}
+    diagnosed = found.pop("faults", {})
+    by_class = diagnosed.pop("by_class", {})
+    print_values(f"{run} on {data}", found | diagnosed | judged)
+    if by_class:
+        columns = list(next(iter(by_class.values())))
+        lines = [[name, *(shown_value(values[c]) for c in columns)] for name, values in by_class.items()]
+        print_table(["fault", *(c.replace("_", " ") for c in columns)], lines)
+    say_written(file, *[run / JUDGE_FILE] * judge)
+
+
+@app.command("map", epilog=examples("map runs/mnist mnist --out map.svg"))
+def draw_map(run: RunArgument, data: DataArgument, out: OutOption = None, label: LabelOption = None) -> None:
+    """Draw the latent map of DATA.
+
+    Rows as in `ssavae evaluate`; with more than 2 dimensions their PCA.
+    """
+    from ssavae import figures, pictures, reports
+
+    model, loaded = reports.open_run(run, data, label)
+    _, part = reports.evaluation_parts(run, loaded)
+    path = target(out, run / "map.png", (".png", ".svg", ".pdf"))
+    say_written(figures.save(pictures.draw_map(model, part), path))
+
+
+@app.command(epilog=examples("reconstruct runs/mnist mnist --out rows.npz"))
+def reconstruct(
+    run: RunArgument,
+    data: DataArgument,
+    out: OutOption = None,
+    n: Annotated[
+        int | None, typer.Option("-n", min=1, help="Rows [default: 10; all in .npz and .csv].")
+    ] = None,
+    label: LabelOption = None,
+) -> None:
+    """Reconstruct rows of DATA.
+
+    Rows as in `ssavae evaluate`: a picture beside the inputs, or .npz or .csv with the values.
+    """
+    from ssavae import figures, listings, pictures, reports
+
+    path = target(out, run / "reconstructions.png", (".png", ".npz", ".csv"))
+    model, loaded = reports.open_run(run, data, label)
+    _, part = reports.evaluation_parts(run, loaded)
+    if path.suffix == ".png":
+        say_written(figures.save(pictures.draw_reconstructions(model, part, n or 10), path))
+        return
+    made = model.reconstruct(part.x[:n])
+    arrays = {"x_rec": made} if path.suffix == ".csv" else {"x": part.x[:n], "x_rec": made}
+    say_written(listings.write_rows(model, path, arrays))
+
+
+@app.command(epilog=examples("sample runs/mnist", "sample runs/mnist --class 4 -n 100 --out 4.npz"))
+def sample(
+    run: RunArgument,
+    n: Annotated[int, typer.Option("-n", min=1, help="Rows of each class; in all, where not by class.")] = 10,
+    class_name: Annotated[str | None, typer.Option("--class", help="Only this class.")] = None,
+    sampler: Annotated[str, typer.Option(help="class, aggregate or prior.")] = "class",
+    seed: Annotated[int | None, typer.Option(help="Seed; other samples each time without it.")] = None,
+    out: OutOption = None,
+) -> None:
+    """Generate rows, class by class or at large.
+
+    A picture, or .npz or .csv with the values.
+    """
+    from ssavae import figures, listings, pictures, reports
+    from ssavae.samplers import SAMPLERS
+
+    path = target(out, run / "samples.png", (".png", ".npz", ".csv"))
+    choice("--sampler", sampler, SAMPLERS)
+    model = reports.open_model(run)
+    x, y = pictures.sample_rows(model, class_name, n, sampler, seed)
+    if path.suffix == ".png":
+        title = f"samples of class {class_name}" if class_name else f"samples, sampler {sampler!r}"
+        say_written(figures.save(pictures.draw_samples(model, x, y, title), path))
+        return
+    arrays = {"x": x} if y is None else {"y": y, "x": x}
+    say_written(listings.write_rows(model, path, arrays))
+
+
+@app.command(epilog=examples("predict runs/parts parts.csv --out predictions.csv"))
+def predict(run: RunArgument, data: DataArgument, out: OutOption = None, label: LabelOption = None) -> None:
+    """Write class and code of every row.
+
+    Row, class, its probability and the code z0.., for labelled and unlabelled rows of DATA.
+    """
+    from ssavae import listings, parts, reports
+
+    path = target(out, run / "predictions.csv", (".csv", ".npz"))
+    model, loaded = reports.open_run(run, data, label)
+    if len(model.classes_) == 0:
+        warn("the model was trained without labels: no class and probability, only the code")
+    part = parts.whole(loaded)
+    say_written(listings.write_rows(model, path, listings.predictions(model, part)))
