@@ -16,7 +16,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e ".[parquet,explain,test,dev]"
+	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e ".[all,test,dev]"
 	touch $@
 
 demo: $(STAMP)  ## train on the embedded digits, write pictures and a model to runs/demo
