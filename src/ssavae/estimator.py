@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 
 from ssavae import __version__, checkpoint
 from ssavae.algorithms import feature_weights, latent_weight
-from ssavae.augment import STRONG
+from ssavae.augment import STRONG, check_augment
 from ssavae.calibration import Calibration, conformal_limit, label_folds
 from ssavae.checks import must
 from ssavae.columns import mixed_cells, warn_of_columns
@@ -97,8 +97,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     n_epochs, n_epochs_decoder : int or None
         Epochs of step 1 and of step 2; None takes 10, and more where that is under 2,000 updates.
         ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on from.
-    augment : tuple of {"shift", "mirror"}
-        Random changes of the images of step 1 that leave their class as it is.
+    augment : tuple of {"shift", "mirror", "noise"}
+        Random changes of the rows of step 1 that leave their class as it is: images are shifted or mirrored,
+        tables and signals get noise as large as their own spread.
     batch_size, batch_size_decoder : int
         Rows in a batch of step 1 and of step 2, where many small ones are sooner good than few large ones;
         a last part batch is left out.
@@ -258,7 +259,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         if held is not None:
             self._calibrate(*held)
         else:
-            self._calibrate_crosswise(some_inputs(training, NOVELTY_ROWS)[0], X, labels)
+            folds = label_folds(
+                labels, self.calibration_folds, self.seed_, None if groups is None else np.asarray(groups)
+            )
+            self._calibrate_crosswise(some_inputs(training, NOVELTY_ROWS)[0], X, labels, folds)
         session.finish()
         return self
 
@@ -309,9 +313,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         logits = self._at_rest.logits(inputs).double().numpy()
         self.calibration_ = Calibration.fit(logits, labels, self._strangeness(inputs), held_out=True)
 
-    def _calibrate_crosswise(self, inputs: Tensor, X: Any, labels: np.ndarray) -> None:
+    def _calibrate_crosswise(
+        self, inputs: Tensor, X: Any, labels: np.ndarray, folds: list[np.ndarray]
+    ) -> None:
         """Calibrate novelty on training rows, and the classifier by models that saw a part of the labels."""
-        folds = label_folds(labels, self.calibration_folds, self.seed_)
         logits = [self._sibling_logits(X, labels, fold) for fold in folds]
         logits.append(np.empty((0, self.spec_.n_classes)))
         known = labels[np.concatenate([*folds, np.empty(0, dtype=np.int64)])]
@@ -357,8 +362,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         names = getattr(self, "feature_names_in_", None)
         self.preprocess_ = Preprocess.fit(some, self.kind, names)
         check_finite(some, names, missing_allowed=self.preprocess_.kind == "table")
-        if self.augment and self.preprocess_.kind != "image":
-            raise ValueError(f"augment={self.augment} changes images: X is a {self.preprocess_.kind}")
+        check_augment(self.augment, self.preprocess_.kind)
         if self.preprocess_.kind == "table":
             warn_of_columns(some, self.preprocess_.names)
         labels, self.classes_ = check_labels(y, len(rows))

@@ -38,7 +38,7 @@ def vec_stage(
 ) -> Stage:
     """Bind Algorithm 1 to a VEC; ``variance`` is that of an input's elements, see ``loss_detail``.
 
-    ``augment`` names ``augment.CHANGES`` made to its images; ``teacher`` and ``change`` are of
+    ``augment`` names ``augment.CHANGES`` made to its rows; ``teacher`` and ``change`` are of
     ``loss_consistency``, which is left out where there is no teacher.
     """
     placed = placed_vec(fabric, vec)
