@@ -27,6 +27,7 @@ from ssavae.parameters import plain
 
 PAGE = Path(__file__).with_name("page")
 KEPT_REPLIES = 8  # of megabytes each, one for every plane of late
+Answer = Callable[..., Any]
 Axis = Annotated[int, Query(ge=0, description="axis of the code")]
 Axes = Annotated[Literal["pca"] | None, Query(description="the plane of most variance in place of two axes")]
 
@@ -65,12 +66,7 @@ def create_app(
     app.include_router(api.router())
     app.router.routes.extend(_static_routes())
     problems.register(app)
-    media_types = {
-        route.path: (files.MEDIA_TYPES if route.path == "/api/land" else ("application/json",))
-        for route in app.routes
-        if isinstance(route, Route) and "POST" in (route.methods or ())
-    }
-    app.add_middleware(Gate, admission=Admission(token, hosts, media_types))
+    app.add_middleware(Gate, admission=Admission(token, hosts, api.media_types))
     app.openapi = partial(openapi.describe, app, service, token is not None)
     return app
 
@@ -88,18 +84,28 @@ class Api:
         self.service, self.name = service, name
         self.points, self.format, self.model = service.points, service.format, service.model
         self.kept: dict[Any, tuple[bytes, bytes]] = {}
+        self.gets: dict[str, Answer] = {
+            "/api/model": self.describe,
+            "/api/points": self.map_points,
+            "/api/columns/{name:path}": self.column,
+            "/api/trust": self.trust,
+            "/api/items/{item}": self.item,
+        }
+        posts: list[Answer] = [self.encode, self.decode, self.predict, self.novelty]
+        posts += [self.sample, self.land, self.select]
+        self.posts = {f"/api/{answer.__name__}": answer for answer in posts}
+
+    @property
+    def media_types(self) -> dict[str, tuple[str, ...]]:
+        """What may be posted to each path."""
+        return {**dict.fromkeys(self.posts, ("application/json",)), "/api/land": files.MEDIA_TYPES}
 
     def router(self) -> APIRouter:
         """Return the routes."""
-        router = APIRouter(prefix="/api")
-        gets = {"/model": self.describe, "/points": self.map_points, "/columns/{name:path}": self.column}
-        gets |= {"/trust": self.trust, "/items/{item}": self.item}
-        posts: list[Callable[..., Any]] = [self.encode, self.decode, self.predict, self.novelty]
-        posts += [self.sample, self.land, self.select]
-        for path, answer in gets.items():
-            router.add_api_route(path, answer, methods=["GET"])
-        for answer in posts:
-            router.add_api_route(f"/{answer.__name__}", answer, methods=["POST"])
+        router = APIRouter()
+        for method, answers in (("GET", self.gets), ("POST", self.posts)):
+            for path, answer in answers.items():
+                router.add_api_route(path, answer, methods=[method])
         return router
 
     # -------------------------------------------------------------------------------- the map
@@ -267,9 +273,9 @@ class Api:
 
     async def select(self, body: schema.Selection) -> schema.Group:
         """Return what a group of items is in the mean, and how far it spreads."""
-        items = np.unique(np.asarray(body.items[: 2 * len(self.points)], dtype=np.float64)).astype(np.int64)
-        if items[-1] >= len(self.points):
+        if max(body.items) >= len(self.points):
             raise Problem(422, f"items: there are items 0 to {len(self.points) - 1}")
+        items = np.unique(body.items)
         z = self.points.z[items].astype(np.float64)
         (made,) = await self.service.run(self.service.decode, z.mean(axis=0, keepdims=True))
         some = items[np.linspace(0, len(items) - 1, min(len(items), SPREAD_ROWS)).round().astype(np.int64)]

@@ -97,7 +97,8 @@ async def _of_validation(request: Request, error: Any) -> Response:
     first, more = error.errors()[0], len(error.errors()) - 1
     if first["type"] == "json_invalid":
         return Problem(400, f"the body is no JSON: {first['ctx']['error']}").response()
-    told = f"{place_of(first['loc'])}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+    wanted = "an object is wanted" if first["type"] == "model_attributes_type" else first["msg"]
+    told = f"{place_of(first['loc'])}: {wanted[:1].lower()}{wanted[1:]}"
     return Problem(422, told + (f", and {more} more" if more else "")).response()
 
 
