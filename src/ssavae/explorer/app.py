@@ -21,11 +21,12 @@ from ssavae.explorer import files, openapi, problems, schema
 from ssavae.explorer.limits import BODY_BYTES, IMAGE_PIXELS, LANDED_ROWS, LOOPBACK, Admission, Gate
 from ssavae.explorer.points import Points, rows_at
 from ssavae.explorer.problems import Problem
-from ssavae.explorer.service import ALPHA, SPREAD_ROWS, Service
+from ssavae.explorer.service import Service
 from ssavae.explorer.values import pack, show_cell
 from ssavae.parameters import plain
 
 PAGE = Path(__file__).with_name("page")
+SPREAD_ROWS = 1000
 KEPT_REPLIES = 8  # of megabytes each, one for every plane of late
 Answer = Callable[..., Any]
 Axis = Annotated[int, Query(ge=0, description="axis of the code")]
@@ -143,7 +144,7 @@ class Api:
         plane = self.service.read_plane(x_axis, y_axis, axes)
         key = ("points", x_axis, y_axis, axes)
         if key not in self.kept:
-            self._keep(key, await self.service.run(self._points_reply, plane))
+            self._keep(key, self._points_reply(plane))
         return self._reply(request, key)  # type: ignore[return-value]
 
     def _points_reply(self, plane: Any) -> bytes:
@@ -196,10 +197,9 @@ class Api:
         points = self.points
         if not 0 <= item < len(points):
             raise Problem(404, f"there are items 0 to {len(points) - 1}")
-        row = rows_at(points.rows, slice(item, item + 1))
-        (made,) = await self.service.run(self.service.reconstruct, row)
-        _, probs = await self.service.run(self.service.predict, row)
-        probabilities = probs[0].tolist() if self.service.classes else None
+        row, z = rows_at(points.rows, slice(item, item + 1)), points.z[item : item + 1]
+        made = await self.service.decode(z)
+        probabilities = self.service.probabilities(z)[0].tolist() if self.service.classes else None
         return schema.Item(
             item=item,
             label=self._class(points.label[item]),
@@ -220,25 +220,28 @@ class Api:
 
     async def encode(self, body: schema.Rows) -> schema.Encoded:
         """Return the codes of rows."""
-        (z,), told = await self.service.noted(self.service.encode, self.format.read(body.x))
-        return schema.Encoded(z=z.tolist(), warnings=told)
+        inputs, told = self.service.inputs(self.format.read(body.x))
+        return schema.Encoded(z=(await self.service.encode(inputs)).tolist(), warnings=told)
 
     async def decode(self, body: schema.CodesToDecode) -> schema.Decoded:
         """Return what codes are decoded to."""
-        (rows,) = await self.service.each(self.service.decode, self.service.read_codes(body.z))
+        rows = await self.service.decode(self.service.read_codes(body.z))
         return schema.Decoded(x=self.format.shown(rows))
 
     async def predict(self, body: schema.Rows) -> schema.Predicted:
         """Return the classes of rows, with their probabilities."""
         if not self.service.classes:
             raise Problem(422, "the model was trained without labels: it has no classes to predict")
-        (z, probs), told = await self.service.noted(self.service.predict, self.format.read(body.x))
+        inputs, told = self.service.inputs(self.format.read(body.x))
+        z = await self.service.encode(inputs)
+        probs = self.service.probabilities(z)
         names = [self.service.classes[c] for c in probs.argmax(axis=1)]
         return schema.Predicted(predicted=names, probabilities=probs.tolist(), z=z.tolist(), warnings=told)
 
     async def novelty(self, body: schema.RowsToJudge) -> schema.Judged:
         """Say how strange rows are, and which are too strange."""
-        (found,), told = await self.service.noted(self.service.judge, self.format.read(body.x))
+        inputs, told = self.service.inputs(self.format.read(body.x))
+        _, found = await self.service.survey(inputs)
         is_novel = found > self.service.limit(body.alpha)
         return schema.Judged(novelty=found.tolist(), is_novel=is_novel.tolist(), warnings=told)
 
@@ -251,11 +254,11 @@ class Api:
         """Say where the rows of a file land: a PNG, csv or npy is the body."""
         media_type = request.headers["content-type"].partition(";")[0].strip().lower()
         content = await request.body()
-        rows, names = await self.service.run(files.read_file, content, media_type, self.format)
-        (z, probs), told = await self.service.noted(self.service.predict, rows)
-        (novelty,) = await self.service.each(self.service.judge, rows)
-        (made,) = await self.service.each(self.service.reconstruct, rows)
-        limit, classes = self.service.limit(ALPHA), self.service.classes
+        rows, names = await self.service.worker.run(files.read_file, content, media_type, self.format)
+        inputs, told = self.service.inputs(rows)
+        z, novelty = await self.service.survey(inputs)
+        made, probs = await self.service.decode(z), self.service.probabilities(z)
+        limit, classes = self.service.limit(), self.service.classes
         items = [
             schema.Landed(
                 name=names[i],
@@ -277,7 +280,7 @@ class Api:
             raise Problem(422, f"items: there are items 0 to {len(self.points) - 1}")
         items = np.unique(body.items)
         z = self.points.z[items].astype(np.float64)
-        (made,) = await self.service.run(self.service.decode, z.mean(axis=0, keepdims=True))
+        made = await self.service.decode(z.mean(axis=0, keepdims=True))
         some = items[np.linspace(0, len(items) - 1, min(len(items), SPREAD_ROWS)).round().astype(np.int64)]
         spread = self.format.spread(rows_at(self.points.rows, some)) if len(items) > 1 else None
         label, predicted = self.points.label[items], self.points.predicted[items]

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
+from torch import Tensor
 
 from ssavae.datasets import LabelledData
 from ssavae.estimator import SSAVAE
+from ssavae.inference import Inference
 from ssavae.parts import Part, divide
 from ssavae.preprocess import encode_labels
+from ssavae.samplers import log_density
 
 MOST_POINTS = 200_000
 CHUNK = 1000  # rows between two signs of life
@@ -157,16 +162,23 @@ def rows_at(x: Any, where: Any) -> Any:
 
 
 def _read(model: SSAVAE, x: Any) -> tuple[np.ndarray, ...]:
-    z, predicted, confidence = model.transform(x), np.full(len(x), -1), np.full(len(x), np.nan)
+    z, probs, novelty = survey(model, model.network_inputs(x))
+    predicted, confidence = np.full(len(z), -1), np.full(len(z), np.nan)
     if len(model.classes_):
-        probs = model.predict_proba(x)
         predicted, confidence = probs.argmax(axis=1), probs.max(axis=1)
-    return z, predicted, confidence.astype(np.float32), bounded(model.novelty(x)).astype(np.float32)
+    return z, predicted, confidence.astype(np.float32), novelty.astype(np.float32)
 
 
-def bounded(novelty: np.ndarray) -> np.ndarray:
-    """Return novelty in the range of float32: infinity is no number of JSON."""
-    return np.nan_to_num(novelty, nan=LARGEST, posinf=LARGEST, neginf=-LARGEST).clip(-LARGEST, LARGEST)
+def survey(model: SSAVAE, inputs: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return codes (n, K), class probabilities (n, C) and novelty (n,), in a third of the time of one by one.
+
+    Novelty stays in the range of float32: infinity is no number of JSON.
+    """
+    at_rest = Inference(model.vec_, model.decoder_, model.feature_weights_)
+    density = partial(log_density, model.samplers_, model.class_shares_)
+    z, logits, strangeness = at_rest.survey(inputs, density)
+    novelty = np.nan_to_num(model.calibration_.novelty(strangeness), nan=np.inf)
+    return z, softmax(logits / model.calibration_.temperature, axis=1), novelty.clip(-LARGEST, LARGEST)
 
 
 @dataclass(frozen=True)
