@@ -162,7 +162,7 @@ class Api:
             i, rows = list(columns).index(name), self.points.rows
             cells = rows.iloc[:, i].to_numpy() if hasattr(rows, "iloc") else rows[:, i]
             values = (
-                cells
+                cells.astype(np.float32)  # a table with words holds its numbers as objects
                 if columns[name].kind != "category"
                 else np.array([show_cell(c, columns[name]) or "" for c in cells])
             )

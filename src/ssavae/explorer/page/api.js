@@ -28,9 +28,12 @@ export function takeToken() {
 /** Ask a running `ssavae explore`. */
 export class Server {
   #headers;
+  #answered;
   lands = true; // rows of the reader's own can be encoded
 
-  constructor(token) {
+  /** `answered` is called with every answer. */
+  constructor(token, answered) {
+    this.#answered = answered;
     this.#headers = token ? { Authorization: `Bearer ${token}` } : {};
   }
 
@@ -41,6 +44,7 @@ export class Server {
     } catch {
       throw new ServerGone();
     }
+    this.#answered();
     if (reply.ok) return reply.json();
     const problem = await reply.json().catch(() => ({}));
     throw new Refusal(problem.detail ?? problem.title ?? `The server answered ${reply.status}.`);
@@ -93,8 +97,8 @@ export class Server {
   async land(file) {
     const type = TYPES[file.name.split(".").pop().toLowerCase()];
     if (!type) throw new Refusal(`${file.name}: drop a .png, .csv or .npy file`);
-    const { items } = await this.#ask("land", { method: "POST", body: file, headers: { "Content-Type": type } });
-    return items.map((item) => withValues(item, "x", "x_rec"));
+    const { items, warnings } = await this.#ask("land", { method: "POST", body: file, headers: { "Content-Type": type } });
+    return items.map((item) => ({ ...withValues(item, "x", "x_rec"), warnings: warnings ?? [] }));
   }
 }
 

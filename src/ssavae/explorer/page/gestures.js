@@ -24,15 +24,17 @@ export function followPointer(host, map, mode, act) {
     if (mode() === "look" && isDrag(press)) act.stretch(press.from, pixel);
     if (mode() === "lasso") act.draw(press.trail);
   });
-  host.addEventListener("pointerup", (event) => {
+  // while plotly moves the map, pointers are over a sheet of its own
+  window.addEventListener("pointerup", (event) => {
     if (press === null) return;
     const ended = press;
     press = null;
+    ended.trail.push(pixelOf(event));
     if (!isDrag(ended)) act.hold(pixelOf(event));
     else if (mode() === "look") act.go(ended.from, pixelOf(event));
     else if (mode() === "lasso") act.enclose(ended.trail);
   });
-  host.addEventListener("pointercancel", () => {
+  window.addEventListener("pointercancel", () => {
     press = null;
     act.leave();
   });
@@ -52,7 +54,7 @@ export function followKeys(host, map, act) {
     const step = STEP * (far ? 5 : 1);
     const within = (value, low, high) => Math.max(low, Math.min(high, value));
     place = [within(x + dx * step * (x1 - x0), x0, x1), within(y + dy * step * (y1 - y0), y0, y1)];
-    act.look(map.toPixel(place));
+    act.roam(map.toPixel(place));
   };
   const mark = () => {
     place ??= map.middle();

@@ -1,6 +1,7 @@
 // The page: asks for the model and its points, and ties map, legend, panel and tools to one another.
 
-import { Server, takeToken } from "./api.js";
+import { Server, ServerGone, takeToken } from "./api.js";
+import { quantile } from "./arrays.js";
 import { choices, coloringBy } from "./coloring.js";
 import { byId, el, saveText, shortNumber } from "./dom.js";
 import { takeFiles } from "./drop.js";
@@ -14,8 +15,8 @@ import { Overlay } from "./overlay.js";
 import { Panel } from "./panel.js";
 import { codeOf, placeOf, wayBetween } from "./plane.js";
 import { wayControls } from "./play.js";
-import { quantile } from "./arrays.js";
 import { followTheme, isDark } from "./theme.js";
+import { isTrusted } from "./trust.js";
 
 const FRAMES = 32; // of a way
 const KEPT_ITEMS = 300; // answers about items that are not asked for again
@@ -41,8 +42,8 @@ class Explorer {
 
   async start() {
     this.panel.showHint();
-    this.#describe();
     await this.showPlane(this.model.latent_dim > 2 ? null : { x: 0, y: 1 });
+    this.#describe();
     this.labels = new Labels(this.points, this.model.classes);
     this.#fillControls();
     this.#listen();
@@ -50,10 +51,11 @@ class Explorer {
   }
 
   #describe() {
-    const { model } = this;
+    const { model, points } = this;
     document.title = `${model.name} · ssavae explorer`;
     byId("name").textContent = model.name;
-    const rows = `${model.n_points.toLocaleString("en")} ${{ image: "images", signal: "signals", table: "rows" }[model.kind]}`;
+    const [n, all] = [points.n, points.n_all].map((each) => each.toLocaleString("en"));
+    const rows = `${n === all ? n : `${n} of ${all}`} ${{ image: "images", signal: "signals", table: "rows" }[model.kind]}`;
     const classes = model.classes.length ? `${model.classes.length} classes` : "no classes";
     byId("facts").textContent = [rows, classes, `${model.latent_dim} dimensions`, `ssavae ${model.version}`].join(" · ");
   }
@@ -118,6 +120,7 @@ class Explorer {
   /** Look at a pixel: the item under it, else what the model decodes there. */
   look(pixel, held = false) {
     if (this.panel.held && !held) return;
+    this.panel.held = held;
     const place = this.map.toPlace(pixel);
     const item = this.map.itemAt(place);
     this.overlay.ring = item < 0 ? null : this.#placeOfItem(item);
@@ -134,7 +137,7 @@ class Explorer {
       this.#say(`Item ${item}, ${answer.label === null ? "no label" : `label ${answer.label}`}, read as ${answer.predicted ?? "nothing"}`);
     } else {
       const [value] = await this.source.decode([codeOf(place, this.points.projection)]);
-      this.panel.showPlace(place, value, held);
+      this.panel.showPlace(place, value, held, this.trust ? isTrusted(this.trust, place) : null);
       this.#say(`Nothing there, decoded at ${place.map(shortNumber).join(", ")}`);
     }
   }
@@ -155,6 +158,12 @@ class Explorer {
     if (this.panel.held) return;
     Object.assign(this.overlay, { probe: null, ring: null });
     this.overlay.draw();
+  }
+
+  /** Look on, whatever is held. */
+  roam(pixel) {
+    if (this.panel.held) this.release();
+    this.look(pixel);
   }
 
   hold(pixel) {
@@ -250,6 +259,7 @@ class Explorer {
   // --------------------------------------------------------------------- own data and new rows
 
   async land(files) {
+    hideError();
     const landed = [];
     for (const file of files) landed.push(...(await this.source.land(file)).map((item) => ({ ...item, name: `${file.name}, ${item.name}` })));
     if (landed.length) this.#showLanded(landed, 0);
@@ -317,6 +327,7 @@ class Explorer {
   #listenToMap() {
     const act = {
       look: (pixel) => this.look(pixel),
+      roam: (pixel) => this.roam(pixel),
       leave: () => this.leave(),
       hold: (pixel) => this.hold(pixel),
       release: () => this.release(),
@@ -355,27 +366,32 @@ class Explorer {
 
 // ------------------------------------------------------------------------------------- failures
 
-/** Wrap what may fail, so that the reader is told, and no longer once something works again. */
+/** Wrap what may fail, so that the reader is told. */
 function guarded(act) {
   return async (...args) => {
     try {
-      const done = await act(...args);
-      byId("error").hidden = true;
-      return done;
+      return await act(...args);
     } catch (error) {
       showError(error);
     }
   };
 }
 
+// what is wrong stands there until it is dismissed; that nobody answers, until somebody does
 function showError(error) {
-  const reload = el("button", { type: "button", onclick: () => location.reload() }, "Try again");
-  byId("error").replaceChildren(error.message, reload);
-  byId("error").hidden = false;
+  const gone = error instanceof ServerGone;
+  const [text, act] = gone ? ["Try again", () => location.reload()] : ["Dismiss", hideError];
+  byId("error").replaceChildren(error.message, el("button", { type: "button", onclick: act }, text));
+  Object.assign(byId("error"), { hidden: false, gone });
+}
+
+function hideError() {
+  byId("error").hidden = true;
 }
 
 async function start() {
-  const source = window.SSAVAE_EXPORT ? new Frozen(window.SSAVAE_EXPORT) : new Server(takeToken());
+  const answered = () => byId("error").gone && hideError();
+  const source = window.SSAVAE_EXPORT ? new Frozen(window.SSAVAE_EXPORT) : new Server(takeToken(), answered);
   await new Explorer(source, await source.model()).start();
   document.documentElement.dataset.ready = "true";
 }

@@ -1,6 +1,7 @@
 // What lies over the points: hatching, class numbers, the probe, ways, landed rows and the lasso's line.
 
 import { surroundings } from "./palette.js";
+import { untrustedRuns } from "./trust.js";
 
 /** A canvas above the map; set its fields, then `draw()`. */
 export class Overlay {
@@ -147,19 +148,4 @@ export class Overlay {
     this.pen.fill();
     this.pen.globalAlpha = 1;
   }
-}
-
-// the untrusted cells of each row of the grid, joined where they touch: [x0, x1, y0, y1]
-function untrustedRuns({ x, y, trusted }) {
-  const [dx, dy] = [(x[1] - x[0]) / 2, (y[1] - y[0]) / 2];
-  const runs = [];
-  trusted.forEach((row, r) => {
-    for (let c = 0; c < row.length; c++) {
-      if (row[c]) continue;
-      const first = c;
-      while (c + 1 < row.length && !row[c + 1]) c++;
-      runs.push([x[first] - dx, x[c] + dx, y[r] - dy, y[r] + dy]);
-    }
-  });
-  return runs;
 }

@@ -35,8 +35,10 @@ export class Panel {
     );
   }
 
-  showPlace(place, value, held) {
-    this.#show(`Decoded at ${place.map(shortNumber).join(", ")}`, held, drawValues([{ title: DECODED, value }], this.model.kind));
+  showPlace(place, value, held, trusted) {
+    const warning = el("p", { className: "facts" }, el("span", { className: "alarm" }, "not to be trusted here"));
+    const at = place.map((each) => each.toFixed(2)).join(", ");
+    this.#show(`Decoded at ${at}`, held, trusted === false ? warning : null, drawValues([{ title: DECODED, value }], this.model.kind));
   }
 
   /** Rows that the reader brought, one at a time. */
@@ -47,6 +49,7 @@ export class Panel {
     const pages = el("p", { className: "way" }, turn(-1, "‹", "Row before"), `${at + 1} of ${items.length}`, turn(1, "›", "Next row"));
     this.#show(
       `${item.name} lands here`, true, items.length > 1 ? pages : null, chips(item, this.model),
+      ...item.warnings.map((text) => el("p", { className: "note" }, text)),
       drawValues([{ title: "yours", value: item.x }, { title: "reconstructed", value: item.x_rec }], this.model.kind),
       probabilityBars(this.model.classes, item.probabilities),
     );
@@ -89,7 +92,7 @@ function chips(item, model) {
   if (item.predicted !== null && item.predicted !== undefined) {
     said.push([`read as ${item.predicted}${confidence === null ? "" : `, ${confidence.toFixed(2)}`}`, wrong]);
   }
-  const limit = model.novelty_limit === null ? "" : ` of ${shortNumber(model.novelty_limit)}`;
+  const limit = model.novelty_limit === null ? "" : ` (limit ${model.novelty_limit.toFixed(2)})`;
   said.push([`${item.is_novel ? "novel: " : ""}novelty ${item.novelty.toFixed(2)}${limit}`, item.is_novel]);
   return el("p", { className: "facts" }, ...said.map(([text, alarm]) => el("span", { className: alarm ? "alarm" : "" }, text)));
 }
