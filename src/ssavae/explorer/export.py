@@ -111,7 +111,7 @@ def packed(array: np.ndarray) -> dict[str, Any]:
     return {
         "dtype": name,
         "shape": list(array.shape),
-        "gzip": base64.b64encode(gzip.compress(data, 9, mtime=0)).decode(),
+        "gzip": base64.b64encode(gzip.compress(data, 6, mtime=0)).decode(),
     }
 
 

@@ -80,7 +80,7 @@ export class Frozen {
       by_class[name] = (by_class[name] ?? 0) + 1;
     }
     const z_std = [deviationOf(points.x, items), deviationOf(points.y, items)];
-    return { n: items.length, z_mean: mean, z_std, x: await this.#atlas(mean), x_spread: null, by_class };
+    return { n: items.length, z_mean: mean, z_std, x: await this.#atlas(mean), x_spread: await this.#spread(items), by_class };
   }
 
   async land() {
@@ -101,6 +101,18 @@ export class Frozen {
     const at = kept ? Math.floor(i / kept.every) : -1;
     if (!kept || i % kept.every || at >= kept.stack.n) return null;
     return rowOf(await this.#stack(name, kept.stack), kept.stack, at);
+  }
+
+  // deviation of the items' rows, of a thousand at most, as the server reckons it
+  async #spread(items) {
+    const step = Math.ceil(items.length / 1000);
+    const some = items.filter((_, k) => k % step === 0);
+    const rows = (await Promise.all(some.map((i) => this.#row("rows", i)))).filter((row) => row !== null);
+    if (rows.length < 2) return null;
+    const of = (read) => deviationOf(rows.map(read));
+    if (this.#kept.model.kind !== "table") return { data: rows[0].data.map((_, j) => of((row) => row.data[j])), shape: rows[0].shape };
+    const numeric = (name) => rows.every((row) => typeof row[name] === "number");
+    return Object.fromEntries(Object.keys(rows[0]).map((name) => [name, numeric(name) ? of((row) => row[name]) : null]));
   }
 
   // bilinear between the four grid points around the place; at the rim, the rim's
@@ -145,11 +157,16 @@ function cellValue(cell, found, weights) {
   return cell.whole ? Math.round(value) : value;
 }
 
-const meanOf = (values, items) => items.reduce((sum, i) => sum + values[i], 0) / items.length;
+function meanOf(values, items) {
+  let sum = 0;
+  for (const i of items) sum += values[i];
+  return sum / items.length;
+}
 
-function deviationOf(values, items) {
-  const mean = meanOf(values, items);
-  return Math.sqrt(items.reduce((sum, i) => sum + (values[i] - mean) ** 2, 0) / items.length);
+function deviationOf(values, items = values.keys()) {
+  const some = [...items];
+  const mean = meanOf(values, some);
+  return Math.sqrt(meanOf(some.map((i) => (values[i] - mean) ** 2), [...some.keys()]));
 }
 
 function shuffled(values) {

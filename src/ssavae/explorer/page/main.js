@@ -57,7 +57,8 @@ class Explorer {
     const [n, all] = [points.n, points.n_all].map((each) => each.toLocaleString("en"));
     const rows = `${n === all ? n : `${n} of ${all}`} ${{ image: "images", signal: "signals", table: "rows" }[model.kind]}`;
     const classes = model.classes.length ? `${model.classes.length} classes` : "no classes";
-    byId("facts").textContent = [rows, classes, `${model.latent_dim} dimensions`, `ssavae ${model.version}`].join(" · ");
+    const version = el("span", { id: "version" }, ` · ssavae ${model.version}`);
+    byId("facts").replaceChildren([rows, classes, `${model.latent_dim} dimensions`].join(" · "), version);
   }
 
   // ------------------------------------------------------------------------------- the map
@@ -101,13 +102,13 @@ class Explorer {
 
   // more classes than colours: each has its number in its middle
   #classNumbers() {
-    const { names, index, colors } = this.coloring;
+    const { names, index } = this.coloring;
     if (!names || names.length <= 10) return [];
     const items = names.map(() => []);
     index.forEach((c, i) => c >= 0 && items[c].push(i));
     const middle = (values, of) => quantile(of.map((i) => values[i]), 0.5);
     return items.flatMap((of, c) =>
-      of.length && !this.legend.hidden.has(c) ? [{ place: [middle(this.points.x, of), middle(this.points.y, of)], text: String(c), color: colors[c] }] : [],
+      of.length && !this.legend.hidden.has(c) ? [{ place: [middle(this.points.x, of), middle(this.points.y, of)], text: String(c) }] : [],
     );
   }
 
@@ -342,6 +343,8 @@ class Explorer {
     };
     followPointer(byId("map"), this.map, () => this.mode(), act);
     followKeys(byId("map"), this.map, act);
+    // from wherever the reader is; the map itself has its own Escape
+    document.addEventListener("keydown", (event) => event.key === "Escape" && this.panel.held && this.release());
     new ResizeObserver(() => this.overlay.draw()).observe(byId("canvas"));
   }
 

@@ -11,7 +11,7 @@ export class Overlay {
   marks = []; // [{place, shape: "star" | "dot"}]
   lasso = null; // pixels
   hatch = null; // {x, y, trusted}
-  numbers = []; // [{place, text, color}]
+  numbers = []; // [{place, text}]
   dark = false;
   #asked = false;
 
@@ -82,10 +82,10 @@ export class Overlay {
     pen.stroke();
   }
 
-  #drawNumber({ place, text, color }) {
+  #drawNumber({ place, text }) {
     const [px, py] = this.map.toPixel(place);
     Object.assign(this.pen, { font: "600 12px system-ui, sans-serif", textAlign: "center", textBaseline: "middle", lineJoin: "round" });
-    Object.assign(this.pen, { lineWidth: 4, strokeStyle: this.colors.ground, fillStyle: color });
+    Object.assign(this.pen, { lineWidth: 4, strokeStyle: this.colors.ground, fillStyle: this.colors.strong });
     this.pen.strokeText(text, px, py);
     this.pen.fillText(text, px, py);
   }
