@@ -64,16 +64,23 @@ class Inference:
 
     def feature_loss(self, x: Tensor) -> Tensor:
         """Return loss_rec between each input and G(mu(x)), (n,)."""
-        return self.apply(self._rest_losses, x)[:, 0]
+        return self.apply(self._surveyed, x)[:, 0]
 
     def strangeness(self, x: Tensor, log_density: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return log loss_rec and log loss_latent of G(mu(x)), and -log_density(mu(x)), (n, 3).
 
         ``log_density`` takes codes, (n, K).
         """
-        losses = self.apply(self._rest_losses, x).double().numpy()
-        codes = self.encode(x).double().numpy()
-        return np.column_stack([np.log(losses + 1e-12), -log_density(codes)])
+        return self.survey(x, log_density)[2]
+
+    def survey(
+        self, x: Tensor, log_density: Callable[[np.ndarray], np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return mu (n, K), class logits (n, C) and :meth:`strangeness` (n, 3), all of one pass."""
+        found = self.apply(self._surveyed, x)
+        losses, mu = found[:, :2].double().numpy(), found[:, 2:]
+        strangeness = [np.log(losses + 1e-12), -log_density(mu.double().numpy())]
+        return mu.numpy(), self.classify(mu).numpy(), np.column_stack(strangeness)
 
     def returned(
         self, z: Tensor, log_density: Callable[[np.ndarray], np.ndarray]
@@ -106,11 +113,13 @@ class Inference:
         decoded = self.decode(torch.from_numpy(codes).float())
         return self.logits(decoded).softmax(dim=1)[:, c].numpy()
 
-    def _rest_losses(self, x: Tensor) -> Tensor:
+    def _surveyed(self, x: Tensor) -> Tensor:
+        """Return loss_rec, loss_latent, and mu of each input, (n, 2 + K)."""
         mu, _, features = self.vec.encoder(x)
         mu_rec, _, features_rec = self.vec.encoder(self.decoder(mu))
         rec = loss_rec(features, features_rec, self.feature_weights)
-        return torch.stack([rec, loss_latent(mu, mu_rec)], dim=1)
+        losses = torch.stack([rec, loss_latent(mu, mu_rec)], dim=1)
+        return torch.cat([losses, mu], dim=1)
 
     def apply(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Apply a function batch by batch, in evaluation mode; the result is on the CPU, in float32."""

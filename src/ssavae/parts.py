@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -190,11 +191,21 @@ def _granted(loaded: LabelledData, budget: LabelBudget, held_out: np.ndarray, se
         rows = draw_labelled(numbers, seed, per_class=budget.per_class, fraction=budget.fraction)
         granted[rows] = own[rows]
     else:
-        for row, label in read_labels(Path(budget.source), rows_sha256(loaded.x_train)).items():
+        named = read_labels(Path(budget.source), rows_sha256(loaded.x_train))
+        for row, label in _as_own(named, own).items():
             _check_trained_on(row, n, held_out, budget.source)
             granted[row] = own[row] if label is None else label
     granted[held_out] = own[held_out]
     return granted
+
+
+def _as_own(named: dict[int, Any], own: np.ndarray) -> dict[int, Any]:
+    """Return labels of a csv, which are text, as whole numbers where the data's own are such."""
+    texts, known = ([label for label in some if label is not None] for some in (named.values(), own.tolist()))
+    whole = texts and known and all(isinstance(label, int) for label in known)
+    if not whole or not all(re.fullmatch(r"-?\d+", text) for text in texts):
+        return named
+    return {row: int(label) for row, label in named.items()}
 
 
 def _check_trained_on(row: int, n: int, held_out: np.ndarray, source: str) -> None:

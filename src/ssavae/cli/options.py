@@ -47,10 +47,10 @@ TestFractionOption = Annotated[
 OutOption = Annotated[Path | None, typer.Option(help="File to write; by default into RUN.")]
 
 
-def target(out: Path | None, default: Path, suffixes: Iterable[str]) -> Path:
+def target(out: Path | None, default: Path, suffixes: Iterable[str], option: str = "--out") -> Path:
     """Return the file to write, in a folder that exists."""
     path = default if out is None else out
-    choice("--out must end in one of these: it", path.suffix.lower(), suffixes)
+    choice(f"{option} must end in one of these: it", path.suffix.lower(), suffixes)
     if out is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     return path
