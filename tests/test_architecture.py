@@ -174,7 +174,7 @@ def test_files_and_package_are_small():
     # docstrings and their blank lines too
     code = {path: len(code_lines(path.read_text("utf-8"))) for path in FILES}
     assert sum(n for path, n in code.items() if path.parent.name not in BESIDE) < 7000, sizes
-    assert sum(code.values()) < 10500, sizes
+    assert sum(code.values()) < 12000, sizes
 
 
 def test_no_wastebasket_module():

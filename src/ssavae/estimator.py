@@ -219,6 +219,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         *,
         groups: ArrayLike | None = None,
         eval_set: tuple[ArrayLike, ArrayLike] | None = None,
+        vec: SSAVAE | None = None,
         resume: bool = False,
     ) -> SSAVAE:
         """Train both steps.
@@ -234,6 +235,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             out or none is.
         eval_set : (X, y) or None
             Rows whose ``eval_accuracy`` is recorded after each epoch of step 1; nothing is chosen by it.
+        vec : SSAVAE or None
+            A model of the same rows, seed and parameters of step 1, whose VEC is taken in place of training
+            it again: the result is the same to the bit.
         resume : bool
             Go on with the unfinished run in ``checkpoint_folder``.
         """
@@ -252,6 +256,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             training = self._training_rows(rows, labels, kept, fabric.device)
             self.data_sha256_ = training.digest()
             session = self._session(fabric, training, resume)
+            if vec is not None:
+                self._take_vec(session, vec)
             self._run_vec(session, fabric, training, weight, partial(self._measure_vec, held, watched))
             self._learn_samplers(training)
             self._run_decoder(session, fabric, training, partial(self._measure_decoder, held))
@@ -400,6 +406,16 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         if resume:
             session.resume()
         return session
+
+    def _take_vec(self, session: Session, other: SSAVAE) -> None:
+        """Put another model's VEC in the place of step 1."""
+        same = (other.data_sha256_, other.seed_, other.spec_) == (self.data_sha256_, self.seed_, self.spec_)
+        must(same, "vec=... was trained on other rows, with another seed or with other networks")
+        self.vec_.detail = None  # after the networks are built: they are drawn as if step 1 had run here
+        self.vec_.load_state_dict(other.vec_.state_dict())
+        if "vec" not in session.done:
+            session.done.append("vec")
+            session.history.extend(row for row in other.history_ if row["step"] == "vec")
 
     def _choose_consistency(self, labels: np.ndarray) -> float:
         """Unlabelled rows are asked where labels are few, and can be where there are classes."""

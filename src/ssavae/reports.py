@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 
 from ssavae import evaluate, faults
 from ssavae.audit import Finding, audit
@@ -56,8 +57,12 @@ UNLABELLED = "loss_class, accuracy, predict and samples by class are off"
 # ---------------------------------------------------------------------------------------- training
 
 
-def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[dict[str, Any], list[Path]]:
+def train_run(
+    folder: Path, run: Run, *, resume: bool, command: str, vec_folder: Path | None = None
+) -> tuple[dict[str, Any], list[Path]]:
     """Train, save the model, measure it on the test part and draw its pictures.
+
+    Runs with the same ``vec_folder`` share one step 1, which the first of them trains.
 
     Returns
     -------
@@ -84,7 +89,9 @@ def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[di
     if labels is None:
         warnings.warn(f"no labels in {run.data}: {UNLABELLED}", stacklevel=2)
     resumed = resume and has_state(folder)
-    model.fit(train.x, labels, groups=train.groups, eval_set=watched, resume=resumed)
+    rows: dict[str, Any] = {"X": train.x, "y": labels, "groups": train.groups, "eval_set": watched}
+    vec = None if vec_folder is None else _shared_vec(vec_folder, model, rows)
+    model.fit(**rows, vec=vec, resume=resumed)
     model.save(folder)
     measured = measure(model, test) if test is not None else {}
     write_metrics(folder, measured | {"protocol": _protocol(model, run, train, test, command, loaded.sha256)})
@@ -92,6 +99,19 @@ def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[di
     names += [SPLIT_FILE] * bool(len(held_out)) + [LABELS_FILE] * bool(run.labels.given())
     written = [folder / name for name in names]
     return read_metrics(folder), written + draw_pictures(model, test or train, folder)
+
+
+def _shared_vec(folder: Path, model: SSAVAE, rows: dict[str, Any]) -> SSAVAE:
+    """Load the model in a folder that has done step 1 alone, or train it there; others wait meanwhile."""
+    from filelock import FileLock  # comes with torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "training.lock"):
+        if not (folder / MODEL_FILE).is_file():
+            step_1: Any = clone(model)
+            step_1.set_params(checkpoint_folder=folder, n_epochs_decoder=0)
+            step_1.fit(**rows, resume=has_state(folder)).save(folder)
+    return open_model(folder)
 
 
 def _protocol(
@@ -225,11 +245,12 @@ def measure_map(model: SSAVAE, train: Part | None, test: Part) -> dict[str, floa
 
 
 def evaluate_run(
-    model: SSAVAE, folder: Path, loaded: LabelledData, *, judged: bool
+    model: SSAVAE, folder: Path, loaded: LabelledData, *, judged: bool, judges: Path | None = None
 ) -> tuple[dict[str, Any], Path]:
     """Measure a model on a data set's test part, and merge the result into metrics.json as "evaluate".
 
-    The test part is the data's own, else the rows that the run held out of it, else every row.
+    The test part is the data's own, else the rows that the run held out of it, else every row. Models of the
+    same rows share one judge where a folder ``judges`` is given.
 
     Raises
     ------
@@ -248,7 +269,7 @@ def evaluate_run(
         found["faults"] = measure_faults(model, test, normal, HIDDEN.get(loaded.name, ()))
     earlier = read_metrics(folder).get("evaluate", {})
     if judged:
-        found["judge"] = _judge_run(model, folder, train, test)
+        found["judge"] = _judge_run(model, folder, judges, train, test)
     elif "judge" in earlier and earlier.get("data_sha256") == found["data_sha256"]:
         found["judge"] = earlier["judge"]  # of the same model and data; measuring it takes minutes
     return found, write_metrics(folder, {"evaluate": found | machine()})
@@ -260,12 +281,14 @@ def evaluation_parts(folder: Path, loaded: LabelledData) -> tuple[Part | None, P
     return (None, train) if test is None else (train, test)
 
 
-def _judge_run(model: SSAVAE, folder: Path, train: Part | None, test: Part) -> dict[str, Any]:
+def _judge_run(
+    model: SSAVAE, folder: Path, judges: Path | None, train: Part | None, test: Part
+) -> dict[str, Any]:
     if model.preprocess_.kind != "image" or len(model.classes_) < 2:
         raise UsageError("--judge needs images and a model with classes")
     if train is None or not is_labelled(train) or not is_labelled(test):
         raise UsageError("--judge needs DATA with a training and a test part, both labelled")
-    judge = _judge(model, folder, train)
+    judge = _judge(model, folder, train) if judges is None else _shared_judge(model, judges, train)
     real, y = shown(model, test.x), label_indices(model, test.y, len(test.x))
     wanted = np.repeat(np.arange(len(model.classes_)), JUDGED_PER_CLASS)
     by_class = model.sample(len(wanted), y=model.classes_[wanted], random_state=SAMPLE_SEED)
@@ -301,6 +324,15 @@ def _judge(model: SSAVAE, folder: Path, train: Part) -> Judge:
     if (folder / JUDGE_FILE).is_file() and last.get("rows_sha256") == rows_sha256(np.asarray(train.x)):
         return load_judge(folder / JUDGE_FILE)
     return judge_of(model, train, folder / JUDGE_FILE)
+
+
+def _shared_judge(model: SSAVAE, judges: Path, train: Part) -> Judge:
+    """Read the judge of these rows from a folder, or train it and put it there; others wait meanwhile."""
+    from filelock import FileLock
+
+    path = judges / f"judge_{rows_sha256(np.asarray(train.x))[:12]}.safetensors"
+    with FileLock(path.with_suffix(".lock")):
+        return load_judge(path) if path.is_file() else judge_of(model, train, path)
 
 
 def judge_of(model: SSAVAE, train: Part, path: Path) -> Judge:
