@@ -243,6 +243,15 @@ def mixed_cells(x: Any) -> np.ndarray | None:
     return None
 
 
+def framed(rows: np.ndarray, names: Sequence[Any] | None) -> Any:
+    """Return decoded rows of a table; with texts and names of columns, as a DataFrame again."""
+    if rows.dtype.kind != "O" or names is None:
+        return rows
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(names)).infer_objects()
+
+
 def _is_number(dtype: Any) -> bool:
     return getattr(dtype, "kind", "O") in "iuf"
 

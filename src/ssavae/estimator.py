@@ -25,10 +25,11 @@ from ssavae.algorithms import feature_weights, latent_weight
 from ssavae.augment import STRONG, check_augment
 from ssavae.calibration import Calibration, conformal_limit, label_folds
 from ssavae.checks import must
-from ssavae.columns import mixed_cells, warn_of_columns
+from ssavae.columns import framed, mixed_cells, warn_of_columns
 from ssavae.consistency import Teacher
 from ssavae.engine import Session, Settings, Stage, launch, showing_progress, train
 from ssavae.fitted import described, restore, restore_weights, tensors_of
+from ssavae.hub import fetch, is_on_hub
 from ssavae.inference import Inference
 from ssavae.networks import VEC, Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
 from ssavae.parameters import check_params, plain, seed_of, tuples
@@ -543,12 +544,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _rows(self, inputs: np.ndarray) -> Any:
         """Turn network inputs into rows; a table with texts that came as a DataFrame is one again."""
-        rows = self.preprocess_.inverse(inputs)
-        if rows.dtype.kind != "O" or not hasattr(self, "feature_names_in_"):
-            return rows
-        import pandas as pd
-
-        return pd.DataFrame(rows, columns=self.feature_names_in_).infer_objects()
+        return framed(self.preprocess_.inverse(inputs), getattr(self, "feature_names_in_", None))
 
     def _codes(self, Z: ArrayLike) -> Tensor:
         check_is_fitted(self, "calibration_")
@@ -752,12 +748,20 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return {name: plain(value) for name, value in params.items()}
 
 
-def load(folder: str | Path, *, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> SSAVAE:
+def load(
+    folder: str | Path,
+    *,
+    revision: str | None = None,
+    encoder: nn.Module | None = None,
+    decoder: nn.Module | None = None,
+) -> SSAVAE:
     """Read a model folder written by :meth:`SSAVAE.save`; runs no code from it.
 
     Parameters
     ----------
-    folder : path
+    folder : path, or ``"hf://user/name"`` on the Hugging Face hub
+    revision : str or None
+        Branch, tag or commit on the hub.
     encoder, decoder : torch.nn.Module or None
         The networks of your own that the model was trained with, if it was.
 
@@ -768,7 +772,12 @@ def load(folder: str | Path, *, encoder: nn.Module | None = None, decoder: nn.Mo
     ValueError
         If a file is damaged or from another schema version, or a network does not fit.
     """
-    model, tensors = checkpoint.load_model(Path(folder))
+    must(
+        revision is None or is_on_hub(folder),
+        f"revision={revision!r} needs a model on the hub, hf://user/name",
+    )
+    local = fetch(str(folder), revision) if is_on_hub(folder) else Path(folder)
+    model, tensors = checkpoint.load_model(local)
     given: dict[str, Any] = {"encoder": encoder, "decoder": decoder}
     missing = [name for name in model["custom"] if given[name] is None]
     if missing:
@@ -780,7 +789,7 @@ def load(folder: str | Path, *, encoder: nn.Module | None = None, decoder: nn.Mo
     with _own_random_state(loaded.seed_):
         loaded._build_networks(with_detail=False)
     restore_weights(loaded, tensors)
-    loaded.history_ = checkpoint.load_history(Path(folder))
+    loaded.history_ = checkpoint.load_history(local)
     return loaded
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ssavae.augment import CHANGES
-
 AT_LEAST = {
     "latent_dim": 1,
     "batch_size": 2,
@@ -43,6 +41,8 @@ def check_params(params: Mapping[str, Any]) -> None:
         value = params.get(name)
         if value is not None and not 0 <= value < math.inf:
             raise ValueError(f"{name}={value} must be a weight of at least 0")
+    from ssavae.augment import CHANGES  # with torch, which what only reads parameters does without
+
     unknown = set(params.get("augment", ())) - CHANGES.keys()
     if unknown:
         known = ", ".join(CHANGES)

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from ssavae.budgets import LabelBudget, draw_labelled, read_labels
-from ssavae.checkpoint import write_atomically
 from ssavae.checks import UsageError
 from ssavae.datasets import AS_IT_IS, LabelledData, Reading, load_dataset
+from ssavae.files import write_atomically
 from ssavae.named_sets import SETS, unknown_name
 from ssavae.preprocess import check_finite, encode_labels
-from ssavae.rows import hold_out
 
 SPLIT_FILE, LABELS_FILE = "split.json", "labels.json"
 
@@ -58,6 +57,20 @@ def read(data: str, reading: Reading = AS_IT_IS, kind: str | None = None) -> Lab
         if x is not None:
             check_finite(x, loaded.feature_names, missing_allowed=is_table)
     return loaded
+
+
+def read_like(data: str, reading: Reading, kind: str, label: str | None = None) -> LabelledData:
+    """Read data for a model, as for training; columns of label, group and drop only where there are such."""
+    label_there, group_there = (
+        name if name and _may_have(data, name) else None for name in (reading.label, reading.group)
+    )
+    drop = tuple(name for name in reading.drop if _may_have(data, name))
+    same = replace(reading, label=label or label_there, group=group_there, drop=drop)
+    return read(data, same, None if reading.window else kind)
+
+
+def _may_have(data: str, name: str) -> bool:
+    return has_column(data, name) or Path(data).suffix.lower() not in (".csv", ".parquet")
 
 
 def has_column(data: str, name: str) -> bool:
@@ -119,6 +132,8 @@ def draw_split(loaded: LabelledData, fraction: float, seed: int) -> np.ndarray:
     """
     if loaded.x_test is not None or fraction == 0:
         return np.empty(0, dtype=np.int64)
+    from ssavae.rows import hold_out  # with torch, which reading alone does without
+
     y = loaded.y_train
     labels = np.full(len(loaded.x_train), -1) if y is None else encode_labels(y)[0]
     return hold_out(labels, fraction, seed, loaded.groups)

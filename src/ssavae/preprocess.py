@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
 
 from ssavae.columns import Column
 from ssavae.parameters import tuples
@@ -115,6 +113,17 @@ class Preprocess:
         return (shape[n_dims] if len(shape) > n_dims else 1, *shape[:n_dims])
 
     @property
+    def working_dtype(self) -> np.dtype[Any]:
+        """The floating type in which rows of the user's dtype are scaled."""
+        return np.result_type(self.dtype, np.float32)
+
+    @property
+    def scaling(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return low and scale of images and signals, along the last axis: float32 in, float32 out."""
+        dtype = np.float64 if self.dtype == "float64" else np.float32
+        return np.asarray(self.low, dtype=dtype), np.asarray(self.scale, dtype=dtype)
+
+    @property
     def input_names(self) -> list[str]:
         """Names of a table's network inputs, in order; none of other kinds."""
         pairs = zip(self.columns, self.names, strict=True)
@@ -122,20 +131,32 @@ class Preprocess:
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Turn rows into float32 network inputs, channels first."""
-        if tuple(x.shape[1:]) != self.row_shape:
-            raise ValueError(_shape_message(x.shape[1:], self.row_shape))
+        self.check_shape(x)
         if self.kind == "table":
             return self._table_inputs(x)
-        scaled = (x - np.float32(0) - self._last_axis(self.low)) / self._last_axis(self.scale)
+        low, scale = self.scaling
+        scaled = (x - np.float32(0) - low) / scale
         scaled = scaled.reshape(len(x), *self.row_shape[: len(self.input_shape) - 1], self.input_shape[0])
         return np.ascontiguousarray(np.moveaxis(scaled, -1, 1), dtype=np.float32)
+
+    def check_shape(self, x: np.ndarray) -> None:
+        """Raise ValueError unless x (n, ...) holds rows of the shape trained on."""
+        if tuple(x.shape[1:]) != self.row_shape:
+            raise ValueError(_shape_message(x.shape[1:], self.row_shape))
 
     def inverse(self, inputs: np.ndarray) -> np.ndarray:
         """Turn network inputs back into rows, in the user's units, shape and dtype."""
         if self.kind == "table":
             return self._table_rows(inputs)
-        inputs = np.moveaxis(inputs, 1, -1).reshape(len(inputs), *self.row_shape)
-        rows = inputs * self._last_axis(self.scale) + self._last_axis(self.low)
+        return self.finish(self.unscale(inputs))
+
+    def unscale(self, inputs: np.ndarray) -> np.ndarray:
+        """Give images or signals their layout and units again, not yet the user's dtype."""
+        low, scale = self.scaling
+        return np.moveaxis(inputs, 1, -1).reshape(len(inputs), *self.row_shape) * scale + low
+
+    def finish(self, rows: np.ndarray) -> np.ndarray:
+        """Give decoded images or signals the user's dtype; pixels that were integers are rounded."""
         dtype = np.dtype(self.dtype)
         if dtype.kind in "iu" and self.kind == "image":
             return _within(np.rint(rows), dtype).astype(dtype)
@@ -163,10 +184,6 @@ class Preprocess:
         if dtype.kind in "iu":
             rows = _within(rows, dtype)
         return rows.astype(dtype)
-
-    def _last_axis(self, values: tuple[float, ...]) -> np.ndarray:
-        # float32 in, float32 out
-        return np.asarray(values, dtype=np.float64 if self.dtype == "float64" else np.float32)
 
 
 def _within(rows: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
@@ -310,6 +327,9 @@ def check_labels(y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     ValueError
         If lengths differ, one class only is labelled, or y holds numbers that are no classes.
     """
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import column_or_1d
+
     if y is None:
         return np.full(n_rows, -1, dtype=np.int64), np.empty(0, dtype=object)
     y = column_or_1d(_label_array(y), warn=True)

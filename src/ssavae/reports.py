@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,8 @@ from ssavae.parts import (
     divide,
     draw_split,
     grant_labels,
-    has_column,
     read,
+    read_like,
     read_split,
     rows_sha256,
     write_labels,
@@ -146,16 +145,7 @@ def open_run(folder: Path, data: str, label: str | None) -> tuple[SSAVAE, Labell
     """Load a model and data for it, read as for training; label, group and drop only where there are such."""
     model, told = open_model(folder), described(folder)
     reading = Reading() if told is None else told.reading
-    its_label, group = (
-        name if name is not None and _has(data, name) else None for name in (reading.label, reading.group)
-    )
-    drop = tuple(name for name in reading.drop if _has(data, name))
-    reading = replace(reading, label=label or its_label, group=group, drop=drop)
-    return model, read(data, reading, None if reading.window else model.preprocess_.kind)
-
-
-def _has(data: str, name: str) -> bool:
-    return has_column(data, name) or Path(data).suffix.lower() not in (".csv", ".parquet")
+    return model, read_like(data, reading, model.preprocess_.kind, label)
 
 
 def open_model(folder: Path) -> SSAVAE:

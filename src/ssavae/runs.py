@@ -19,9 +19,10 @@ from typing import Any
 
 from ssavae import __version__
 from ssavae.budgets import LabelBudget
-from ssavae.checkpoint import MODEL_FILE, drop_state, has_state, write_atomically
+from ssavae.checkpoint import MODEL_FILE, drop_state, has_state
 from ssavae.checks import UsageError
 from ssavae.datasets import Reading
+from ssavae.files import write_atomically
 from ssavae.named_sets import nearest
 from ssavae.parameters import AT_LEAST, tuples
 from ssavae.parts import LABELS_FILE, SPLIT_FILE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import re
 import warnings
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ssavae.checks import needs
 from ssavae.columns import MOST_CATEGORIES
 from ssavae.named_sets import nearest
 
@@ -118,8 +118,7 @@ def _other_separator(header: str) -> str:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise ImportError(f'reading {path} needs pyarrow: pip install "ssavae[parquet]"')
+    needs("pyarrow", "parquet", f"reading {path}")
     import pandas as pd
 
     try:

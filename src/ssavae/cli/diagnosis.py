@@ -80,8 +80,8 @@ def suggest(
 
     Best first, with an empty column for the label: rows that the classifier is unsure of, unlike one another.
     """
-    from ssavae import listings, reports
+    from ssavae import listings, reports, results
 
     path = target(out, run / "suggestions.csv", (".csv", ".npz"))
     model, loaded = reports.open_run(run, data, label)
-    say_written(listings.write_rows(model, path, listings.suggestions(model, run, loaded, n)))
+    say_written(results.write_rows(model, path, listings.suggestions(model, run, loaded, n)))

@@ -71,7 +71,7 @@ def reconstruct(
 
     Rows as in `ssavae evaluate`: a picture beside the inputs, or .npz or .csv with the values.
     """
-    from ssavae import figures, listings, pictures, reports
+    from ssavae import figures, pictures, reports, results
 
     path = target(out, run / "reconstructions.png", (".png", ".npz", ".csv"))
     model, loaded = reports.open_run(run, data, label)
@@ -81,7 +81,7 @@ def reconstruct(
         return
     made = model.reconstruct(part.x[:n])
     arrays = {"x_rec": made} if path.suffix == ".csv" else {"x": part.x[:n], "x_rec": made}
-    say_written(listings.write_rows(model, path, arrays))
+    say_written(results.write_rows(model, path, arrays))
 
 
 @app.command(epilog=examples("sample runs/mnist", "sample runs/mnist --class 4 -n 100 --out 4.npz"))
@@ -97,7 +97,7 @@ def sample(
 
     A picture, or .npz or .csv with the values.
     """
-    from ssavae import figures, listings, pictures, reports
+    from ssavae import figures, pictures, reports, results
     from ssavae.samplers import SAMPLERS
 
     path = target(out, run / "samples.png", (".png", ".npz", ".csv"))
@@ -109,20 +109,38 @@ def sample(
         say_written(figures.save(pictures.draw_samples(model, x, y, title), path))
         return
     arrays = {"x": x} if y is None else {"y": y, "x": x}
-    say_written(listings.write_rows(model, path, arrays))
+    say_written(results.write_rows(model, path, arrays))
 
 
-@app.command(epilog=examples("predict runs/parts parts.csv --out predictions.csv"))
-def predict(run: RunArgument, data: DataArgument, out: OutOption = None, label: LabelOption = None) -> None:
+@app.command(
+    epilog=examples(
+        "predict runs/parts parts.csv --out predictions.csv", "predict --onnx exported/parts parts.csv"
+    )
+)
+def predict(
+    run: RunArgument,
+    data: DataArgument,
+    out: OutOption = None,
+    label: LabelOption = None,
+    onnx: Annotated[
+        bool,
+        typer.Option("--onnx", help="RUN is what `ssavae export` wrote: onnxruntime does it, not torch."),
+    ] = False,
+) -> None:
     """Write class and code of every row.
 
     Row, class, its probability and the code z0.., for labelled and unlabelled rows of DATA.
     """
-    from ssavae import listings, parts, reports
+    from ssavae import parts, results
 
     path = target(out, run / "predictions.csv", (".csv", ".npz"))
-    model, loaded = reports.open_run(run, data, label)
+    if onnx:
+        model, loaded = results.open_exported(run, data, label)
+    else:
+        from ssavae.reports import open_run
+
+        model, loaded = open_run(run, data, label)
     if len(model.classes_) == 0:
         warn("the model was trained without labels: no class and probability, only the code")
     part = parts.whole(loaded)
-    say_written(listings.write_rows(model, path, listings.predictions(model, part)))
+    say_written(results.write_rows(model, path, results.predictions(model, part)))

@@ -17,9 +17,9 @@ import numpy as np
 
 from ssavae import evaluate, figures
 from ssavae import judge as judges
-from ssavae.checkpoint import write_atomically
 from ssavae.estimator import SSAVAE
 from ssavae.experiments.study import Study, write_result
+from ssavae.files import write_atomically
 from ssavae.pictures import shown
 from ssavae.rows import spread
 from ssavae.runs import machine

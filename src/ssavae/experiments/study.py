@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from ssavae import judge as judges
-from ssavae.checkpoint import MODEL_FILE, has_state, write_atomically
+from ssavae.checkpoint import MODEL_FILE, has_state
 from ssavae.checks import UsageError
 from ssavae.estimator import SSAVAE
+from ssavae.files import write_atomically
 from ssavae.parameters import plain
 from ssavae.parts import Part, divide, read
 from ssavae.pictures import label_indices, shown
