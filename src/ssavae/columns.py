@@ -15,7 +15,9 @@ import numpy as np
 
 MOST_CATEGORIES = 255  # a column with more different texts holds names or remarks
 NORMAL_IQR = 1.349  # interquartile range of N(0, 1): by it the scale of a normal column is its deviation
-TAIL = 5.0  # deviations beyond which a number counts by its logarithm: one error code must not rule a network
+TAIL = (
+    10.0  # deviations beyond which a number counts by its logarithm: one error code must not rule a network
+)
 LARGEST = 80.0  # of a decoded logarithm: what a decoder makes of a code from nowhere must stay a number
 
 
@@ -141,7 +143,7 @@ def squash(value: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> squash(np.array([-2.0, 5.0, 1e6])).round(2)
+    >>> squash(np.array([-2.0, 10.0, 1e6])).round(2)
     array([-2.  ,  5.  , 18.82])
     """
     beyond = np.maximum(np.abs(value) - TAIL, 0.0)
