@@ -60,8 +60,10 @@ def address_of(listening: socket.socket, token: str | None) -> str:
 
 def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None] = lambda: None) -> None:
     """Serve until Ctrl-C or SIGTERM; requests under way are finished."""
+    import torch
     import uvicorn
 
+    torch.set_num_threads(1)  # as in Worker, for the little that is reckoned here
     config = uvicorn.Config(
         app,
         log_level="warning",

@@ -93,7 +93,8 @@ class Service:
 
     def probabilities(self, z: np.ndarray) -> np.ndarray:
         """Return class probabilities (n, C) of codes; the classifier is small, no thread is wanted."""
-        logits = self.at_rest.classify(torch.from_numpy(z)) / self.model.calibration_.temperature
+        with torch.inference_mode():
+            logits = self.model.vec_.classifier(torch.from_numpy(z)) / self.model.calibration_.temperature
         return logits.softmax(dim=1).numpy()[:, : len(self.classes)]
 
     async def survey(self, inputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
