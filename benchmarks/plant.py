@@ -29,9 +29,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
 
 from ssavae import SSAVAE
-from ssavae.checkpoint import write_atomically
 from ssavae.datasets import LabelledData, load_dataset
 from ssavae.faults import macro_f1
+from ssavae.files import write_atomically
 from ssavae.named_sets import HIDDEN
 from ssavae.runs import machine, plan_parameters, plan_reading
 

@@ -144,7 +144,7 @@ def squash(value: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> squash(np.array([-2.0, 10.0, 1e6])).round(2)
-    array([-2.  ,  5.  , 18.82])
+    array([-2.  , 10.  , 23.82])
     """
     beyond = np.maximum(np.abs(value) - TAIL, 0.0)
     return np.clip(value, -TAIL, TAIL) + np.sign(value) * np.log1p(beyond)

@@ -33,7 +33,7 @@ def shown(model: SSAVAE, x: Any) -> np.ndarray:
     return np.moveaxis(inputs, 1, -1).clip(0, 1) if model.preprocess_.bounded else inputs[:, 0]
 
 
-def draw_pictures(model: SSAVAE, part: Part, folder: Path) -> list[Path]:
+def draw_pictures(model: SSAVAE, part: Part, folder: Path, suffix: str = ".png") -> list[Path]:
     """Draw map, decoded grid (images, latent_dim 2), reconstructions, samples and loss curves."""
     x, y = sample_rows(model, None, 10, "class", 0)
     drawn = {
@@ -44,7 +44,10 @@ def draw_pictures(model: SSAVAE, part: Part, folder: Path) -> list[Path]:
         "reliability": draw_reliability(model, part),
         "curves": figures.loss_curves(model.history_, title="losses by epoch") if model.history_ else None,
     }
-    return [figures.save(made, folder / f"{name}.png") for name, made in drawn.items() if made is not None]
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        figures.save(made, folder / f"{name}{suffix}") for name, made in drawn.items() if made is not None
+    ]
 
 
 def draw_reliability(model: SSAVAE, part: Part) -> figures.Figure | None:

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from ssavae.cli.app import app
-from ssavae.cli.options import DataArgument, LabelOption, OutOption, RunArgument, examples, target
+from ssavae.cli.options import (
+    DRAWINGS,
+    DataArgument,
+    FormatOption,
+    LabelOption,
+    OutOption,
+    RunArgument,
+    choice,
+    examples,
+    target,
+)
 from ssavae.console import print_table, print_values, say_written, shown_value
 
 
@@ -26,6 +36,7 @@ def monitor(
     normal: Annotated[str | None, typer.Option(help="The class without a fault [default: normal].")] = None,
     run_length: Annotated[int, typer.Option(min=1, help="Rows in a row that raise an alarm.")] = 3,
     out: OutOption = None,
+    picture_format: FormatOption = "png",
 ) -> None:
     """Follow a run over time.
 
@@ -39,9 +50,10 @@ def monitor(
             typer.echo(line)
         return
     path = target(out, run / "monitor.csv", (".csv",))
+    choice("--format", picture_format, [suffix[1:] for suffix in DRAWINGS])
     table, figure, told = listings.monitor_run(run, data, one, normal, run_length, path)
     print_values(f"{run} on {data}", told)
-    say_written(table, figures.save(figure, path.with_suffix(".png")))
+    say_written(table, figures.save(figure, path.with_suffix(f".{picture_format}")))
 
 
 @app.command(epilog=examples("why runs/plant plant.csv --row 120", "why runs/mnist mnist --row 0 --to 3"))

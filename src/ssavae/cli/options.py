@@ -44,6 +44,8 @@ TestFractionOption = Annotated[
     float | None,
     typer.Option(min=0.0, max=0.9, help="Rows held out where DATA has no test part [default: 0.2]."),
 ]
+DRAWINGS = (".png", ".svg", ".pdf")
+FormatOption = Annotated[str, typer.Option("--format", help="png, svg or pdf.")]
 OutOption = Annotated[Path | None, typer.Option(help="File to write; by default into RUN.")]
 
 

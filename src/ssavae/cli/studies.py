@@ -13,8 +13,10 @@ from typer.core import TyperCommand
 
 from ssavae.cli.app import app
 from ssavae.cli.options import (
+    DRAWINGS,
     DataArgument,
     DropOption,
+    FormatOption,
     GroupOption,
     KindOption,
     LabelOption,
@@ -41,6 +43,7 @@ def reproduce(
     rows: Annotated[int | None, typer.Option(min=1000, help="Training rows [default: all].")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    picture_format: FormatOption = "png",
 ) -> None:
     """Make the paper's figures again, with the numbers behind them.
 
@@ -49,10 +52,11 @@ def reproduce(
     from ssavae.experiments.reproduce import EXPERIMENTS, reproduced
 
     choice("WHAT", what, [*EXPERIMENTS, "all"])
+    choice("--format", picture_format, [suffix[1:] for suffix in DRAWINGS])
     command = shlex.join(["ssavae", *context.obj.words])
-    for file in reproduced(
-        what, out, data, fast=fast, updates=updates, n_train=rows, seed=seed, device=device, command=command
-    ):
+    chosen: dict[str, Any] = {"fast": fast, "updates": updates, "n_train": rows, "seed": seed}
+    chosen |= {"device": device, "command": command, "suffix": f".{picture_format}"}
+    for file in reproduced(what, out, data, **chosen):
         say_written(file)
 
 

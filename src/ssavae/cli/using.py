@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ssavae.cli.app import app
-from ssavae.cli.options import DataArgument, LabelOption, OutOption, RunArgument, choice, examples, target
+from ssavae.cli.options import (
+    DRAWINGS,
+    DataArgument,
+    FormatOption,
+    LabelOption,
+    OutOption,
+    RunArgument,
+    choice,
+    examples,
+    target,
+)
 from ssavae.console import print_table, print_values, say_written, shown_value, warn
 
 
@@ -53,8 +64,28 @@ def draw_map(run: RunArgument, data: DataArgument, out: OutOption = None, label:
 
     model, loaded = reports.open_run(run, data, label)
     _, part = reports.evaluation_parts(run, loaded)
-    path = target(out, run / "map.png", (".png", ".svg", ".pdf"))
+    path = target(out, run / "map.png", DRAWINGS)
     say_written(figures.save(pictures.draw_map(model, part), path))
+
+
+@app.command(epilog=examples("draw runs/mnist mnist --format pdf --out figures"))
+def draw(
+    run: RunArgument,
+    data: DataArgument,
+    picture_format: FormatOption = "svg",
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures; by default RUN.")] = None,
+    label: LabelOption = None,
+) -> None:
+    """Draw every picture of a run again, for a paper.
+
+    Map, decoded grid, reconstructions, samples, reliability and losses; rows as in `ssavae evaluate`.
+    """
+    from ssavae import pictures, reports
+
+    choice("--format", picture_format, [suffix[1:] for suffix in DRAWINGS])
+    model, loaded = reports.open_run(run, data, label)
+    _, part = reports.evaluation_parts(run, loaded)
+    say_written(*pictures.draw_pictures(model, part, out or run, f".{picture_format}"))
 
 
 @app.command(epilog=examples("reconstruct runs/mnist mnist --out rows.npz"))
@@ -73,14 +104,14 @@ def reconstruct(
     """
     from ssavae import figures, pictures, reports, results
 
-    path = target(out, run / "reconstructions.png", (".png", ".npz", ".csv"))
+    path = target(out, run / "reconstructions.png", (*DRAWINGS, ".npz", ".csv"))
     model, loaded = reports.open_run(run, data, label)
     _, part = reports.evaluation_parts(run, loaded)
-    if path.suffix == ".png":
+    if path.suffix.lower() in DRAWINGS:
         say_written(figures.save(pictures.draw_reconstructions(model, part, n or 10), path))
         return
     made = model.reconstruct(part.x[:n])
-    arrays = {"x_rec": made} if path.suffix == ".csv" else {"x": part.x[:n], "x_rec": made}
+    arrays = {"x_rec": made} if path.suffix.lower() == ".csv" else {"x": part.x[:n], "x_rec": made}
     say_written(results.write_rows(model, path, arrays))
 
 
@@ -100,11 +131,11 @@ def sample(
     from ssavae import figures, pictures, reports, results
     from ssavae.samplers import SAMPLERS
 
-    path = target(out, run / "samples.png", (".png", ".npz", ".csv"))
+    path = target(out, run / "samples.png", (*DRAWINGS, ".npz", ".csv"))
     choice("--sampler", sampler, SAMPLERS)
     model = reports.open_model(run)
     x, y = pictures.sample_rows(model, class_name, n, sampler, seed)
-    if path.suffix == ".png":
+    if path.suffix.lower() in DRAWINGS:
         title = f"samples of class {class_name}" if class_name else f"samples, sampler {sampler!r}"
         say_written(figures.save(pictures.draw_samples(model, x, y, title), path))
         return

@@ -40,7 +40,7 @@ class Cell:
     read_as: np.ndarray  # (n,), the class that the judge sees in each
 
 
-def figure9(study: Study, root: Path, command: str) -> list[Path]:
+def figure9(study: Study, root: Path, command: str, suffix: str = ".png") -> list[Path]:
     """Train and measure every cell, and draw the sheet and the curves of one database."""
     cells = list(train_cells(study))
     rows = study.shown_rows
@@ -53,8 +53,8 @@ def figure9(study: Study, root: Path, command: str) -> list[Path]:
         "cells": [cell.found for cell in cells],
     }
     return [
-        figures.save(sheet, root / f"figure9_{study.data}.png"),
-        figures.save(curves, root / f"regimes_{study.data}.png"),
+        figures.save(sheet, root / f"figure9_{study.data}{suffix}"),
+        figures.save(curves, root / f"regimes_{study.data}{suffix}"),
         write_result(root / f"figure9_{study.data}.json", command, result),
     ]
 
