@@ -28,6 +28,7 @@ from ssavae.checks import must
 from ssavae.columns import mixed_cells, warn_of_columns
 from ssavae.consistency import Teacher
 from ssavae.engine import Session, Settings, Stage, launch, showing_progress, train
+from ssavae.events import recording
 from ssavae.fitted import described, restore, restore_weights, tensors_of
 from ssavae.inference import Inference
 from ssavae.networks import VEC, Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
@@ -474,7 +475,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         enough = max(10, -(-MIN_STEPS // (len(rows.y) // batch_size)))
         settings = Settings(enough if n_epochs is None else n_epochs, batch_size, self.seed_, self.patience)
         self.history_ = session.history
-        with showing_progress(session, stage.name, settings.n_epochs) if self.verbose else nullcontext():
+        shown = showing_progress(session, stage.name, settings.n_epochs) if self.verbose else nullcontext()
+        with shown, recording(session.folder) as session.record:
             try:
                 train(session, stage, rows, settings)
             finally:
