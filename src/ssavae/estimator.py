@@ -28,6 +28,7 @@ from ssavae.checks import must
 from ssavae.columns import framed, mixed_cells, warn_of_columns
 from ssavae.consistency import Teacher
 from ssavae.engine import Session, Settings, Stage, launch, showing_progress, train
+from ssavae.events import recording
 from ssavae.fitted import described, restore, restore_weights, tensors_of
 from ssavae.hub import fetch, is_on_hub
 from ssavae.inference import Inference
@@ -479,7 +480,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         enough = max(10, -(-MIN_STEPS // (len(rows.y) // batch_size)))
         settings = Settings(enough if n_epochs is None else n_epochs, batch_size, self.seed_, self.patience)
         self.history_ = session.history
-        with showing_progress(session, stage.name, settings.n_epochs) if self.verbose else nullcontext():
+        shown = showing_progress(session, stage.name, settings.n_epochs) if self.verbose else nullcontext()
+        with shown, recording(session.folder) as session.record:
             try:
                 train(session, stage, rows, settings)
             finally:

@@ -192,6 +192,8 @@ def begin(folder: Path, run: Run) -> None:
     """Write run.json into a folder cleared of what an earlier run left, which would pass for this one's."""
     for name in (MODEL_FILE, METRICS_FILE, SPLIT_FILE, LABELS_FILE, JUDGE_FILE):
         (folder / name).unlink(missing_ok=True)
+    for events in folder.glob("events.out.tfevents.*"):
+        events.unlink()
     drop_state(folder)
     write_atomically(folder / RUN_FILE, json.dumps(asdict(run), indent=1).encode())
 
