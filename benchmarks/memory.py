@@ -9,10 +9,13 @@ updates of both steps (epochs are cut short) and as many rows held out.  What ea
 - ``peak_mb``: its most resident memory (VmHWM: pages of mapped files count), from start to end: data looked
   through, both steps, samplers, calibration, and ``transform`` of every 20th row;
 - ``anonymous_mb``, ``mapped_mb``: the most of memory of its own and of pages of files, looked at each 20 ms;
-- ``rows_per_second_*``: rows trained on, over the seconds in history_.
+- ``rows_per_second_*`` and ``rows_per_cpu_second_*`` of each step's batches: by the clock, and by the time
+  that the process had a core, which other work on the machine disturbs less (take OMP_NUM_THREADS=1:
+  waiting threads spin).
 
-With ``--whole`` each size is also trained once with its own twentieth held out, as ``fit`` does unasked, and
-every row goes through ``transform``: memory only.
+With ``--whole`` each size is trained once with its own twentieth held out, as ``fit`` does unasked, and
+every row goes through ``transform``: memory only.  Runs are added to those that the result file holds of
+the same updates.
 """
 
 from __future__ import annotations
@@ -36,6 +39,9 @@ from ssavae.runs import machine
 SIZES = (60_000, 600_000)
 HELD_OUT = 3000
 NOISE = 6  # gray levels of 255
+RATES = tuple(
+    f"rows_per_{second}_{step}" for second in ("second", "cpu_second") for step in ("vec", "decoder")
+)
 
 
 def make_file(path: Path, n: int) -> None:
@@ -89,7 +95,7 @@ def train_one(path: Path, updates: tuple[int, int], whole: bool) -> dict[str, An
     def cut_short(y: np.ndarray, batch_size: int, seed: Any) -> np.ndarray:
         return order(y, batch_size, seed)[: updates[seed[1]]]
 
-    engine.epoch_order = cut_short
+    engine.epoch_order, spent = cut_short, timed(engine)
     x, y = np.load(path, mmap_mode="r"), np.load(labels_of(path))
     model = SSAVAE(n_epochs=1, n_epochs_decoder=1, random_state=0)
     model.set_params(validation_fraction=None if whole else HELD_OUT / len(x))
@@ -97,11 +103,10 @@ def train_one(path: Path, updates: tuple[int, int], whole: bool) -> dict[str, An
     model.fit(x, y)
     seconds = time.perf_counter() - begin
     codes = model.transform(x if whole else x[::20])
-    trained = {row["step"]: row["seconds"] for row in model.history_}
-    batches = {"vec": model.batch_size, "decoder": model.batch_size_decoder}
-    rates = {
-        f"rows_per_second_{s}": n * batches[s] / trained[s] for s, n in zip(trained, updates, strict=True)
-    }
+    rates = {}
+    for (step, (wall, cpu)), n in zip(spent.items(), updates, strict=True):
+        rows = n * (model.batch_size if step == "vec" else model.batch_size_decoder)
+        rates |= {f"rows_per_second_{step}": rows / wall, f"rows_per_cpu_second_{step}": rows / cpu}
     return {
         "rows": len(x),
         "at_start_mb": at_start,
@@ -109,9 +114,24 @@ def train_one(path: Path, updates: tuple[int, int], whole: bool) -> dict[str, An
         "anonymous_mb": watch.most["RssAnon"],
         "mapped_mb": watch.most["RssFile"],
         "seconds_fit": seconds,
+        "load": os.getloadavg()[0],
         "rows_transformed": len(codes),
         **rates,
     }
+
+
+def timed(engine: Any) -> dict[str, tuple[float, float]]:
+    """Have the engine's epochs timed: step -> seconds by the clock, seconds of the process."""
+    spent: dict[str, tuple[float, float]] = {}
+    inner = engine._train_epoch
+
+    def train_epoch(session: Any, stage: Any, *rest: Any) -> None:
+        wall, cpu = time.perf_counter(), time.process_time()
+        inner(session, stage, *rest)
+        spent[stage.name] = time.perf_counter() - wall, time.process_time() - cpu
+
+    engine._train_epoch = train_epoch
+    return spent
 
 
 def in_a_process(path: Path, updates: tuple[int, int], whole: bool) -> dict[str, Any]:
@@ -131,10 +151,9 @@ def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for name in ("peak_mb", "anonymous_mb", "mapped_mb"):
         told[f"{name}_more"] = max(f[name] for f in large) - min(f[name] for f in small)
-    for name in ("rows_per_second_vec", "rows_per_second_decoder"):
-        if small and name in small[0]:
-            pairs = zip(small, large, strict=True)
-            told[f"{name}_ratio"] = statistics.median(b[name] / a[name] for a, b in pairs)
+    for name in RATES:
+        pairs = zip(small, large, strict=True)
+        told[f"{name}_ratio"] = statistics.median(b[name] / a[name] for a, b in pairs)
     return told
 
 
@@ -144,7 +163,7 @@ def main() -> None:
     )
     parser.add_argument("--scratch", type=Path, default=Path("/tmp/ssavae-memory"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "memory.json")
-    parser.add_argument("--updates", type=int, nargs=2, default=(150, 300), metavar=("STEP1", "STEP2"))
+    parser.add_argument("--updates", type=int, nargs=2, default=(60, 150), metavar=("STEP1", "STEP2"))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--whole", action="store_true")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
@@ -161,14 +180,15 @@ def main() -> None:
     told = json.loads(given.out.read_text()) if given.out.is_file() else {}
     key = "whole" if given.whole else "alternating"
     repeats = 1 if given.whole else given.repeats
-    found = [in_a_process(path, updates, given.whole) for _ in range(repeats) for path in files]
-    told[key] = {"updates": updates, "held_out": "a twentieth" if given.whole else HELD_OUT}
-    told[key] |= {**summary(found), "runs": found, "seed": 0, "omp": os.environ.get("OMP_NUM_THREADS")}
-    told[key] |= {"command": " ".join(["python", *sys.argv]), **machine()}
-    if given.whole:  # one run each, and not alone on the machine
-        told[key] = {k: v for k, v in told[key].items() if "per_second" not in k}
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(given.out, json.dumps(told, indent=1).encode())
+    before = told.get(key, {})
+    found = before["runs"] if before.get("updates") == list(updates) and not given.whole else []
+    for _ in range(repeats):
+        found += [in_a_process(path, updates, given.whole) for path in files]
+        told[key] = {"updates": updates, "held_out": "a twentieth" if given.whole else HELD_OUT}
+        told[key] |= {**summary(found), "runs": found, "seed": 0, "omp": os.environ.get("OMP_NUM_THREADS")}
+        told[key] |= {"command": " ".join(["python", *sys.argv]), **machine()}
+        write_atomically(given.out, json.dumps(told, indent=1).encode())
     print(json.dumps(summary(found), indent=1))
 
 
