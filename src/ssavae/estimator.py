@@ -43,18 +43,19 @@ from ssavae.preprocess import (
 )
 from ssavae.rows import (
     LABELLED_SHARE,
-    DatasetRows,
+    Inputs,
     Rows,
+    SourceRows,
     TensorRows,
     hold_out,
     labels_of,
-    row_of,
     some_inputs,
-    some_of,
+    source_of,
 )
 from ssavae.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
+from ssavae.sources import Source, opened, survey
 from ssavae.stages import decoder_stage, measured_variance, vec_stage
-from ssavae.suggestions import choose_rows, uncertainty
+from ssavae.suggestions import candidates, choose_rows, uncertainty
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -123,7 +124,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     device, precision : str
         "auto", "cpu", "cuda", "cuda:1", "mps"; "32-true" or "bf16-mixed".
     n_workers : int
-        Worker processes that read a torch Dataset.
+        Worker processes that read rows which are not held in memory.
     checkpoint_folder : path or None
         Where the state of an unfinished run is kept, for ``fit(..., resume=True)``.
     checkpoint_every : int
@@ -228,8 +229,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : (n, d), (n, H, W[, C]) or (n, T[, C]) array, DataFrame, or map-style torch Dataset
-            A Dataset gives rows, or (row, class index) pairs, of the same shapes without n.
+        X : (n, d), (n, H, W[, C]) or (n, T[, C]) array, DataFrame, map-style torch Dataset, or data set of
+            Hugging Face
+            A Dataset gives rows, or (row, class index) pairs, of the same shapes without n. Many rows of a
+            ``np.memmap`` stay in their file and are read batch by batch: see ``sources.opened``.
         y : (n,) or None
             Labels of any type; -1, None or NaN where unlabelled.
         groups : (n,) or None
@@ -316,7 +319,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self._calibrate(inputs, labels)
         return self
 
-    def _calibrate(self, inputs: Tensor, labels: np.ndarray) -> None:
+    def _calibrate(self, inputs: Tensor | Inputs, labels: np.ndarray) -> None:
         """Calibrate on rows that were not trained on."""
         logits = self._at_rest.logits(inputs).double().numpy()
         self.calibration_ = Calibration.fit(logits, labels, self._strangeness(inputs), held_out=True)
@@ -360,19 +363,14 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _prepare(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
         """Check rows and labels; learn the rows' scaling and the classes."""
-        if isinstance(X, Dataset):
-            rows, y = X, labels_of(X) if y is None else y
-            some = some_of(X, SCALE_ROWS)
-            self.n_features_in_ = some.shape[1]
-        else:
-            rows: Any = self._cells(X, reset=True)
-            some = rows
+        y = labels_of(X) if y is None else y
+        rows = self._opened(X, reset=True)
         names = getattr(self, "feature_names_in_", None)
-        self.preprocess_ = Preprocess.fit(some, self.kind, names)
-        check_finite(some, names, missing_allowed=self.preprocess_.kind == "table")
+        self.preprocess_ = Preprocess.fit(rows, self.kind, names)
+        check_finite(rows, names, missing_allowed=self.preprocess_.kind == "table")
         check_augment(self.augment, self.preprocess_.kind)
         if self.preprocess_.kind == "table":
-            warn_of_columns(some, self.preprocess_.names)
+            warn_of_columns(survey(rows), self.preprocess_.names)
         labels, self.classes_ = check_labels(y, len(rows))
         return rows, labels
 
@@ -393,9 +391,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.discriminator_ = laid_out(Discriminator(self.spec_), self.spec_)
 
     def _training_rows(self, rows: Any, labels: np.ndarray, kept: np.ndarray, device: torch.device) -> Rows:
-        if isinstance(rows, Dataset):
-            return DatasetRows(rows, kept, labels[kept], self.preprocess_.forward, device, self.n_workers)
-        return TensorRows(self._inputs(rows, kept), labels[kept], device)
+        inputs = self._inputs(rows, kept)
+        if isinstance(inputs, Inputs):
+            return SourceRows(inputs.source, labels[kept], inputs.to_inputs, device, self.n_workers)
+        return TensorRows(inputs, labels[kept], device)
 
     def _session(self, fabric: Fabric, rows: Rows | None, resume: bool) -> Session:
         """Set a run up; one that is given its rows keeps its state in the checkpoint folder."""
@@ -488,7 +487,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
                 for module in session.modules.values():
                     module.to("cpu").eval()
 
-    def _watched(self, X: Any, y: Any) -> tuple[Tensor, np.ndarray]:
+    def _watched(self, X: Any, y: Any) -> tuple[Tensor | Inputs, np.ndarray]:
         inputs, labels = self._inputs(self._validated(X)), encode_labels(y, self.classes_)[0]
         if len(inputs) != len(labels):
             raise ValueError(f"eval_set has {len(inputs)} rows and {len(labels)} labels")
@@ -534,7 +533,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def network_inputs(self, X: ArrayLike | Dataset[Any]) -> Tensor:
         """Return rows as the networks take them: scaled, float32, channels first."""
-        return self._inputs(self._checked(X))
+        inputs = self._inputs(self._checked(X))
+        return torch.cat(list(inputs.split(INFERENCE_ROWS)))
 
     def reconstruct(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return G(mu(x)), in the shape and units of X."""
@@ -602,12 +602,13 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         y : (rows,) or None
             Labels, -1 or None where there is none yet: only such rows are suggested.
         """
-        probs = self.predict_proba(X)
-        features = self._infer(X, Inference.hidden)
+        probs, features = self.predict_proba(X), partial(self._apply, Inference.hidden, self._checked(X))
         labelled = np.zeros(len(probs), dtype=bool) if y is None else encode_labels(y, self.classes_)[0] >= 0
         must(len(labelled) == len(probs), f"y has {len(labelled)} labels, X has {len(probs)} rows")
-        free = np.flatnonzero(~labelled)
-        return free[choose_rows(uncertainty(probs[free]), features[free], features[labelled], n)]
+        uncertain, width = uncertainty(probs), features(np.zeros(1, dtype=np.int64)).shape[1]
+        free = candidates(uncertain, np.flatnonzero(~labelled), width, n)
+        known = map(features, _portions(np.flatnonzero(labelled)))
+        return free[choose_rows(uncertain[free], features(free), known, n)] if len(free) else free
 
     def is_trusted(self, Z: ArrayLike, alpha: float = 0.05) -> np.ndarray:
         """Say at which codes (n, latent_dim) the map may be read, (n,) of bool.
@@ -625,7 +626,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self, "calibration_")
         return self.calibration_
 
-    def _strangeness(self, inputs: Tensor) -> np.ndarray:
+    def _strangeness(self, inputs: Tensor | Inputs) -> np.ndarray:
         return self._at_rest.strangeness(inputs, self._log_density)
 
     def _log_density(self, codes: np.ndarray) -> np.ndarray:
@@ -676,17 +677,29 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return Inference(self.vec_, self.decoder_, self.feature_weights_)
 
     def _checked(self, X: Any) -> Any:
-        """Check rows against the ones trained on; a Dataset is checked as it is read."""
+        """Check rows against the ones trained on; those that are dear to read are not looked through."""
         check_is_fitted(self, "calibration_")
         return self._validated(X)
 
     def _validated(self, X: Any) -> Any:
-        if isinstance(X, Dataset):
-            return X
-        rows = self._cells(X, reset=False)
+        rows = self._opened(X, reset=False)
         names = getattr(self, "feature_names_in_", None)
-        check_finite(rows, names, missing_allowed=self.preprocess_.kind == "table")
+        if not isinstance(rows, Source) or rows.is_dense:
+            check_finite(rows, names, missing_allowed=self.preprocess_.kind == "table")
         return rows
+
+    def _opened(self, X: Any, reset: bool) -> Any:
+        """Return checked rows: an array, or a Source of rows that stay where they are."""
+        source = source_of(X)
+        if not isinstance(source, Source):
+            return opened(self._cells(X, reset))
+        if reset:
+            self.n_features_in_ = source.shape[1]
+            if source.names is not None:
+                self.feature_names_in_ = np.array(source.names, dtype=object)
+        same = source.names is None or source.names == tuple(getattr(self, "feature_names_in_", source.names))
+        must(same, "The feature names should match those that were passed during fit, in the same order")
+        return opened(source)
 
     def _cells(self, X: Any, reset: bool) -> Any:
         """Check rows as scikit-learn does; a table with texts becomes objects."""
@@ -698,18 +711,22 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         found: Any = validate_data(self, X, **checks)
         return found if cells is None else cells
 
-    def _inputs(self, rows: Any, indices: np.ndarray | None = None) -> Tensor:
+    def _inputs(self, rows: Any, indices: np.ndarray | None = None) -> Tensor | Inputs:
         """Turn rows, all or some, into network inputs."""
         indices = np.arange(len(rows)) if indices is None else indices
-        some = (
-            np.stack([row_of(rows[int(i)]) for i in indices]) if isinstance(rows, Dataset) else rows[indices]
-        )
-        return torch.from_numpy(self.preprocess_.forward(some))
+        if isinstance(rows, Source):
+            return Inputs(rows.take(indices), self.preprocess_.forward)
+        return torch.from_numpy(self.preprocess_.forward(rows[indices]))
 
-    def _infer(self, X: Any, function: Callable[[Inference, Tensor], Tensor]) -> np.ndarray:
+    def _infer(self, X: Any, function: Callable[[Inference, Any], Tensor]) -> np.ndarray:
         rows = self._checked(X)
-        parts = np.array_split(np.arange(len(rows)), -(-len(rows) // INFERENCE_ROWS))
-        return np.concatenate([function(self._at_rest, self._inputs(rows, part)).numpy() for part in parts])
+        return self._apply(function, rows, np.arange(len(rows)))
+
+    def _apply(
+        self, function: Callable[[Inference, Any], Tensor], rows: Any, numbers: np.ndarray
+    ) -> np.ndarray:
+        parts = (self._inputs(rows, part) for part in _portions(numbers))
+        return np.concatenate([function(self._at_rest, part).numpy() for part in parts])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -793,6 +810,11 @@ def load(
     restore_weights(loaded, tensors)
     loaded.history_ = checkpoint.load_history(local)
     return loaded
+
+
+def _portions(numbers: np.ndarray) -> list[np.ndarray]:
+    """Divide row numbers into such as are turned into network inputs at once."""
+    return np.array_split(numbers, -(-len(numbers) // INFERENCE_ROWS)) if len(numbers) else []
 
 
 @contextmanager

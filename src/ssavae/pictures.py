@@ -139,7 +139,7 @@ def draw_grid(model: SSAVAE, part: Part, n_side: int = 20) -> figures.Figure | N
 def draw_reconstructions(model: SSAVAE, part: Part, n: int) -> figures.Figure:
     """Draw n rows, of every class in turn, beside what the model makes of them."""
     picked = pick(label_indices(model, part.y, len(part.x)), n)
-    x = part.x.iloc[picked] if hasattr(part.x, "iloc") else part.x[picked]
+    x = part.take(picked).x
     kind: Any = model.preprocess_.kind
     read_as = model.predict(x) if len(model.classes_) else []
     labels = (

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ssavae.columns import Column
 from ssavae.parameters import tuples
+from ssavae.sources import Source, pieces, survey
 
 KINDS = ("table", "image", "signal")
 SHORTEST = {"image": 8, "signal": 16}  # sides below which a convolutional network has nothing to halve
@@ -71,13 +72,16 @@ class Preprocess:
     names: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, x: np.ndarray, kind: str | None = None, names: Sequence[Any] | None = None) -> Preprocess:
+    def fit(
+        cls, x: np.ndarray | Source, kind: str | None = None, names: Sequence[Any] | None = None
+    ) -> Preprocess:
         """Learn the scaling from training rows: images to [0, 1], the rest to about mean 0, deviation 1.
 
         Parameters
         ----------
         x : (n, ...)
-            Numbers; of a table NaN where missing, or objects: see ``ssavae.columns``.
+            Numbers; of a table NaN where missing, or objects: see ``ssavae.columns``. Of a Source the scales
+            of tables and signals are learned from a sample: see ``sources.survey``.
         kind : {"table", "image", "signal"} or None
         names : (d,) or None
             Names of a table's columns; None takes their numbers.
@@ -86,9 +90,13 @@ class Preprocess:
         _check_sides(x.shape[1:], kind)
         if kind == "table":
             called = tuple(map(str, range(x.shape[1]) if names is None else names))
-            columns = tuple(Column.fit(x[:, i], name) for i, name in enumerate(called))
+            some, gaps = survey(x), _gaps(x)
+            fitted = (Column.fit(some[:, i], name) for i, name in enumerate(called))
+            columns = tuple(
+                replace(c, has_missing=c.has_missing or gap) for c, gap in zip(fitted, gaps, strict=True)
+            )
             return cls(kind, tuple(x.shape[1:]), x.dtype.name, columns=columns, names=called)
-        low, scale = _image_range(x) if kind == "image" else _standard_scale(x)
+        low, scale = _image_range(x) if kind == "image" else _standard_scale(survey(x))
         dtype = x.dtype if x.dtype.kind in "biuf" else np.dtype(float)
         return cls(kind, tuple(x.shape[1:]), dtype.name, tuple(low), tuple(scale))
 
@@ -205,9 +213,18 @@ def _check_sides(row_shape: Sequence[int], kind: str) -> None:
         )
 
 
-def _image_range(x: np.ndarray) -> tuple[list[float], list[float]]:
+def _gaps(x: np.ndarray | Source) -> list[bool]:
+    """Say which columns of a Source have a gap anywhere, which a sample may miss; none of an array."""
+    gaps = np.zeros(x.shape[1], dtype=bool)
+    for piece in pieces(x) if isinstance(x, Source) and x.dtype.kind == "f" else ():
+        gaps |= np.isnan(piece).any(axis=0)
+    return gaps.tolist()
+
+
+def _image_range(x: np.ndarray | Source) -> tuple[list[float], list[float]]:
     """Range that maps to [0, 1]: [0, 1] itself, 0 to 255 for bytes, or what the rows span."""
-    low, high = float(x.min()), float(x.max())
+    ends = [(float(piece.min()), float(piece.max())) for piece in pieces(x)]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
     if low >= 0.0 and high <= 1.0:
         return [0.0], [1.0]
     if x.dtype == np.uint8:
@@ -225,28 +242,41 @@ def _standard_scale(x: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def check_finite(
-    x: np.ndarray, feature_names: Sequence[str] | None = None, missing_allowed: bool = False
+    x: np.ndarray | Source, feature_names: Sequence[str] | None = None, missing_allowed: bool = False
 ) -> None:
     """Refuse infinity, and NaN where it is not allowed, with one error that names the first place.
+
+    Of a Source whose rows are dear to read only a sample is looked at.
 
     Raises
     ------
     ValueError
     """
-    if x.dtype.kind == "O":
-        x = np.array([[c if isinstance(c, float) else 0.0 for c in row] for row in x.tolist()])
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in "fO":
         return
-    bad = np.isinf(x) if missing_allowed else ~np.isfinite(x)
-    if not bad.any():
-        return
+    start, count, found = 0, 0, ""
+    for piece in pieces(x):
+        numbers = _floats(piece)
+        bad = np.isinf(numbers) if missing_allowed else ~np.isfinite(numbers)
+        if not found and bad.any():
+            found = _first_bad(numbers, bad, start, feature_names)
+        start, count = start + len(piece), count + int(bad.sum())
+    if count:
+        raise ValueError(f"Input X contains {found}, {count} such values in all; fill or drop them first")
+
+
+def _floats(x: np.ndarray) -> np.ndarray:
+    """Return the numbers of a table with texts, 0 elsewhere; of others the table itself."""
+    if x.dtype.kind != "O":
+        return x
+    return np.array([[c if isinstance(c, float) else 0.0 for c in row] for row in x.tolist()])
+
+
+def _first_bad(x: np.ndarray, bad: np.ndarray, start: int, feature_names: Sequence[str] | None) -> str:
     place = tuple(int(i) for i in np.argwhere(bad)[0])
     named = f" (column {feature_names[place[1]]!r})" if feature_names is not None and len(place) == 2 else ""
     value = "NaN" if np.isnan(x[place]) else "infinity"
-    raise ValueError(
-        f"Input X contains {value}: row {place[0]}, position {place[1:]}{named}, "
-        f"{int(bad.sum())} such values in all; fill or drop them first"
-    )
+    return f"{value}: row {start + place[0]}, position {place[1:]}{named}"
 
 
 def encode_labels(

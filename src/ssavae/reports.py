@@ -45,9 +45,11 @@ from ssavae.runs import (
     read_metrics,
     write_metrics,
 )
+from ssavae.sources import Source
 
 JUDGE_UPDATES = 500  # at least: where rows are few, the judge sees them more often
 JUDGED_PER_CLASS = 200
+PORTION = 5000  # rows decoded at once
 SAMPLE_SEED = 0
 SET_ALPHA, NOVEL_ALPHA = 0.1, 0.05
 UNLABELLED = "loss_class, accuracy, predict and samples by class are off"
@@ -213,15 +215,25 @@ def measure(model: SSAVAE, test: Part) -> dict[str, Any]:
             found["set_coverage"] = evaluate.coverage(sets, y)
             found["set_size"] = float(sets.sum(axis=1).mean())
     found["novel_share"] = float(model.is_novel(test.x, alpha=NOVEL_ALPHA).mean())
-    made = model.reconstruct(test.x)
-    found["reconstruction_error"] = evaluate.pixel_error(shown(model, test.x), shown(model, made))
+    found["reconstruction_error"] = _reconstruction_error(model, test.x)
     return found
+
+
+def _reconstruction_error(model: SSAVAE, x: Any) -> float:
+    """Mean squared error over all rows; many of them are decoded portion by portion."""
+    slices = [slice(start, start + PORTION) for start in range(0, len(x), PORTION)]
+    portions = map(x.take, slices) if isinstance(x, Source) else [x]
+    found = [
+        (evaluate.pixel_error(shown(model, rows), shown(model, model.reconstruct(rows))), len(rows))
+        for rows in portions
+    ]
+    return sum(error * n for error, n in found) / len(x)
 
 
 def measure_map(model: SSAVAE, train: Part | None, test: Part) -> dict[str, float]:
     """Return how well the codes keep classes apart and neighbours together, as far as the rows allow."""
     z, y = model.transform(test.x), label_indices(model, test.y, len(test.x))
-    found = {}
+    found, some = {}, test.some()
     if train is not None:
         y_train = label_indices(model, train.y, len(train.x))
         n_labelled = int((y_train >= 0).sum())
@@ -229,7 +241,7 @@ def measure_map(model: SSAVAE, train: Part | None, test: Part) -> dict[str, floa
             codes = model.transform(train.x)
             found["knn_accuracy"] = evaluate.knn_accuracy(codes, y_train, z, y, min(15, n_labelled))
     try:
-        return found | evaluate.map_quality(shown(model, test.x), z, y)
+        return found | evaluate.map_quality(shown(model, test.x[some]), z[some], y[some])
     except ValueError:  # too few rows or classes for these two
         return found
 
@@ -278,6 +290,7 @@ def _judge_run(
         raise UsageError("--judge needs images and a model with classes")
     if train is None or not is_labelled(train) or not is_labelled(test):
         raise UsageError("--judge needs DATA with a training and a test part, both labelled")
+    train, test = train.take(train.some()), test.take(test.some())
     judge = _judge(model, folder, train) if judges is None else _shared_judge(model, judges, train)
     real, y = shown(model, test.x), label_indices(model, test.y, len(test.x))
     wanted = np.repeat(np.arange(len(model.classes_)), JUDGED_PER_CLASS)

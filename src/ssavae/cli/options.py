@@ -15,11 +15,11 @@ def examples(*lines: str) -> str:
 
 
 DataArgument = Annotated[
-    str, typer.Argument(help="A named set (see `ssavae data`), or .csv, .parquet, .npz, .npy, image folder.")
+    str, typer.Argument(help="A named set (see `ssavae data`), or .csv, .parquet, .npz, .npy, a folder.")
 ]
 RunArgument = Annotated[Path, typer.Argument(help="The folder that `ssavae train` wrote.")]
 LabelOption = Annotated[
-    str | None, typer.Option(help="Column with the classes, in .csv and .parquet.", show_default=False)
+    str | None, typer.Option(help="Column with the classes, where DATA has columns.", show_default=False)
 ]
 GroupOption = Annotated[
     str | None,

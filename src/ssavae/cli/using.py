@@ -110,8 +110,9 @@ def reconstruct(
     if path.suffix.lower() in DRAWINGS:
         say_written(figures.save(pictures.draw_reconstructions(model, part, n or 10), path))
         return
-    made = model.reconstruct(part.x[:n])
-    arrays = {"x_rec": made} if path.suffix.lower() == ".csv" else {"x": part.x[:n], "x_rec": made}
+    rows = part.take(slice(n)).x
+    made = model.reconstruct(rows)
+    arrays = {"x_rec": made} if path.suffix.lower() == ".csv" else {"x": rows, "x_rec": made}
     say_written(results.write_rows(model, path, arrays))
 
 

@@ -21,8 +21,8 @@ from ssavae.estimator import SSAVAE
 from ssavae.experiments.study import Study, write_result
 from ssavae.files import write_atomically
 from ssavae.pictures import shown
-from ssavae.rows import spread
 from ssavae.runs import machine
+from ssavae.sources import spread
 
 LIKENESS_ROWS = 1000  # SSIM takes as long for these as all other measures for five times as many
 SAMPLE_SEED = 0

@@ -24,8 +24,8 @@ from ssavae.parameters import plain
 from ssavae.parts import Part, divide, read
 from ssavae.pictures import label_indices, shown
 from ssavae.reports import judge_of, measure_map, open_model
-from ssavae.rows import spread
 from ssavae.runs import JUDGE_FILE, PRESETS, machine, plan_parameters
+from ssavae.sources import spread
 
 STUDY_FILE = "study.json"
 N_SHOWN = 10
