@@ -35,6 +35,7 @@ from ssavae.parts import (
 )
 from ssavae.pictures import draw_pictures, label_indices, shown
 from ssavae.preprocess import encode_labels
+from ssavae.processes import is_first
 from ssavae.runs import (
     JUDGE_FILE,
     RUN_FILE,
@@ -59,6 +60,8 @@ UNLABELLED = "loss_class, accuracy, predict and samples by class are off"
 def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[dict[str, Any], list[Path]]:
     """Train, save the model, measure it on the test part and draw its pictures.
 
+    Of several processes only the first writes, measures and draws; the others return nothing.
+
     Returns
     -------
     metrics : dict
@@ -70,12 +73,13 @@ def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[di
     seed = run.parameters["random_state"]
     held_out = draw_split(loaded, run.test_fraction, seed)
     granted = grant_labels(loaded, run.labels, held_out, seed)  # before an older run is cleared away
-    if not (resume and has_state(folder)):
-        begin(folder, run)
-    if len(held_out):
-        write_split(folder, loaded, held_out)
-    if run.labels.given():
-        write_labels(folder, granted, held_out)
+    if is_first():
+        if not (resume and has_state(folder)):
+            begin(folder, run)
+        if len(held_out):
+            write_split(folder, loaded, held_out)
+        if run.labels.given():
+            write_labels(folder, granted, held_out)
     train, test = divide(granted, held_out)
     parameters: dict[str, Any] = {**run.parameters, "kind": loaded.kind, "checkpoint_folder": folder}
     model = SSAVAE(**parameters, verbose=True)
@@ -85,6 +89,8 @@ def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[di
         warnings.warn(f"no labels in {run.data}: {UNLABELLED}", stacklevel=2)
     resumed = resume and has_state(folder)
     model.fit(train.x, labels, groups=train.groups, eval_set=watched, resume=resumed)
+    if not is_first():
+        return {}, []
     model.save(folder)
     measured = measure(model, test) if test is not None else {}
     write_metrics(folder, measured | {"protocol": _protocol(model, run, train, test, command, loaded.sha256)})

@@ -76,7 +76,7 @@ class DatasetRows:
             num_workers=self.n_workers,
             pin_memory=self.device.type == "cuda",
             # Its own, or it would draw from the random state that a resumed run puts back.
-            generator=torch.Generator().manual_seed(int(order[0, 0])),
+            generator=torch.Generator().manual_seed(int(order[:1, :1].sum())),
         )
         for indices, x in zip(order, loader, strict=True):
             y = torch.from_numpy(self.y[indices])
