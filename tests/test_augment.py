@@ -46,7 +46,7 @@ def test_colours_stay_with_their_pixels():
 def test_labels_pass_unchanged_and_no_name_means_no_change():
     x, y = dot(4), torch.arange(4)
     assert [(a is x, b is y) for a, b in augmented([(x, y)], ())] == [(True, True)]
-    ((changed, same),) = augmented([(x, y)], ("shift", "mirror"))
+    ((changed, same),) = augmented([(x, y)], (shift, mirror))
     assert changed.shape == x.shape
     assert same is y
 

@@ -87,7 +87,7 @@ def test_the_teacher_gets_no_gradient_and_says_the_same_whatever_the_batch(toy_t
     teacher = Teacher(vec)
     consistency = Consistency(teacher, vec, teacher.vec, swap, weight=1.0, threshold=0.0)
     optimizer = SGD(vec.parameters(), 0.1)
-    quiet = {"weight_kl": 0.0, "weight_detail": 0.0, "variance": 1.0}
+    quiet: dict[str, Any] = {"weight_kl": 0.0, "weight_detail": 0.0, "variance": 1.0}
     (losses,) = train_vec(vec, [(x, y)], optimizer, torch.Tensor.backward, **quiet, consistency=consistency)
     assert losses["loss_consistency"] > 0
     assert all(p.grad is None for p in teacher.parameters())

@@ -15,7 +15,8 @@ from torch import nn
 from torch.optim import Adam
 
 from ssavae import checkpoint
-from ssavae.engine import Session, Settings, Stage, launch, one_cycle, train
+from ssavae.devices import launch
+from ssavae.engine import Session, Settings, Stage, one_cycle, train
 from ssavae.rows import TensorRows
 
 CPU = torch.device("cpu")

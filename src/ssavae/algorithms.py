@@ -2,11 +2,12 @@
 
 Both are generators.  They train on the batches that they are given and yield every loss of each
 batch; what surrounds them (epochs, schedules, devices, progress, checkpoints) is the engine's.
+``share`` draws the noise, and counts the labels, of batches that several processes share out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -25,8 +26,8 @@ from ssavae.losses import (
     loss_rec,
 )
 from ssavae.networks import VEC, reparameterize
+from ssavae.share import ALONE, Batches, Share
 
-Batches = Iterable[tuple[Tensor, Tensor]]
 Losses = dict[str, Tensor]
 Backward = Callable[[Tensor], None]
 
@@ -41,6 +42,7 @@ def train_vec(
     weight_detail: float,
     variance: float,
     consistency: Consistency | None = None,
+    share: Share = ALONE,
 ) -> Iterator[Losses]:
     """Algorithm 1: train encoder and classifier so that the labels structure the latent space.
 
@@ -55,9 +57,9 @@ def train_vec(
     vec.train()
     for x, y in batches:
         mu, logvar, _ = vec.encoder(x)
-        z = reparameterize(mu, logvar)
+        z = reparameterize(mu, logvar, share.normal)
         losses = {
-            "loss_class": loss_class(vec.classifier(z), y).sum() / (y >= 0).sum().clamp(min=1),
+            "loss_class": loss_class(vec.classifier(z), y).sum() / share.n_labelled(y),
             "loss_kl": loss_kl(mu, logvar).mean(),
         }
         total = losses["loss_class"] + weight_kl * losses["loss_kl"]
@@ -65,7 +67,8 @@ def train_vec(
             losses["loss_detail"] = loss_detail(x, vec.detail(z), variance).mean()
             total = total + weight_detail * losses["loss_detail"]
         if consistency is not None:
-            logits = vec.classifier(reparameterize(*vec.encoder(consistency.change(x))[:2]))
+            mu, logvar, _ = vec.encoder(consistency.change(x))
+            logits = vec.classifier(reparameterize(mu, logvar, share.normal))
             known = consistency.probs(x)
             losses["loss_consistency"] = loss_consistency(logits, known, y, consistency.threshold).mean()
             total = total + consistency.weight * losses["loss_consistency"]
@@ -88,6 +91,7 @@ def train_decoder(
     gamma: float,
     weights: tuple[float, ...],
     weight_latent: float,
+    share: Share = ALONE,
 ) -> Iterator[Losses]:
     """Algorithm 2: train the decoder against the frozen VEC's features, a discriminator and the code.
 
@@ -106,8 +110,8 @@ def train_decoder(
         with frozen(vec):
             with torch.no_grad():
                 mu, logvar, features = vec.encoder(x)
-                z = reparameterize(mu, logvar)
-                codes = torch.cat([z, torch.randn_like(z)]) if beta or gamma else z
+                z = reparameterize(mu, logvar, share.normal)
+                codes = torch.cat([z, share.normal(z)]) if beta or gamma else z
             decoded = decoder(codes)  # x_rec, then x_gen
             mu_rec, _, features_rec = vec.encoder(decoded if gamma else decoded[: len(x)])
             losses = {

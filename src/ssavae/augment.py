@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -127,10 +127,10 @@ def check_augment(names: Sequence[str], kind: str) -> None:
 
 
 def augmented(
-    batches: Iterable[tuple[Tensor, Tensor]], names: Sequence[str]
+    batches: Iterable[tuple[Tensor, Tensor]], changes: Sequence[Callable[[Tensor], Tensor]]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches with these ``CHANGES`` made to their rows, others every time."""
     for x, y in batches:
-        for name in names:
-            x = CHANGES[name](x)
+        for change in changes:
+            x = change(x)
         yield x, y

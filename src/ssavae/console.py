@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ssavae.processes import is_first
+
 
 def say_written(*files: Path) -> None:
     """Name the files written, a line each."""
@@ -65,6 +67,7 @@ def plain_warnings() -> Iterator[None]:
     """Show our own warnings in one line each; what libraries tell programmers stays away."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        warnings.filterwarnings("always", category=UserWarning, module=r"ssavae(\.|$)")
+        if is_first():
+            warnings.filterwarnings("always", category=UserWarning, module=r"ssavae(\.|$)")
         warnings.showwarning = lambda message, *_, **__: warn(str(message))
         yield

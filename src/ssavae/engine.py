@@ -1,4 +1,4 @@
-"""Where and how training runs: devices, epochs, batches, progress, early stopping, resume, NaN guard.
+"""How training runs: epochs, batches, progress, early stopping, resume, NaN guard.
 
 The algorithms yield the losses of one batch after another; :func:`train` is what surrounds them.
 Everything a stopped run needs is in :meth:`Session.save`: weights, optimisers, schedules, random
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,16 +23,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from ssavae.algorithms import Batches, Losses
+from ssavae.algorithms import Losses
 from ssavae.checkpoint import drop_state, load_state, save_state
 from ssavae.rows import Rows, epoch_order
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+from ssavae.share import ALONE, Batches, Share
 
 READ_EVERY = 25  # batches between two looks at the losses: on a GPU each look waits for the device
 STAGES = ("vec", "decoder")
-PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,7 @@ class Stage:
 class Session:
     """One training run over all its stages: the networks, the history, and the folder to resume from.
 
+    Of several processes each has one; the first writes, and all stop, fail and end together.
     ``progress(epoch, share, losses)`` is told how far the run is: epochs done, share of the
     running epoch, mean losses so far.
     """
@@ -86,6 +84,7 @@ class Session:
     checkpoint_every: int = 0  # batches; 0 saves only when stopped
     fingerprint: str = ""
     seed: int = 0
+    share: Share = ALONE
     progress: Callable[[int, float, Mapping[str, Any]], None] = lambda *_: None
     record: Callable[[Mapping[str, Any]], None] = lambda _: None  # told each row of the history
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -124,7 +123,12 @@ class Session:
         """Write all that is needed to go on from here, bit for bit; nothing where there is no folder."""
         if self.folder is None:
             return
-        state = {
+        if self.share.rank == 0:
+            save_state(self.folder, self._state(stage, loop))
+        self.share.wait()
+
+    def _state(self, stage: Stage, loop: Loop) -> dict[str, Any]:
+        return {
             "fingerprint": self.fingerprint,
             "seed": self.seed,
             "stage": stage.name,
@@ -137,7 +141,6 @@ class Session:
             "rng": torch.get_rng_state(),
             "rng_device": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
-        save_state(self.folder, state)
 
     def restore(self, stage: Stage, loop: Loop) -> None:
         """Put the resumed state back in place, if it is of this stage."""
@@ -157,7 +160,9 @@ class Session:
         """Write good weights beside the state of a run that diverged, and say where they are."""
         if self.folder is None:
             return ""
-        save_state(self.folder / "last_good", {"modules": modules})
+        if self.share.rank == 0:
+            save_state(self.folder / "last_good", {"modules": modules})
+        self.share.wait()
         return f", which are in {self.folder / 'last_good'}"
 
     def finish(self) -> None:
@@ -225,7 +230,7 @@ def train(session: Session, stage: Stage, rows: Rows, settings: Settings) -> Non
     with stopping_gently(session):
         while loop.epoch < settings.n_epochs and not _has_stalled(loop, settings.patience):
             order = epoch_order(rows.y, settings.batch_size, (*seed, loop.epoch))[loop.batch :]
-            _train_epoch(session, stage, rows.batches(order), loop, guard)
+            _train_epoch(session, stage, session.share.batches(rows, order), loop, guard)
             _end_epoch(session, stage, loop, settings.patience)
     if loop.best is not None:
         _load_modules(session.modules, loop.best)
@@ -241,19 +246,21 @@ def _train_epoch(session: Session, stage: Stage, batches: Batches, loop: Loop, g
         loop.seconds, clock = loop.seconds + time.perf_counter() - clock, time.perf_counter()
         n_trained = loop.epoch * loop.n_batches + loop.batch
         due = session.checkpoint_every > 0 and n_trained % session.checkpoint_every == 0
-        if due or session.stop or loop.batch % READ_EVERY == 0:
+        look = due or loop.batch % READ_EVERY == 0
+        stop = session.share.stops(session.stop, look or loop.batch == loop.n_batches)
+        if look or stop:
             guard.read()
             session.progress(loop.epoch, loop.batch / loop.n_batches, loop.means())
-        if due or session.stop:
+        if due or stop:
             session.save(stage, loop)
-        if session.stop:
+        if stop:
             raise KeyboardInterrupt(_how_to_resume(session, stage, loop))
     guard.read()
 
 
 def _end_epoch(session: Session, stage: Stage, loop: Loop, patience: int | None) -> None:
     clock = time.perf_counter()
-    measured = stage.measure()
+    measured = _agreed(session.share, stage.measure())
     loop.seconds += time.perf_counter() - clock
     row = {"step": stage.name, "epoch": loop.epoch + 1, "seconds": loop.seconds, **loop.means(), **measured}
     earlier = [r["val_loss"] for r in session.history if r["step"] == stage.name and "val_loss" in r]
@@ -263,6 +270,13 @@ def _end_epoch(session: Session, stage: Stage, loop: Loop, patience: int | None)
     session.progress(loop.epoch, 0.0, row)
     if patience is not None and measured.get("val_loss", math.inf) < min(earlier, default=math.inf):
         loop.best_epoch, loop.best = loop.epoch, _states(session.modules)
+
+
+def _agreed(share: Share, measured: dict[str, float]) -> dict[str, float]:
+    """Make numbers that differ in the last digit, on unlike machines, the same for all processes."""
+    return {
+        name: float(share.mean(torch.tensor(value, dtype=torch.float64))) for name, value in measured.items()
+    }
 
 
 def _has_stalled(loop: Loop, patience: int | None) -> bool:
@@ -306,7 +320,8 @@ class Guard:
         if not self.unread:
             return
         names, unread, self.unread = list(self.unread[0]), self.unread, []
-        values = torch.stack([torch.stack([losses[name] for name in names]) for losses in unread]).tolist()
+        values = torch.stack([torch.stack([losses[name] for name in names]) for losses in unread])
+        values = self.session.share.mean(values).tolist()
         for batch, row in enumerate(values, start=self.loop.batch - len(values) + 1):
             for name, value in zip(names, row, strict=True):
                 if not math.isfinite(value):
@@ -343,27 +358,6 @@ def stopping_gently(session: Session) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def launch(device: str, precision: str) -> Fabric:
-    """Choose where to run: ``device`` "auto", "cpu", "cuda", "cuda:1", "mps"; Fabric's precision names.
-
-    Raises
-    ------
-    ValueError
-        If the device is not there, or the precision is not supported.
-    """
-    from lightning_fabric import Fabric  # here, because it costs a second that predictions need not pay
-
-    if precision not in PRECISIONS:
-        # Half precision would want a gradient scaler, whose state a resumed run would have to know.
-        raise ValueError(f"precision={precision!r} is not supported: choose one of {', '.join(PRECISIONS)}")
-    accelerator, _, index = device.partition(":")
-    try:
-        devices = [int(index)] if index else 1
-        return Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
-    except Exception as error:
-        raise ValueError(f"cannot run on device={device!r} with precision={precision!r}: {error}") from error
 
 
 @contextmanager

@@ -27,7 +27,9 @@ from ssavae.calibration import Calibration, conformal_limit, label_folds
 from ssavae.checks import must
 from ssavae.columns import framed, mixed_cells, warn_of_columns
 from ssavae.consistency import Teacher
-from ssavae.engine import Session, Settings, Stage, launch, showing_progress, train
+from ssavae.devices import chosen, launch
+from ssavae.elsewhere import Job, train_elsewhere
+from ssavae.engine import Session, Settings, Stage, showing_progress, train
 from ssavae.events import recording
 from ssavae.fitted import described, restore, restore_weights, tensors_of
 from ssavae.hub import fetch, is_on_hub
@@ -41,6 +43,7 @@ from ssavae.preprocess import (
     class_indices,
     encode_labels,
 )
+from ssavae.processes import are_to_start, is_first
 from ssavae.rows import (
     LABELLED_SHARE,
     Inputs,
@@ -53,6 +56,7 @@ from ssavae.rows import (
     source_of,
 )
 from ssavae.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
+from ssavae.share import share_of
 from ssavae.sources import Source, opened, survey
 from ssavae.stages import decoder_stage, measured_variance, vec_stage
 from ssavae.suggestions import candidates, choose_rows, uncertainty
@@ -66,7 +70,8 @@ SAMPLER_ROWS = 20000  # rows from which samplers are made
 MANY_LABELS = 10000  # from which rows are held out without being asked for
 NOVELTY_ROWS = 5000  # rows whose novelty sets the limits: a quantile of 5 % is then good to 0.3 %
 WEIGHT_KL, SHARE_DETAIL = (0.02, 0.001), (1.0, 0.1)  # without and with loss_consistency
-ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "checkpoint_every", "verbose", "n_workers", "device")
+ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "checkpoint_every", "verbose", "n_workers")
+ELSEWHERE += ("device", "devices", "nodes")
 INFERENCE_ROWS = 10000  # rows turned into network inputs at once
 
 
@@ -123,6 +128,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Epochs without a better ``val_loss`` after which a step ends; None trains all epochs.
     device, precision : str
         "auto", "cpu", "cuda", "cuda:1", "mps"; "32-true" or "bf16-mixed".
+    devices, nodes : int
+        Processes on each machine, one a GPU, and machines, that share out the rows of each batch by Fabric's
+        DDP. They learn what one process learns, to rounding. On one machine :meth:`fit` starts them itself;
+        a program that torchrun starts on several joins them.
     n_workers : int
         Worker processes that read rows which are not held in memory.
     checkpoint_folder : path or None
@@ -178,6 +187,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         patience: int | None = None,
         device: str = "auto",
         precision: str = "32-true",
+        devices: int = 1,
+        nodes: int = 1,
         n_workers: int = 0,
         checkpoint_folder: str | Path | None = None,
         checkpoint_every: int = 500,
@@ -207,6 +218,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.patience = patience
         self.device = device
         self.precision = precision
+        self.devices = devices
+        self.nodes = nodes
         self.n_workers = n_workers
         self.checkpoint_folder = checkpoint_folder
         self.checkpoint_every = checkpoint_every
@@ -249,23 +262,23 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         check_params(self.get_params(deep=False))
         self._forget()
         rows, labels = self._prepare(X, y)
-        self.seed_ = self._choose_seed(resume)
+        fabric = self._launched()
+        seed = self._choose_seed(resume)
+        self.seed_ = seed if fabric is None else share_of(fabric).first(seed)
         held_out = hold_out(labels, self._share_held_out(labels), self.seed_, groups)
         kept = np.setdiff1d(np.arange(len(labels)), held_out)
         held = (self._inputs(rows, held_out), labels[held_out]) if len(held_out) else None
         watched = None if eval_set is None else self._watched(*eval_set)
-        fabric = launch(self.device, self.precision)
         with _own_random_state(self.seed_):
-            weight = self._choose_consistency(labels[kept])
-            self._build(with_detail=self._choose_detail(weight) > 0)
-            training = self._training_rows(rows, labels, kept, fabric.device)
+            training = self._training_rows(rows, labels, kept, fabric)
             self.data_sha256_ = training.digest()
-            session = self._session(fabric, training, resume)
-            if vec is not None:
-                self._take_vec(session, vec)
-            self._run_vec(session, fabric, training, weight, partial(self._measure_vec, held, watched))
+            self._build(with_detail=self._choose_detail(self._choose_consistency(training.y)) > 0)
+            job = Job(training, held, watched, resume, vec=vec)
+            if fabric is None:
+                train_elsewhere(self, job)
+            else:
+                self._train(fabric, job)
             self._learn_samplers(training)
-            self._run_decoder(session, fabric, training, partial(self._measure_decoder, held))
         self.vec_.detail = None  # the auxiliary decoder has done its work in step 1
         if held is not None:
             self._calibrate(*held)
@@ -274,8 +287,25 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
                 labels, self.calibration_folds, self.seed_, None if groups is None else np.asarray(groups)
             )
             self._calibrate_crosswise(some_inputs(training, NOVELTY_ROWS)[0], X, labels, folds)
-        session.finish()
+        if self.checkpoint_folder is not None and is_first():
+            checkpoint.drop_state(Path(self.checkpoint_folder))
         return self
+
+    def _launched(self) -> Fabric | None:
+        """Return where to train; None where processes have yet to be started for it."""
+        if are_to_start(self.devices, self.nodes):
+            chosen(self.device, self.precision, self.devices)
+            return None
+        return launch(self.device, self.precision, self.devices, self.nodes)
+
+    def _train(self, fabric: Fabric, job: Job) -> None:
+        """Train the networks, both steps or the second alone."""
+        session = self._session(fabric, job)
+        if job.vec is not None:
+            self._take_vec(session, job.vec)
+        if job.vec_too:
+            self._run_vec(session, fabric, job.rows, partial(self._measure_vec, job.held, job.watched))
+        self._run_decoder(session, fabric, job.rows, partial(self._measure_decoder, job.held))
 
     def fit_decoder(
         self, X: ArrayLike | Dataset[Any], *, beta: float | None = None, gamma: float | None = None
@@ -284,14 +314,16 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         rows = self._checked(X)
         self.beta, self.gamma = self.beta if beta is None else beta, self.gamma if gamma is None else gamma
         check_params(self.get_params(deep=False))
-        fabric = launch(self.device, self.precision)
+        fabric = self._launched()
+        self.history_ = [row for row in self.history_ if row["step"] == "vec"]
         with _own_random_state(self.seed_):
             self._build_decoder()
             every = np.arange(len(rows))
-            training = self._training_rows(rows, np.full(len(rows), -1), every, fabric.device)
-            session = self._session(fabric, None, resume=False)
-            session.history = [row for row in self.history_ if row["step"] == "vec"]
-            self._run_decoder(session, fabric, training, partial(self._measure_decoder, None))
+            training = self._training_rows(rows, np.full(len(rows), -1), every, fabric)
+            if fabric is None:
+                train_elsewhere(self, Job(training, vec_too=False))
+            else:
+                self._train(fabric, Job(training, vec_too=False))
         known = self._strangeness(some_inputs(training, NOVELTY_ROWS)[0])
         self.calibration_ = self.calibration_.knowing(known, held_out=False)
         return self
@@ -390,21 +422,25 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.decoder_ = laid_out(decoder, self.spec_)
         self.discriminator_ = laid_out(Discriminator(self.spec_), self.spec_)
 
-    def _training_rows(self, rows: Any, labels: np.ndarray, kept: np.ndarray, device: torch.device) -> Rows:
+    def _training_rows(self, rows: Any, labels: np.ndarray, kept: np.ndarray, fabric: Fabric | None) -> Rows:
+        device = torch.device("cpu") if fabric is None else fabric.device
         inputs = self._inputs(rows, kept)
         if isinstance(inputs, Inputs):
             return SourceRows(inputs.source, labels[kept], inputs.to_inputs, device, self.n_workers)
         return TensorRows(inputs, labels[kept], device)
 
-    def _session(self, fabric: Fabric, rows: Rows | None, resume: bool) -> Session:
-        """Set a run up; one that is given its rows keeps its state in the checkpoint folder."""
+    def _session(self, fabric: Fabric, job: Job) -> Session:
+        """Set a run up; one of both steps keeps its state in the checkpoint folder."""
         modules = {"vec": self.vec_, "decoder": self.decoder_, "discriminator": self.discriminator_}
-        session = Session(modules, fabric.device, seed=self.seed_)
-        if self.checkpoint_folder is not None and rows is not None:
-            told = json.dumps([self._plain_params(), self.seed_, self.data_sha256_], sort_keys=True)
+        session = Session(modules, fabric.device, seed=self.seed_, share=share_of(fabric))
+        told = json.dumps([self._plain_params(), self.seed_, self.data_sha256_], sort_keys=True)
+        session.share.agree(told)
+        if not job.vec_too:
+            session.history = self.history_
+        elif self.checkpoint_folder is not None:
             session.folder, session.checkpoint_every = Path(self.checkpoint_folder), self.checkpoint_every
             session.fingerprint = hashlib.sha256(told.encode()).hexdigest()
-        if resume:
+        if job.resume:
             session.resume()
         return session
 
@@ -424,15 +460,15 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         weight = float(few) if self.weight_consistency is None else self.weight_consistency
         return float(weight) if len(self.classes_) else 0.0
 
-    def _run_vec(
-        self, session: Session, fabric: Fabric, rows: Rows, weight_consistency: float, measure: Any
-    ) -> None:
+    def _run_vec(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
         """Step 1, Algorithm 1; where there is a teacher, it is what remains."""
+        weight_consistency = self._choose_consistency(rows.y)
         teacher = Teacher(self.vec_) if weight_consistency and "vec" not in session.done else None
         if teacher is not None:
             session.add("teacher", teacher)
         stage = vec_stage(
             fabric,
+            session.share,
             self.vec_,
             learning_rate=self.learning_rate,
             weight_kl=WEIGHT_KL[weight_consistency > 0] if self.weight_kl is None else self.weight_kl,
@@ -461,6 +497,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.feature_weights_ = feature_weights(self.vec_, inputs)
         stage = decoder_stage(
             fabric,
+            session.share,
             self.vec_,
             self.decoder_,
             self.discriminator_,
@@ -476,11 +513,17 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _run(self, session: Session, stage: Stage, rows: Rows, n_epochs: int | None, batch_size: int) -> None:
         batch_size = min(batch_size, len(rows.y))
+        batch_size -= batch_size % session.share.n_processes
         enough = max(10, -(-MIN_STEPS // (len(rows.y) // batch_size)))
         settings = Settings(enough if n_epochs is None else n_epochs, batch_size, self.seed_, self.patience)
         self.history_ = session.history
-        shown = showing_progress(session, stage.name, settings.n_epochs) if self.verbose else nullcontext()
-        with shown, recording(session.folder) as session.record:
+        first = session.share.rank == 0
+        shown = (
+            showing_progress(session, stage.name, settings.n_epochs)
+            if self.verbose and first
+            else nullcontext()
+        )
+        with shown, recording(session.folder if first else None) as session.record:
             try:
                 train(session, stage, rows, settings)
             finally:

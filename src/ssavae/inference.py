@@ -74,7 +74,7 @@ class Inference:
         return self.survey(x, log_density)[2]
 
     def survey(
-        self, x: Tensor, log_density: Callable[[np.ndarray], np.ndarray]
+        self, x: Tensor | Inputs, log_density: Callable[[np.ndarray], np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return mu (n, K), class logits (n, C) and :meth:`strangeness` (n, 3), all of one pass."""
         found = self.apply(self._surveyed, x)

@@ -7,6 +7,7 @@ mirror image as decoder, and the same stack without batch normalisation as discr
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
@@ -56,7 +57,11 @@ class Encoding(NamedTuple):
     features: tuple[Tensor, ...]
 
 
-def reparameterize(mu: Float[Tensor, "b k"], logvar: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+def reparameterize(
+    mu: Float[Tensor, "b k"],
+    logvar: Float[Tensor, "b k"],
+    normal: Callable[[Tensor], Tensor] = torch.randn_like,
+) -> Float[Tensor, "b k"]:
     """Draw z = mu + sigma * eps with eps ~ N(0, I), so that the gradient reaches mu and logvar.
 
     Examples
@@ -64,7 +69,7 @@ def reparameterize(mu: Float[Tensor, "b k"], logvar: Float[Tensor, "b k"]) -> Fl
     >>> reparameterize(torch.ones(1, 2), torch.full((1, 2), -100.0))
     tensor([[1., 1.]])
     """
-    return mu + (0.5 * logvar).exp() * torch.randn_like(mu)
+    return mu + (0.5 * logvar).exp() * normal(mu)
 
 
 def default_widths(input_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ssavae.checks import UsageError
+
 AT_LEAST = {
     "latent_dim": 1,
     "batch_size": 2,
@@ -15,6 +17,8 @@ AT_LEAST = {
     "n_epochs": 1,
     "n_epochs_decoder": 0,
     "patience": 1,
+    "devices": 1,
+    "nodes": 1,
 }
 WEIGHTS = ("beta", "gamma", "weight_kl", "weight_detail", "weight_consistency")
 
@@ -37,6 +41,13 @@ def check_params(params: Mapping[str, Any]) -> None:
         value = params.get(name)
         if value is not None and value < least:
             raise ValueError(f"{name}={value} must be at least {least}")
+    n = params.get("devices", 1) * params.get("nodes", 1)
+    for name in ("batch_size", "batch_size_decoder"):
+        value = params.get(name, n)
+        if value % n:
+            raise UsageError(
+                f"{name}={value} cannot be shared out among {n} processes: take a multiple of {n}"
+            )
     for name in WEIGHTS:
         value = params.get(name)
         if value is not None and not 0 <= value < math.inf:

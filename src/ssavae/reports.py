@@ -35,6 +35,7 @@ from ssavae.parts import (
 )
 from ssavae.pictures import draw_pictures, label_indices, shown
 from ssavae.preprocess import encode_labels
+from ssavae.processes import is_first
 from ssavae.runs import (
     JUDGE_FILE,
     RUN_FILE,
@@ -63,7 +64,8 @@ def train_run(
 ) -> tuple[dict[str, Any], list[Path]]:
     """Train, save the model, measure it on the test part and draw its pictures.
 
-    Runs with the same ``vec_folder`` share one step 1, which the first of them trains.
+    Runs with the same ``vec_folder`` share one step 1, which the first of them trains. Of several processes
+    only the first writes, measures and draws; the others return nothing.
 
     Returns
     -------
@@ -76,12 +78,13 @@ def train_run(
     seed = run.parameters["random_state"]
     held_out = draw_split(loaded, run.test_fraction, seed)
     granted = grant_labels(loaded, run.labels, held_out, seed)  # before an older run is cleared away
-    if not (resume and has_state(folder)):
-        begin(folder, run)
-    if len(held_out):
-        write_split(folder, loaded, held_out)
-    if run.labels.given():
-        write_labels(folder, granted, held_out)
+    if is_first():
+        if not (resume and has_state(folder)):
+            begin(folder, run)
+        if len(held_out):
+            write_split(folder, loaded, held_out)
+        if run.labels.given():
+            write_labels(folder, granted, held_out)
     train, test = divide(granted, held_out)
     parameters: dict[str, Any] = {**run.parameters, "kind": loaded.kind, "checkpoint_folder": folder}
     model = SSAVAE(**parameters, verbose=True)
@@ -93,6 +96,8 @@ def train_run(
     rows: dict[str, Any] = {"X": train.x, "y": labels, "groups": train.groups, "eval_set": watched}
     vec = None if vec_folder is None else _shared_vec(vec_folder, model, rows)
     model.fit(**rows, vec=vec, resume=resumed)
+    if not is_first():
+        return {}, []
     model.save(folder)
     measured = measure(model, test) if test is not None else {}
     write_metrics(folder, measured | {"protocol": _protocol(model, run, train, test, command, loaded.sha256)})

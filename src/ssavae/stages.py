@@ -9,21 +9,22 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from ssavae.algorithms import Batches, Losses, train_decoder, train_vec
-from ssavae.augment import augmented
+from ssavae.algorithms import Losses, frozen, train_decoder, train_vec
+from ssavae.augment import CHANGES, augmented
 from ssavae.consistency import Consistency, Teacher
 from ssavae.engine import Stage
 from ssavae.networks import VEC
+from ssavae.share import Batches, Change, Share
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Measure = Callable[[], dict[str, float]]
-Change = Callable[[Tensor], Tensor]
 
 
 def vec_stage(
     fabric: Fabric,
+    share: Share,
     vec: VEC,
     *,
     learning_rate: float,
@@ -46,18 +47,21 @@ def vec_stage(
     consistency = None
     if teacher is not None:
         teacher.to(fabric.device)
-        consistency = Consistency(teacher, vec, placed_vec(fabric, teacher.vec), change, weight_consistency)
+        still = placed_vec(fabric, teacher.vec)
+        consistency = Consistency(teacher, vec, still, share.changing(change), weight_consistency)
+    changes = [share.changing(CHANGES[name]) for name in augment]
 
     def algorithm(batches: Batches) -> Iterator[Losses]:
         return train_vec(
             placed,
-            augmented(batches, augment),
+            augmented(batches, changes),
             optimizer,
             fabric.backward,
             weight_kl=weight_kl,
             weight_detail=weight_detail,
             variance=variance,
             consistency=consistency,
+            share=share,
         )
 
     return Stage("vec", algorithm, {"vec": optimizer}, measure)
@@ -65,6 +69,7 @@ def vec_stage(
 
 def decoder_stage(
     fabric: Fabric,
+    share: Share,
     vec: VEC,
     decoder: nn.Module,
     discriminator: nn.Module,
@@ -81,7 +86,8 @@ def decoder_stage(
 
     ``weights`` as in ``loss_rec``, ``weight_latent`` as in ``loss_latent``.
     """
-    placed = placed_vec(fabric, vec)
+    with frozen(vec):  # so that processes do not look for gradients of it
+        placed = placed_vec(fabric, vec)
     decoder, discriminator = fabric.setup_module(decoder), fabric.setup_module(discriminator)
     # Little memory of past gradients: each player faces another opponent at every batch.
     betas = (0.5, 0.99)
@@ -101,6 +107,7 @@ def decoder_stage(
             gamma=gamma,
             weights=weights,
             weight_latent=weight_latent,
+            share=share,
         )
 
     optimizers: dict[str, Optimizer] = {"decoder": optimizer}

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from ssavae.console import plain_warnings
+from ssavae.processes import report
 
 
 class StoppableGroup(TyperGroup):
@@ -22,7 +23,8 @@ class StoppableGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            typer.echo(str(stop) or "stopped", err=True)
+            if not report(stop):
+                typer.echo(str(stop) or "stopped", err=True)
             raise typer.Exit(130) from None
 
 
@@ -81,7 +83,8 @@ def _status(call: Call) -> int:
     except Exception as error:
         if call.debug:
             traceback.print_exc()
-        typer.echo(f"error: {_one_line(error)}", err=True)
+        if not report(error):
+            typer.echo(f"error: {_one_line(error)}", err=True)
         return int(getattr(error, "exit_code", 1))
 
 

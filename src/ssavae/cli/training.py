@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ssavae import processes
 from ssavae.cli.app import app
 from ssavae.cli.options import (
     DataArgument,
@@ -27,6 +30,9 @@ from ssavae.console import print_values, say_written
 
 if TYPE_CHECKING:
     from ssavae.runs import Run
+
+
+SAME_PROGRAM = "from ssavae.cli import main; main()"
 
 
 @app.command(epilog=examples("demo --out runs/demo"))
@@ -52,6 +58,7 @@ def demo(
         "train bearings.csv --label fault --group machine --out runs/bearings",
         "train mnist --out runs/mnist100 --labels-per-class 10",
         "train mnist --out runs/mnist --resume",
+        "train mnist --out runs/mnist --devices 2",
     )
 )
 def train(
@@ -90,6 +97,12 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of split and training [default: 0].")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")] = None,
+    devices: Annotated[
+        int | None, typer.Option(help="Processes that share out each batch, one a GPU [default: 1].")
+    ] = None,
+    nodes: Annotated[
+        int | None, typer.Option(help="Machines with so many; torchrun has to start them [default: 1].")
+    ] = None,
     test_fraction: TestFractionOption = None,
 ) -> None:
     """Train both steps on DATA.
@@ -102,14 +115,16 @@ def train(
     options = {"latent_dim": latent_dim, "kind": kind, "device": device, "precision": precision}
     read_as: dict[str, Any] = {"label": label, "group": group, "drop": tuple(drop) if drop else None}
     read_as |= {"window": window, "hop": hop, "spectrum": spectrum or None, "summary": summary or None}
+    several = processes.wanted(devices, nodes)
     if resume:
         told = {**options, **read_as, "preset": preset, "set": assignments, "seed": seed}
         told |= {"overwrite": overwrite or None, "test_fraction": test_fraction}
         told |= {"labels_per_class": labels_per_class, "labels_from": labels_from}
         told |= {"label_fraction": label_fraction}
-        _train(context, out, unfinished(out, data, told), resume=True)
+        run = unfinished(out, data, told)
+        _train(context, out, replace(run, parameters=run.parameters | several), resume=True)
         return
-    parameters = plan_parameters(preset, options | {"random_state": seed}, assignments or [])
+    parameters = plan_parameters(preset, options | several | {"random_state": seed}, assignments or [])
     check_free(out, overwrite)
     labels = LabelBudget(labels_per_class, label_fraction, labels_from)
     reading = plan_reading(preset, read_as)
@@ -117,10 +132,20 @@ def train(
 
 
 def _train(context: typer.Context, out: Path, run: Run, resume: bool = False) -> None:
+    from ssavae.devices import chosen
+    from ssavae.parameters import check_params
     from ssavae.reports import train_run
 
+    devices, nodes = (run.parameters.get(name, 1) for name in ("devices", "nodes"))
+    check_params(run.parameters)
+    if processes.are_to_start(devices, nodes):
+        chosen(run.parameters["device"], run.parameters["precision"], devices)
+        processes.run([sys.executable, "-c", SAME_PROGRAM, *context.obj.words], devices)
+        return
     command = shlex.join(["ssavae", *context.obj.words])
     metrics, files = train_run(out, run, resume=resume, command=command)
+    if not processes.is_first():
+        return
     protocol = metrics.pop("protocol")
     metrics |= {key: protocol[key] for key in ("seconds_vec", "seconds_decoder")}
     print_values(f"{run.data}, latent_dim {run.parameters['latent_dim']}, test part", metrics)
