@@ -84,10 +84,9 @@ def _images(files: Sequence[Path]) -> Source:
         if (look.shape[:2], look.dtype) != (looks[0].shape[:2], looks[0].dtype):
             one, two = (f"{each.shape[1]}x{each.shape[0]} {each.dtype}" for each in (looks[0], look))
             raise ValueError(f"images of two sizes (width x height): {files[0]} is {one}, {file} is {two}")
-    shape = max((look.shape for look in looks), key=len)
-    return Source(
-        (len(files), *shape), looks[0].dtype, partial(_read_images, list(files), shape), is_dense=False
-    )
+    look = max(looks, key=lambda look: len(look.shape))  # in colour as soon as one is
+    read = partial(_read_images, list(files), look)
+    return Source((len(files), *look.shape), look.dtype, read, is_dense=False)
 
 
 class _Look(NamedTuple):
@@ -110,11 +109,11 @@ def _look(file: Path) -> _Look:
     return _Look(size if mode in ("1", "L", "LA") else (*size, 3), np.dtype(np.uint8))
 
 
-def _read_images(files: list[Path], shape: tuple[int, ...], numbers: np.ndarray) -> np.ndarray:
-    found = np.empty((len(numbers), *shape), _look(files[0]).dtype)
+def _read_images(files: list[Path], look: _Look, numbers: np.ndarray) -> np.ndarray:
+    found = np.empty((len(numbers), *look.shape), look.dtype)
     for row, i in zip(found, numbers.tolist(), strict=True):
         pixels = _read_image(files[i])
-        row[...] = pixels[..., None] if pixels.ndim < len(shape) else pixels
+        row[...] = pixels[..., None] if pixels.ndim < len(look.shape) else pixels
     return found
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -167,12 +168,10 @@ class FileRows:
         into: Any = memoryview(found.reshape(-1).view(np.uint8))  # pyright: ignore[reportArgumentType]
         size = found[:1].nbytes
         apart = np.flatnonzero(np.diff(numbers) * self.stride != size) + 1
-        begins = [0, *apart.tolist()] if len(numbers) else []
-        places = (self.start + numbers[begins] * self.stride).tolist()
         # its own handle each time: worker processes would share the place in a common one
         with open(self.path, "rb", buffering=0) as file:
-            for begin, end, place in zip(begins, [*begins[1:], len(numbers)], places, strict=bool(begins)):
-                file.seek(place)
+            for begin, end in pairwise([0, *apart.tolist(), len(numbers)]) if len(numbers) else ():
+                file.seek(self.start + int(numbers[begin]) * self.stride)
                 self._fill(file, into[begin * size : end * size])
         return found
 
