@@ -31,6 +31,12 @@ def run(toy_table, tmp_path) -> Path:
     (folder / "run.json").write_text(json.dumps(told))
     protocol = {**PROTOCOL, "command": "ssavae train trees.csv", "seconds_vec": 3.2, "git_commit": "abc"}
     measured = {"rows": 30, "accuracy": 0.875, "reconstruction_error": 0.25, "protocol": protocol}
+    measured["evaluate"] = {
+        "data": "/home/me/other.csv",
+        "rows": 9,
+        "accuracy": 0.5,
+        "judge": {"variety_ratio": 0.7},
+    }
     (folder / "metrics.json").write_text(json.dumps(measured))
     for name in ("map.png", "samples.svg", "private.pkl", "judge.safetensors", "notes.txt"):
         (folder / name).write_bytes(b"something")
@@ -78,7 +84,9 @@ def test_a_card_says_what_the_run_knows(run):
         "trees.csv",
         "100 of them with a label",
         "oak",
-        "| accuracy | 0.875 |",
+        "On 30 rows of the test part, which was not trained on:\n\n| | |\n|---|---|\n| accuracy | 0.875 |",
+        "On 9 rows of other.csv, by `ssavae evaluate`:\n\n| | |\n|---|---|\n| accuracy | 0.5 |",
+        "| variety of `sample(y=c)` | 0.7 |",
         "standard deviations",
         "![Codes by class](map.png)",
         "![Samples](samples.svg)",

@@ -100,8 +100,7 @@ def _front_matter(
     task = TASKS.get(kind) if model["classes"]["names"] else None
     if task is not None:
         told["pipeline_tag"] = task
-    found = {**metrics, **metrics.get("evaluate", {})}
-    scores = [{"type": key, "value": found[key]} for key in ("accuracy", "macro_f1") if key in found]
+    scores = [{"type": key, "value": metrics[key]} for key in ("accuracy", "macro_f1") if key in metrics]
     if scores and task is not None and data is not None:
         result = {"task": {"type": task}, "dataset": {"name": data, "type": data}, "metrics": scores}
         told["model-index"] = [{"name": name, "results": [result]}]
@@ -124,10 +123,8 @@ def _data(model: Mapping[str, Any], run: Run | None, protocol: Mapping[str, Any]
     lines = ["## Data"]
     if run is not None:
         known = SETS.get(run.data)
-        about = (
-            "" if known is None else f": {known.description}; licence: {known.licence}; from {known.source}"
-        )
-        lines.append(f"- {_data_name(run)}{about}")
+        lines.append(f"- {_data_name(run)}{'' if known is None else f': {known.description}'}")
+        lines += [f"- licence: {known.licence}; from {known.source}"] if known is not None else []
         given = {k: v for k, v in vars(run.reading).items() if v not in (None, (), False)}
         if given:
             lines.append(f"- read with {', '.join(f'{k} = {v!r}' for k, v in given.items())}")
@@ -146,16 +143,22 @@ def _listed(names: Sequence[Any]) -> str:
 
 
 def _results(metrics: Mapping[str, Any]) -> str:
-    """Return a table of what was measured: by training on its test part, then by ``ssavae evaluate``."""
-    measured = metrics.get("evaluate", {})
-    found = {**metrics, **measured, **measured.get("judge", {})}
-    rows = [f"| {text} | {found[key]:.4g} |" for key, text in MEASURES.items() if _is_number(found.get(key))]
-    if not rows:
-        return ""
+    """Return a table of what training measured on its test part, and one of what ``ssavae evaluate`` did."""
+    later = metrics.get("evaluate", {})
+    tables = [_table("the test part, which was not trained on", metrics)]
+    if later:
+        on = f"{Path(str(later.get('data'))).name}, by `ssavae evaluate`"
+        tables.append(_table(on, {**later, **later.get("judge", {})}))
     unit = metrics.get("protocol", {}).get("error_unit")
-    on = f"{found['rows']:,} rows that were not trained on" if "rows" in found else "the test part"
-    note = f"\n\nErrors of reconstructions: mean squares; {unit}." if unit else ""
-    return "\n".join(["## Results", f"On {on}:\n", "| | |", "|---|---|", *rows]) + note
+    note = f"Errors of reconstructions are mean squares; {unit}." if unit else ""
+    found = [table for table in tables if table]
+    return "\n\n".join(["## Results", *found, *[note] * bool(note)]) if found else ""
+
+
+def _table(on: str, found: Mapping[str, Any]) -> str:
+    rows = [f"| {text} | {found[key]:.4g} |" for key, text in MEASURES.items() if _is_number(found.get(key))]
+    n_rows = f"{found['rows']:,} rows of " if "rows" in found else ""
+    return "\n".join([f"On {n_rows}{on}:", "", "| | |", "|---|---|", *rows]) if rows else ""
 
 
 def _is_number(value: Any) -> bool:
@@ -197,11 +200,8 @@ def _limits(model: Mapping[str, Any], run: Run | None, metrics: Mapping[str, Any
 
 def _usage(model: Mapping[str, Any], name: str) -> str:
     own = "".join(f", {part}=..." for part in model["custom"])
-    lines = [
-        "from ssavae import load",
-        "",
-        f'model = load("hf://USER/{name}"{own})  # or the folder of this file',
-    ]
+    lines = ["from ssavae import load", ""]
+    lines.append(f'model = load("hf://USER/{name}"{own})  # or the folder of this file')
     lines.append("model.transform(X), model.reconstruct(X), model.inverse_transform(Z), model.novelty(X)")
     if model["classes"]["names"]:
         lines.append("model.predict(X), model.predict_proba(X), model.sample(10, y=model.classes_[0])")

@@ -9,14 +9,13 @@ import typer
 
 from ssavae.cli.app import app
 from ssavae.cli.options import (
-    DRAWINGS,
     DataArgument,
     FormatOption,
     LabelOption,
     OutOption,
     RunArgument,
-    choice,
     examples,
+    picture_suffix,
     target,
 )
 from ssavae.console import print_table, print_values, say_written, shown_value
@@ -50,10 +49,10 @@ def monitor(
             typer.echo(line)
         return
     path = target(out, run / "monitor.csv", (".csv",))
-    choice("--format", picture_format, [suffix[1:] for suffix in DRAWINGS])
+    suffix = picture_suffix(picture_format)
     table, figure, told = listings.monitor_run(run, data, one, normal, run_length, path)
     print_values(f"{run} on {data}", told)
-    say_written(table, figures.save(figure, path.with_suffix(f".{picture_format}")))
+    say_written(table, figures.save(figure, path.with_suffix(suffix)))
 
 
 @app.command(epilog=examples("why runs/plant plant.csv --row 120", "why runs/mnist mnist --row 0 --to 3"))

@@ -58,6 +58,12 @@ def target(out: Path | None, default: Path, suffixes: Iterable[str], option: str
     return path
 
 
+def picture_suffix(picture_format: str) -> str:
+    """Return the end of a picture's file name."""
+    choice("--format", picture_format, [suffix[1:] for suffix in DRAWINGS])
+    return f".{picture_format}"
+
+
 def fraction(chosen: float | None) -> float:
     """Return the share of rows held out where DATA has no test part."""
     return 0.2 if chosen is None else chosen

@@ -13,7 +13,6 @@ from typer.core import TyperCommand
 
 from ssavae.cli.app import app
 from ssavae.cli.options import (
-    DRAWINGS,
     DataArgument,
     DropOption,
     FormatOption,
@@ -24,6 +23,7 @@ from ssavae.cli.options import (
     choice,
     examples,
     fraction,
+    picture_suffix,
 )
 from ssavae.console import print_table, say_written, shown_value, warn
 
@@ -52,10 +52,9 @@ def reproduce(
     from ssavae.experiments.reproduce import EXPERIMENTS, reproduced
 
     choice("WHAT", what, [*EXPERIMENTS, "all"])
-    choice("--format", picture_format, [suffix[1:] for suffix in DRAWINGS])
     command = shlex.join(["ssavae", *context.obj.words])
     chosen: dict[str, Any] = {"fast": fast, "updates": updates, "n_train": rows, "seed": seed}
-    chosen |= {"device": device, "command": command, "suffix": f".{picture_format}"}
+    chosen |= {"device": device, "command": command, "suffix": picture_suffix(picture_format)}
     for file in reproduced(what, out, data, **chosen):
         say_written(file)
 

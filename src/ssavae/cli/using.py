@@ -17,6 +17,7 @@ from ssavae.cli.options import (
     RunArgument,
     choice,
     examples,
+    picture_suffix,
     target,
 )
 from ssavae.console import print_table, print_values, say_written, shown_value, warn
@@ -82,10 +83,10 @@ def draw(
     """
     from ssavae import pictures, reports
 
-    choice("--format", picture_format, [suffix[1:] for suffix in DRAWINGS])
+    suffix = picture_suffix(picture_format)
     model, loaded = reports.open_run(run, data, label)
     _, part = reports.evaluation_parts(run, loaded)
-    say_written(*pictures.draw_pictures(model, part, out or run, f".{picture_format}"))
+    say_written(*pictures.draw_pictures(model, part, out or run, suffix))
 
 
 @app.command(epilog=examples("reconstruct runs/mnist mnist --out rows.npz"))
