@@ -45,11 +45,13 @@ pytestmark = [
 
 
 @contextmanager
-def serving(model: SSAVAE, loaded: LabelledData) -> Iterator[str]:
+def serving(model: SSAVAE, loaded: LabelledData, token: str | None = None) -> Iterator[str]:
     """A server of this process, at a port that is free."""
     points = Points.of(model, rows_to_show(loaded, NO_ROWS))
     listening = open_port("127.0.0.1", 0)
-    config = uvicorn.Config(create_app(model, points, loaded.name), log_level="warning", ws="none")
+    config = uvicorn.Config(
+        create_app(model, points, loaded.name, token=token), log_level="warning", ws="none"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
@@ -477,6 +479,20 @@ def test_narrow_and_dark(screen, digits_url):
     page.page.click("#theme")
     page.page.wait_for_function("map.layout.paper_bgcolor === '#181b21'")
     assert page.page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+
+
+def test_a_token_is_taken_from_the_address_and_does_not_stay_there(screen, wine, wine_model):
+    with serving(wine_model, wine, token="a token for this test") as url:
+        page = screen().open(f"{url}#token=a+token+for+this+test")
+        assert page.page.url == url
+        page.point_at(page.empty())
+        page.panel("Decoded at")
+        page.page.reload()
+        page.page.wait_for_selector("html[data-ready]")
+        other = screen()
+        other.page.goto(url)
+        other.page.locator("#error", has_text="token").wait_for()
+        other.wrong.clear()  # the browser's own word for the refusal
 
 
 def test_a_server_that_is_gone_is_told(screen, wine, wine_model):

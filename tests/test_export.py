@@ -24,6 +24,11 @@ from ssavae.explorer.points import Points, rows_to_show
 from ssavae.explorer.service import Service
 
 
+@pytest.fixture(autouse=True)
+def small_atlas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "ATLAS_SIDE", 9)
+
+
 def quick(x: Any, latent_dim: int = 2, **settings: Any) -> tuple[SSAVAE, Api]:
     """A hardly trained model of two classes, and the API over its rows."""
     y = np.array(["</script>", "b"])[np.arange(len(x)) % 2]  # a name that would end a script

@@ -26,7 +26,6 @@ COLUMN_BYTES = 1_500_000  # of all columns to colour by, gzipped
 THUMBNAIL = 64  # pixels, of images that are larger
 SAMPLES, SAMPLE_BYTES = 400, 1_000_000  # of all classes together, at most; before gzip
 SAMPLES_PER_CLASS = 36  # as many as the page's slider asks for
-GAP = np.nan
 
 
 def export_page(api: Api, path: Path) -> dict[str, Any]:
@@ -183,7 +182,7 @@ def _tables(service: Service, rows: Any) -> tuple[np.ndarray, list[int], list[di
             cells[j]["values"] = sorted({word for word in words if word is not None})
             place = {word: float(i) for i, word in enumerate(cells[j]["values"])}
             words = [None if word is None else place[word] for word in words]
-        values[:, j] = [GAP if word is None else word for word in words]
+        values[:, j] = [np.nan if word is None else word for word in words]
     return values, [len(columns)], cells
 
 

@@ -23,6 +23,16 @@ export async function coloringBy(key, source, model, points, dark) {
   return Array.isArray(values) ? byWords(values, dark) : byNumbers(values);
 }
 
+/** Where there are more groups than colours, each one's number and its middle: [{place, text}]. */
+export function groupNumbers({ names, index }, points, hidden) {
+  if (!names || names.length <= 10) return [];
+  const items = names.map(() => []);
+  index.forEach((c, i) => c >= 0 && items[c].push(i));
+  const middle = (values, of) => quantile(of.map((i) => values[i]), 0.5);
+  const shown = items.map((of, c) => ({ of, text: String(c) })).filter(({ of, text }) => of.length && !hidden.has(Number(text)));
+  return shown.map(({ of, text }) => ({ place: [middle(points.x, of), middle(points.y, of)], text }));
+}
+
 function byGroups(names, index, dark) {
   return { names, index, colors: classColors(names.length, dark) };
 }

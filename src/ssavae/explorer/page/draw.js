@@ -9,7 +9,8 @@ const MOST_STEPS = 400; // of a signal; more are not seen on so little room
 export function drawValues(parts, kind) {
   const given = parts.filter(({ value }) => value !== null && value !== undefined);
   if (kind === "table") return el("div", { className: "scroll" }, drawCells(given));
-  const draw = kind === "image" ? drawPicture : (value, title) => drawSignal(value, title, rangeOf(given));
+  const ranges = kind === "signal" ? rangesOf(given) : null;
+  const draw = kind === "image" ? drawPicture : (value, title) => drawSignal(value, title, ranges);
   const figures = given.map(({ title, value }) => el("figure", {}, el("figcaption", {}, title), draw(value, title)));
   const single = given.length === 1 && kind === "image" ? " single" : "";
   return el("div", { className: `values${single}${kind === "signal" ? " signals" : ""}` }, ...figures);
@@ -34,33 +35,40 @@ function drawPicture({ data, shape }, title) {
   return canvas;
 }
 
-function rangeOf(parts) {
-  let [low, high] = [Infinity, -Infinity];
+// lowest and highest value of each channel over all signals that are shown together
+function rangesOf(parts) {
+  const channels = parts[0]?.value.shape[1] ?? 1;
+  const ranges = Array.from({ length: channels }, () => [Infinity, -Infinity]);
   for (const { value } of parts) {
-    for (const each of value.data) {
-      low = Math.min(low, each);
-      high = Math.max(high, each);
-    }
+    value.data.forEach((each, i) => {
+      const range = ranges[i % channels];
+      range[0] = Math.min(range[0], each);
+      range[1] = Math.max(range[1], each);
+    });
   }
-  return [low, high > low ? high : low + 1];
+  return ranges.map(([low, high]) => [low, high > low ? high : low + 1]);
 }
 
-function drawSignal({ data, shape }, title, [low, high]) {
+// a lane for each channel, on a scale of its own: sensors come in different units
+function drawSignal({ data, shape }, title, ranges) {
   const [steps, channels = 1] = shape;
+  const lane = 100 / channels;
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.style.height = `${Math.min(480, Math.max(110, 44 * channels))}px`;
   const attributes = { viewBox: "0 0 300 100", preserveAspectRatio: "none", role: "img", "aria-label": `${title}: ${steps} steps` };
   for (const [name, value] of Object.entries(attributes)) svg.setAttribute(name, value);
   const stride = Math.ceil(steps / MOST_STEPS);
-  for (let c = 0; c < channels; c++) {
+  ranges.forEach(([low, high], c) => {
     const line = document.createElementNS(svg.namespaceURI, "polyline");
     const points = [];
     for (let t = 0; t < steps; t += stride) {
-      points.push(`${((300 * t) / (steps - 1)).toFixed(1)},${(97 - (94 * (data[t * channels + c] - low)) / (high - low)).toFixed(2)}`);
+      const up = (data[t * channels + c] - low) / (high - low);
+      points.push(`${((300 * t) / (steps - 1)).toFixed(1)},${(lane * (c + 0.94 - 0.88 * up)).toFixed(2)}`);
     }
     line.setAttribute("points", points.join(" "));
     line.setAttribute("style", `fill:none;stroke:${LINES[c % LINES.length]};stroke-width:1.3;vector-effect:non-scaling-stroke`);
     svg.append(line);
-  }
+  });
   return svg;
 }
 

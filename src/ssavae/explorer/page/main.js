@@ -1,10 +1,10 @@
 // The page: asks for the model and its points, and ties map, legend, panel and tools to one another.
 
-import { Server, ServerGone, takeToken } from "./api.js";
-import { quantile } from "./arrays.js";
-import { choices, coloringBy } from "./coloring.js";
+import { Server, takeToken } from "./api.js";
+import { choices, coloringBy, groupNumbers } from "./coloring.js";
 import { byId, el, saveText, shortNumber } from "./dom.js";
 import { takeFiles } from "./drop.js";
+import { guarded, hideError, noteAnswer } from "./errors.js";
 import { Frozen } from "./frozen.js";
 import { followKeys, followPointer } from "./gestures.js";
 import { Labels } from "./labels.js";
@@ -69,8 +69,23 @@ class Explorer {
     this.points = await this.source.points(axes);
     this.map.place(this.points.x, this.points.y, this.#axisTitles());
     Object.assign(this.overlay, { probe: null, ring: null, way: null, marks: [] });
-    if (this.model.has_trust) this.trust = await this.source.trust(axes).catch(() => null);
+    this.trust = null;
     await this.recolor(this.colorKey ?? choices(this.model, this.points)[0][0]);
+    if (this.model.has_trust) guarded(() => this.#fetchTrust())();
+  }
+
+  // a whole grid is decoded for it: the points are not made to wait
+  async #fetchTrust() {
+    const axes = this.axes;
+    const trust = await this.source.trust(axes);
+    if (axes !== this.axes) return;
+    this.trust = trust;
+    this.#hatch();
+  }
+
+  #hatch() {
+    this.overlay.hatch = byId("trust").checked ? this.trust : null;
+    this.overlay.draw();
   }
 
   #axisTitles() {
@@ -96,20 +111,9 @@ class Explorer {
 
   async redraw() {
     const dark = isDark();
-    Object.assign(this.overlay, { dark, hatch: byId("trust").checked ? (this.trust ?? null) : null, numbers: this.#classNumbers() });
+    Object.assign(this.overlay, { dark, numbers: groupNumbers(this.coloring, this.points, this.legend.hidden) });
+    this.#hatch();
     await this.map.draw(this.coloring, this.legend.visible(), this.#selected, this.mode(), dark);
-  }
-
-  // more classes than colours: each has its number in its middle
-  #classNumbers() {
-    const { names, index } = this.coloring;
-    if (!names || names.length <= 10) return [];
-    const items = names.map(() => []);
-    index.forEach((c, i) => c >= 0 && items[c].push(i));
-    const middle = (values, of) => quantile(of.map((i) => values[i]), 0.5);
-    return items.flatMap((of, c) =>
-      of.length && !this.legend.hidden.has(c) ? [{ place: [middle(this.points.x, of), middle(this.points.y, of)], text: String(c) }] : [],
-    );
   }
 
   mode() {
@@ -131,16 +135,25 @@ class Explorer {
   }
 
   async answer({ item, place, held }) {
-    if (this.panel.held && !held) return;
-    if (item >= 0) {
-      const answer = await this.#item(item);
-      this.panel.showItem(answer, held);
-      this.#say(`Item ${item}, ${answer.label === null ? "no label" : `label ${answer.label}`}, read as ${answer.predicted ?? "nothing"}`);
-    } else {
-      const [value] = await this.source.decode([codeOf(place, this.points.projection)]);
+    const show = item >= 0 ? await this.#itemAnswer(item, held) : await this.#placeAnswer(place, held);
+    // meanwhile something else may have been held
+    if (held || !this.panel.held) show();
+  }
+
+  async #itemAnswer(i, held) {
+    const item = await this.#item(i);
+    return () => {
+      this.panel.showItem(item, held);
+      this.#say(`Item ${i}, ${item.label === null ? "no label" : `label ${item.label}`}, read as ${item.predicted ?? "nothing"}`);
+    };
+  }
+
+  async #placeAnswer(place, held) {
+    const [value] = await this.source.decode([codeOf(place, this.points.projection)]);
+    return () => {
       this.panel.showPlace(place, value, held, this.trust ? isTrusted(this.trust, place) : null);
       this.#say(`Nothing there, decoded at ${place.map(shortNumber).join(", ")}`);
-    }
+    };
   }
 
   async #item(i) {
@@ -262,7 +275,10 @@ class Explorer {
   async land(files) {
     hideError();
     const landed = [];
-    for (const file of files) landed.push(...(await this.source.land(file)).map((item) => ({ ...item, name: `${file.name}, ${item.name}` })));
+    for (const file of files) {
+      const rows = await this.source.land(file);
+      landed.push(...rows.map((row) => ({ ...row, name: rows.length > 1 ? `${file.name}, ${row.name}` : file.name })));
+    }
     if (landed.length) this.#showLanded(landed, 0);
   }
 
@@ -292,7 +308,7 @@ class Explorer {
     const { model, points } = this;
     byId("color-by").append(...choices(model, points).map(([value, text]) => el("option", { value }, text)));
     byId("sample-class").append(el("option", { value: "" }, "any"), ...model.classes.map((name) => el("option", { value: name }, name)));
-    byId("trust-choice").hidden = !this.trust;
+    byId("trust-choice").hidden = !model.has_trust;
     byId("axes-choice").hidden = model.latent_dim <= 2 || !this.source.lands;
     for (const [id, chosen] of [["x-axis", 0], ["y-axis", 1]]) {
       byId(id).append(...Array.from({ length: model.latent_dim }, (_, k) => el("option", { value: k, selected: k === chosen }, `code ${k + 1}`)));
@@ -309,7 +325,7 @@ class Explorer {
   #listen() {
     const on = (id, event, act) => byId(id).addEventListener(event, guarded(act));
     on("color-by", "change", ({ target }) => this.recolor(target.value));
-    on("trust", "change", () => this.redraw());
+    on("trust", "change", () => this.#hatch());
     on("zoom-in", "click", () => this.map.zoom(0.6));
     on("zoom-out", "click", () => this.map.zoom(1 / 0.6));
     on("zoom-all", "click", () => this.map.zoomToAll());
@@ -367,34 +383,8 @@ class Explorer {
   }
 }
 
-// ------------------------------------------------------------------------------------- failures
-
-/** Wrap what may fail, so that the reader is told. */
-function guarded(act) {
-  return async (...args) => {
-    try {
-      return await act(...args);
-    } catch (error) {
-      showError(error);
-    }
-  };
-}
-
-// what is wrong stands there until it is dismissed; that nobody answers, until somebody does
-function showError(error) {
-  const gone = error instanceof ServerGone;
-  const [text, act] = gone ? ["Try again", () => location.reload()] : ["Dismiss", hideError];
-  byId("error").replaceChildren(error.message, el("button", { type: "button", onclick: act }, text));
-  Object.assign(byId("error"), { hidden: false, gone });
-}
-
-function hideError() {
-  byId("error").hidden = true;
-}
-
 async function start() {
-  const answered = () => byId("error").gone && hideError();
-  const source = window.SSAVAE_EXPORT ? new Frozen(window.SSAVAE_EXPORT) : new Server(takeToken(), answered);
+  const source = window.SSAVAE_EXPORT ? new Frozen(window.SSAVAE_EXPORT) : new Server(takeToken(), noteAnswer);
   await new Explorer(source, await source.model()).start();
   document.documentElement.dataset.ready = "true";
 }

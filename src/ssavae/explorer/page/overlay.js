@@ -1,7 +1,7 @@
 // What lies over the points: hatching, class numbers, the probe, ways, landed rows and the lasso's line.
 
 import { surroundings } from "./palette.js";
-import { untrustedRuns } from "./trust.js";
+import { beyondGrid, untrustedRuns } from "./trust.js";
 
 /** A canvas above the map; set its fields, then `draw()`. */
 export class Overlay {
@@ -56,7 +56,7 @@ export class Overlay {
     const { left, top, width, height } = this.map.frame();
     pen.save();
     pen.beginPath();
-    untrustedRuns(this.hatch).forEach(([x0, x1, y0, y1]) => {
+    [...untrustedRuns(this.hatch), ...beyondGrid(this.hatch, this.map.range)].forEach(([x0, x1, y0, y1]) => {
       const [px0, py0] = this.map.toPixel([x0, y1]).map(Math.round);
       const [px1, py1] = this.map.toPixel([x1, y0]).map(Math.round);
       pen.rect(px0, py0, px1 - px0, py1 - py0);
