@@ -120,7 +120,7 @@ def _read_joined(sources: tuple[Source, ...], ends: np.ndarray, numbers: np.ndar
 
 
 def opened(x: Any) -> Any:
-    """Return rows as they are best trained on: few ones in memory, many where they are stored.
+    """Return rows as they are best trained on: few are read at once, many stay where they are stored.
 
     Parameters
     ----------
@@ -130,14 +130,12 @@ def opened(x: Any) -> Any:
     Returns
     -------
     Source or x
-        A Source where the rows' network inputs would take more than ``RESIDENT`` bytes, or change at random.
+        A Source where the rows' network inputs would take more than ``RESIDENT`` bytes, or change at random;
+        else an array in memory, none that is mapped.
     """
-    if isinstance(x, Source):
-        return x[:] if x.is_fixed and not x.is_large else x
-    file = _file_of(x)
-    if file is None or 4 * x.size <= RESIDENT:
-        return x
-    return Source(x.shape, x.dtype, file)
+    file = None if isinstance(x, Source) else _file_of(x)
+    source = x if file is None else Source(x.shape, x.dtype, file)
+    return source[:] if isinstance(source, Source) and source.is_fixed and not source.is_large else source
 
 
 @dataclass(frozen=True)
