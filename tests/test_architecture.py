@@ -158,7 +158,7 @@ def test_functions_are_short():
 # A longer file wants a reason, and gets a limit of its own.
 LONGER = {
     # A third of it documents and stores parameters, in the form that scikit-learn wants.
-    "src/ssavae/estimator.py": 790,
+    "src/ssavae/estimator.py": 815,
 }
 
 
