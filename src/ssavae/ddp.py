@@ -12,10 +12,23 @@ import torch
 import torch.distributed as dist
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 TIMEOUT = timedelta(minutes=10)  # a process that waits longer for the others gives up
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over the processes; of each process's gradient likewise, since each has a loss of its own."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return _Sum.forward(ctx, gradient)
 
 
 class SharedBatchNorm(_BatchNorm):
@@ -42,7 +55,7 @@ class SharedBatchNorm(_BatchNorm):
         var, mean = torch.var_mean(x, [0, *range(2, x.ndim)], correction=0)
         each = x.new_zeros(dist.get_world_size(), 2, len(mean))
         each[dist.get_rank()] = torch.stack([mean, var])
-        means, variances = all_reduce(each).unbind(1)
+        means, variances = _Sum.apply(each).unbind(1)
         return means.mean(0), variances.mean(0) + means.var(0, correction=0)
 
     @torch.no_grad()
@@ -69,11 +82,13 @@ class SharingStrategy(DDPStrategy):
     """DDP for what is trained; what is held still has no gradients to average and stays as it is."""
 
     def __init__(self) -> None:
-        # Buffers need no broadcast: shared batch norms and spectral norm keep them equal by themselves.
-        super().__init__(timeout=TIMEOUT, broadcast_buffers=False)
+        super().__init__(timeout=TIMEOUT)
 
     def setup_module(self, module: nn.Module) -> nn.Module:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Wrap a module whose parameters want gradients."""
         if not any(parameter.requires_grad for parameter in module.parameters()):
             return module
-        return super().setup_module(with_shared_norms(module))
+        wrapped = super().setup_module(with_shared_norms(module))
+        # Shared batch norms and spectral norm keep them equal; its argument for this has two names by now.
+        wrapped.broadcast_buffers = False
+        return wrapped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ssavae.processes import follow_parent, place
@@ -32,7 +33,9 @@ def launch(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Fab
     """
     fabric = chosen(device, precision, devices, nodes)
     if devices * nodes > 1:
-        logging.getLogger("lightning.fabric").setLevel(logging.ERROR)  # which would announce every process
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # which would announce every process
+        # Of images of one channel: either layout of their gradients is right.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         follow_parent()
         fabric.launch()
     return fabric

@@ -512,8 +512,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self._run(session, stage, rows, self.n_epochs_decoder, self.batch_size_decoder)
 
     def _run(self, session: Session, stage: Stage, rows: Rows, n_epochs: int | None, batch_size: int) -> None:
-        batch_size = min(batch_size, len(rows.y))
-        batch_size -= batch_size % session.share.n_processes
+        n = session.share.n_processes
+        batch_size = min(batch_size, len(rows.y)) // n * n
+        must(batch_size > 0, f"{len(rows.y)} rows cannot be shared out among {n} processes")
         enough = max(10, -(-MIN_STEPS // (len(rows.y) // batch_size)))
         settings = Settings(enough if n_epochs is None else n_epochs, batch_size, self.seed_, self.patience)
         self.history_ = session.history

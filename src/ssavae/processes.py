@@ -32,7 +32,7 @@ TORCHRUN = (
 )
 
 
-class ThereError(Exception):
+class ElsewhereError(Exception):
     """The traceback of the process that failed, shown above that of the one that started it."""
 
 
@@ -220,4 +220,4 @@ def _raise_first_error(ended: Mapping[int, int | None], folder: Path) -> None:
         raise RuntimeError(f"process {rank} of {len(ended)} ended with status {ended[rank]}{last}")
     if reports:
         told = min(reports.values(), key=lambda each: each["time"])
-        raise ERRORS.get(told["kind"], RuntimeError)(told["message"]) from ThereError(told["traceback"])
+        raise ERRORS.get(told["kind"], RuntimeError)(told["message"]) from ElsewhereError(told["traceback"])

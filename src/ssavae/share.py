@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssavae.rows import Rows
+from ssavae.rows import Rows, channels_last
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -104,7 +104,7 @@ class SharedOut(Share):
         def changed(x: Tensor) -> Tensor:
             whole = x.new_zeros(self._size(x))
             whole[self.places] = x
-            return change(self._all_reduce(whole, "sum"))[self.places]
+            return change(channels_last(self._all_reduce(whole, "sum")))[self.places]
 
         return changed
 
