@@ -463,7 +463,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _run_vec(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
         """Step 1, Algorithm 1; where there is a teacher, it is what remains."""
         weight_consistency = self._choose_consistency(rows.y)
-        teacher = Teacher(self.vec_) if weight_consistency and "vec" not in session.done else None
+        asked = weight_consistency > 0 and "vec" not in session.done
+        teacher = Teacher(self.vec_, self.spec_.n_classes) if asked else None
         if teacher is not None:
             session.add("teacher", teacher)
         stage = vec_stage(

@@ -48,7 +48,7 @@ def vec_stage(
     if teacher is not None:
         teacher.to(fabric.device)
         still = placed_vec(fabric, teacher.vec)
-        consistency = Consistency(teacher, vec, still, share.changing(change), weight_consistency)
+        consistency = Consistency(teacher, vec, still, share.changing(change), weight_consistency, share.mean)
     changes = [share.changing(CHANGES[name]) for name in augment]
 
     def algorithm(batches: Batches) -> Iterator[Losses]:
