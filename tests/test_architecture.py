@@ -173,7 +173,7 @@ def test_files_and_package_are_small():
     assert {name: n for name, n in sizes.items() if n > LONGER.get(name, 400)} == {}
     # docstrings and their blank lines too
     code = {path: len(code_lines(path.read_text("utf-8"))) for path in FILES}
-    assert sum(n for path, n in code.items() if path.parent.name not in BESIDE) < 7000, sizes
+    assert sum(n for path, n in code.items() if path.parent.name not in BESIDE) < 7200, sizes
     assert sum(code.values()) < 9200, sizes  # with sweeps
 
 
