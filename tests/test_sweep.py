@@ -228,6 +228,9 @@ def test_a_sampler_draws_so_many_cells_within_the_range(tmp_path):
     assert all(0.001 <= cell["beta"] <= 1 and 2 <= cell["latent_dim"] <= 9 for cell in cells)
     assert sum(cell["beta"] < 0.03 for cell in cells) >= 4  # by its logarithm
     assert {cell["augment"] for cell in cells} == {(), ("shift",)}
+    more = worker(tmp_path, lambda cell: {"loss": 1.0}, 14, space)
+    more.run()
+    assert [entry.cell for entry in more.entries()][:12] == cells and len(more.entries()) == 14
 
 
 def test_a_sampler_with_few_cells_to_draw_ends(tmp_path):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ JUDGED = {
     "frechet_prior_samples": False,
     "sharpness_reconstructions": True,
 }
+MEASURED = METRICS | JUDGED
 SHOWN = ("accuracy", "reconstruction_error")  # in the picture, beside the metric
 OF_MAP = ("knn_accuracy", "trustworthiness", "silhouette")  # measured by `ssavae evaluate` alone
 
@@ -66,14 +67,11 @@ class Sweep:
     grace: int = 120
     retry: bool = False
     command: str = ""
-    metrics: dict[str, bool] = field(default_factory=lambda: METRICS | JUDGED)
 
     def __post_init__(self) -> None:
-        if self.metric not in self.metrics:
-            known = ", ".join(self.metrics)
-            raise UsageError(
-                f"--metric {self.metric!r} is unknown{nearest(self.metric, self.metrics)}: {known}"
-            )
+        if self.metric not in MEASURED:
+            known = f"{nearest(self.metric, MEASURED)}; there are {', '.join(MEASURED)}"
+            raise UsageError(f"--metric {self.metric!r} is unknown{known}")
 
     @property
     def url(self) -> str:
@@ -85,7 +83,8 @@ class Sweep:
         sha256 = read(self.run.data, self.run.reading, self.space.shared["kind"]).sha256
         shared = {k: v for k, v in self.space.shared.items() if k not in ("device", "n_workers")}
         told = {**asdict(replace(self.run, parameters=shared)), "swept": self.space.swept}
-        told |= {"data": sha256 or self.run.data, "metric": self.metric, "n_trials": self.n_trials}
+        told |= {"data": sha256 or self.run.data, "metric": self.metric, "drawn": self.n_trials is not None}
+        told.pop("preset")  # its values are among the parameters, and its path may differ elsewhere
         return json.loads(json.dumps(told))  # with lists for tuples, as it is read back
 
 
@@ -109,7 +108,7 @@ def work_on(sweep: Sweep) -> tuple[list[Entry], list[Path]]:
     plan = sweep.plan()
     _begin(sweep.folder, plan)
     name = "ssavae-" + hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:12]
-    maximize = sweep.metrics[sweep.metric]
+    maximize = MEASURED[sweep.metric]
     study = open_study(sweep.url, name, maximize=maximize, grace=sweep.grace)
     worker = Worker(
         study, sweep.space, sweep.n_trials, Bench(sweep).work, sweep.metric, sweep.grace, sweep.retry
@@ -152,7 +151,7 @@ class Bench:
             if judged or self.sweep.metric in OF_MAP:
                 model, loaded = open_run(folder, run.data, run.reading.label)
                 evaluate_run(model, folder, loaded, judged=judged, judges=self.sweep.folder)
-        found = _flat(read_metrics(folder), self.sweep.metrics)
+        found = _flat(read_metrics(folder))
         if self.sweep.metric not in found:
             raise ValueError(f"{self.sweep.metric} cannot be measured here: there is {', '.join(found)}")
         return found
@@ -169,11 +168,11 @@ def _is_trained(folder: Path) -> bool:
     return (folder / MODEL_FILE).is_file() and "protocol" in read_metrics(folder)
 
 
-def _flat(metrics: Mapping[str, Any], names: Mapping[str, bool]) -> dict[str, Any]:
+def _flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return the numbers that a sweep may be read by, and what it took."""
     evaluated = metrics.get("evaluate", {})
     every = {**metrics, **evaluated, **evaluated.get("judge", {})}
-    found = {name: every[name] for name in names if isinstance(every.get(name), int | float)}
+    found = {name: every[name] for name in MEASURED if isinstance(every.get(name), int | float)}
     protocol = metrics["protocol"]
     return found | {name: protocol[name] for name in ("seconds_vec", "seconds_decoder", "git_commit")}
 
@@ -184,7 +183,7 @@ def _flat(metrics: Mapping[str, Any], names: Mapping[str, bool]) -> dict[str, An
 def best_of(sweep: Sweep, entries: list[Entry]) -> Entry | None:
     """Return the cell with the best value of the metric, None where none is done."""
     done = [e for e in entries if math.isfinite(e.found.get(sweep.metric, math.nan))]
-    sign = 1 if sweep.metrics[sweep.metric] else -1
+    sign = 1 if MEASURED[sweep.metric] else -1
     return max(done, key=lambda e: sign * e.found[sweep.metric], default=None)
 
 
