@@ -441,6 +441,7 @@ def test_a_code_of_100_dimensions_and_101_classes(screen, many):
         code[[7, 42]] = page.place(pixel)
         shown = [float(cell) for cell in page.page.locator("#panel td").all_inner_texts()]
         assert np.allclose(shown, model.inverse_transform(code[None])[0], rtol=0.02, atol=0.02)
+        page.page.close()  # before the server, which it may still be asking
 
 
 def test_the_map_by_keyboard(screen, digits_url):
@@ -493,6 +494,7 @@ def test_a_token_is_taken_from_the_address_and_does_not_stay_there(screen, wine,
         other.page.goto(url)
         other.page.locator("#error", has_text="token").wait_for()
         other.wrong.clear()  # the browser's own word for the refusal
+        page.page.close()
 
 
 def test_a_server_that_is_gone_is_told(screen, wine, wine_model):
