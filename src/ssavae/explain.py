@@ -14,7 +14,7 @@ from ssavae.algorithms import frozen
 from ssavae.checks import must, needs
 from ssavae.estimator import SSAVAE
 from ssavae.inference import Inference
-from ssavae.preprocess import class_indices
+from ssavae.labels import class_indices
 
 STEPS = 9  # points on the way, both ends among them
 BANDS, PATCHES = 16, 7  # parts of a signal's time, and of each side of an image

@@ -17,8 +17,9 @@ from ssavae.budgets import LabelBudget, draw_labelled, read_labels
 from ssavae.checks import UsageError
 from ssavae.datasets import AS_IT_IS, LabelledData, Reading, load_dataset
 from ssavae.files import write_atomically
+from ssavae.labels import encode_labels
 from ssavae.named_sets import SETS, unknown_name
-from ssavae.preprocess import check_finite, encode_labels
+from ssavae.preprocess import check_finite
 from ssavae.rows import hold_out
 from ssavae.sources import RESIDENT, Source, held, joined, pieces, spread
 from ssavae.tables import parquet_columns

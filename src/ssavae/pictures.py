@@ -13,9 +13,9 @@ from ssavae import evaluate, figures
 from ssavae.checks import UsageError
 from ssavae.estimator import SSAVAE
 from ssavae.inference import Inference
+from ssavae.labels import encode_labels
 from ssavae.named_sets import nearest
 from ssavae.parts import Part
-from ssavae.preprocess import encode_labels
 
 PICTURE_ROWS = 300  # more than these would not be seen on one sheet
 

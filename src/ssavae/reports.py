@@ -17,6 +17,7 @@ from ssavae.checks import UsageError
 from ssavae.datasets import LabelledData, Reading
 from ssavae.estimator import SSAVAE, load
 from ssavae.judge import Judge, judge_features, judge_logits, load_judge, save_judge, train_judge
+from ssavae.labels import encode_labels
 from ssavae.monitoring import measure_faults, normal_class
 from ssavae.named_sets import CAUTIONS, HIDDEN
 from ssavae.parts import (
@@ -34,7 +35,6 @@ from ssavae.parts import (
     write_split,
 )
 from ssavae.pictures import draw_pictures, label_indices, shown
-from ssavae.preprocess import encode_labels
 from ssavae.processes import is_first
 from ssavae.runs import (
     JUDGE_FILE,

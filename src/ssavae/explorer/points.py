@@ -14,8 +14,8 @@ from torch import Tensor
 from ssavae.datasets import LabelledData
 from ssavae.estimator import SSAVAE
 from ssavae.inference import Inference
+from ssavae.labels import encode_labels
 from ssavae.parts import Part, divide
-from ssavae.preprocess import encode_labels
 from ssavae.samplers import log_density
 
 MOST_POINTS = 200_000
