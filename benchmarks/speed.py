@@ -218,7 +218,8 @@ def inference() -> dict[str, Any]:
 
 def process_seconds(program: str, *words: str) -> float:
     """Return the seconds of a fresh interpreter."""
-    return timed(lambda: subprocess.run([sys.executable, "-c", program, *words], check=True))
+    command = [sys.executable, "-c", program, *words]
+    return timed(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
 
 
 def first_line_seconds() -> float:
@@ -247,7 +248,7 @@ def imports() -> dict[str, Any]:
         "ssavae --help": partial(process_seconds, "from ssavae.cli import main; main(['--help'])"),
         "first line of ssavae train digits": first_line_seconds,
     }
-    seconds = medians(alternating(functions))
+    seconds = medians(alternating(functions, repeats=3))
     more = {f"{name}, more than torch": seconds[name] - seconds["import torch"] for name in [*seconds][2:4]}
     return {"seconds": seconds, **more}
 
