@@ -138,12 +138,14 @@ def main() -> None:
     as_it_is = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_it_is)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--models", nargs="+", help="only these, such as random_forest [default: all]")
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
     warnings.filterwarnings("ignore", message="(constant|duplicate) column")
     results = json.loads(chosen.out.read_text())["results"] if chosen.out.is_file() else []
     for about, task in tasks(chosen):
-        if any(about.items() <= result.items() for result in results):
+        known = any(about.items() <= result.items() for result in results)
+        if known or (chosen.models and about["model"] not in chosen.models):
             continue
         results.append({**about, **task(), **machine()})
         command = " ".join(["python", *sys.argv])
