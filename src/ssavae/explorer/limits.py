@@ -110,17 +110,17 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
 
 async def _read(receive: Receive) -> bytes:
     """Read a body; one that is too large is read on and thrown away, that the answer be heard."""
-    parts, size, more = [], 0, True
+    body, size, more = bytearray(), 0, True
     while more and size < DRAINED_BYTES:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Problem(400, "the body broke off")
         part, more = message.get("body", b""), message.get("more_body", False)
         size += len(part)
-        parts = [*parts, part] if size <= BODY_BYTES else []
+        body += part if size <= BODY_BYTES else b""
     if size > BODY_BYTES:
         raise _too_large()
-    return b"".join(parts)
+    return bytes(body)
 
 
 def _too_large() -> Problem:
