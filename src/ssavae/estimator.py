@@ -41,7 +41,7 @@ from ssavae.preprocess import (
     class_indices,
     encode_labels,
 )
-from ssavae.processes import are_to_start, is_first
+from ssavae.processes import are_to_start
 from ssavae.rows import (
     LABELLED_SHARE,
     DatasetRows,
@@ -273,7 +273,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             self._calibrate(*held)
         else:
             self._calibrate_crosswise(some_inputs(training, NOVELTY_ROWS)[0], X, labels)
-        if self.checkpoint_folder is not None and is_first():
+        if self.checkpoint_folder is not None and (fabric is None or fabric.is_global_zero):
             checkpoint.drop_state(Path(self.checkpoint_folder))
         return self
 
