@@ -168,7 +168,7 @@ def start(*command: object) -> subprocess.Popen[str]:
 
 def test_a_run_of_two_processes_stopped_and_resumed_is_the_run_that_torchrun_made(tmp_path, capfd):
     whole, parted = tmp_path / "whole", tmp_path / "parted"
-    torchrun = "-m torch.distributed.run --standalone --nproc-per-node 2 --no-python".split()
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     unbroken = start(sys.executable, *torchrun, *SSAVAE_COMMAND, *RUN, "--out", whole)
     process = start(*SSAVAE_COMMAND, *RUN, "--out", parted, "--devices", 2)
     deadline = time.monotonic() + 120
