@@ -61,10 +61,13 @@ def trained(case: str, n_processes: int, dtype: torch.dtype = torch.float64) -> 
     )
     teacher: Any = modules["teacher"] if "teacher" in case else None
     augment = ("shift", "mirror") if case == "changed images" else ()
-    train(session, step_1(teacher=teacher, weight_consistency=1.0, augment=augment), data, SETTINGS)
+    train(
+        session, calm(step_1(teacher=teacher, weight_consistency=1.0, augment=augment), dtype), data, SETTINGS
+    )
     step_2 = partial(decoder_stage, fabric, share, vec, modules["decoder"], modules["discriminator"])
     step_2 = partial(step_2, learning_rate=2e-3, learning_rate_disc=2e-3, beta=0.1, gamma=0.1, measure=dict)
-    train(session, step_2(weights=(1.0,) * (len(vec.encoder.layers)), weight_latent=1.0), data, SETTINGS)
+    weights = (1.0,) * len(vec.encoder.layers)
+    train(session, calm(step_2(weights=weights, weight_latent=1.0), dtype), data, SETTINGS)
     losses = {
         f"{row['step']} {name}": torch.tensor(value, dtype=torch.float64)
         for row in session.history
@@ -72,6 +75,14 @@ def trained(case: str, n_processes: int, dtype: torch.dtype = torch.float64) -> 
         if name.startswith("loss_")
     }
     return {name: dict(module.state_dict()) for name, module in modules.items()} | {"losses": losses}
+
+
+def calm(stage: Stage, dtype: torch.dtype) -> Stage:
+    """Keep Adam from making steps of nothing but rounding where this is coarse: of biases before a norm."""
+    for optimizer in stage.optimizers.values():
+        for group in optimizer.param_groups:
+            group["eps"] = 1e-2 if dtype == torch.float32 else group["eps"]
+    return stage
 
 
 def ended(what: str, folder: Path) -> str:
@@ -111,6 +122,6 @@ if __name__ == "__main__":
             found |= {case: trained(case, 2) for case in CASES}
             found["single"] = trained("unevenly", 2, torch.float32)
         save_state(folder / f"process_{rank}", found)
-    except ValueError as error:
+    except Exception as error:
         report(error)
         sys.exit(1)

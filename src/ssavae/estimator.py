@@ -37,8 +37,19 @@ from ssavae.inference import Inference
 from ssavae.labels import check_labels, class_indices, encode_labels
 from ssavae.networks import VEC, Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
 from ssavae.parameters import check_params, plain, seed_of, tuples
+<<<<<<< ours
 from ssavae.preprocess import Preprocess, check_finite
 from ssavae.processes import are_to_start, is_first
+=======
+from ssavae.preprocess import (
+    Preprocess,
+    check_finite,
+    check_labels,
+    class_indices,
+    encode_labels,
+)
+from ssavae.processes import are_to_start
+>>>>>>> theirs
 from ssavae.rows import (
     LABELLED_SHARE,
     Inputs,
@@ -278,11 +289,16 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         if held is not None:
             self._calibrate(*held)
         else:
+<<<<<<< ours
             folds = label_folds(
                 labels, self.calibration_folds, self.seed_, None if groups is None else np.asarray(groups)
             )
             self._calibrate_crosswise(some_inputs(training, NOVELTY_ROWS)[0], X, labels, folds)
         if self.checkpoint_folder is not None and is_first():
+=======
+            self._calibrate_crosswise(some_inputs(training, NOVELTY_ROWS)[0], X, labels)
+        if self.checkpoint_folder is not None and (fabric is None or fabric.is_global_zero):
+>>>>>>> theirs
             checkpoint.drop_state(Path(self.checkpoint_folder))
         return self
 

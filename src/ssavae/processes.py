@@ -27,9 +27,7 @@ ERRORS: dict[str, type[BaseException]] = {
     kind.__name__: kind
     for kind in (UsageError, ValueError, FloatingPointError, OSError, FileNotFoundError, KeyboardInterrupt)
 }
-TORCHRUN = (
-    "torchrun --nnodes {nodes} --nproc-per-node {devices} --rdzv-backend c10d --rdzv-endpoint HOST:29500"
-)
+TORCHRUN = "torchrun --nnodes {} --nproc-per-node {} --rdzv-backend c10d --rdzv-endpoint HOST:29500 PROGRAM"
 
 
 class ElsewhereError(Exception):
@@ -154,7 +152,7 @@ def run(command: Sequence[str], n: int) -> None:
         finally:
             for process in started:
                 process.kill()
-                process.wait()
+                process.communicate()  # waits, and closes the pipe
         _raise_first_error(ended, Path(folder))
 
 
@@ -214,7 +212,7 @@ def _raise_first_error(ended: Mapping[int, int | None], folder: Path) -> None:
     if -signal.SIGTERM in (ended[rank] for rank in silent):
         raise KeyboardInterrupt
     if silent:
-        rank = silent[0]
+        rank = min(silent, key=lambda rank: ended[rank] or 0)  # one that was killed, if one was
         words = (folder / f"{rank}.err").read_text(errors="replace").strip().splitlines()
         last = f": {words[-1]}" if words else ""
         raise RuntimeError(f"process {rank} of {len(ended)} ended with status {ended[rank]}{last}")
