@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.ssavae-installed
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench bench-quality clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -35,8 +35,12 @@ lint: $(STAMP)  ## style, format, types, direction of imports
 	$(BIN)/pyright
 	PYTHONPATH=src $(BIN)/lint-imports --no-logo --no-cache
 
-bench: $(STAMP)
+bench: $(STAMP)  ## speed, memory and import time, into benchmarks/results/speed.json: minutes
+	$(BIN)/python benchmarks/speed.py
+
+bench-quality: $(STAMP)  ## train, judge and compare on real images, and seconds to quality: two hours
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/speed.py quality
 
 clean:  ## caches and built packages; .venv and runs/ stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -63,7 +63,7 @@ def teachers(teacher: Teacher, x: Tensor) -> Tensor:
 def fixmatch(kind: str, vec: VEC, teacher: Teacher, x: Tensor, y: Tensor, logits: Tensor) -> Tensor:
     """Return the library's term."""
     changed = reading(vec, STRONG[kind](x))
-    return loss_consistency(changed, teachers(teacher, x), y, threshold=0.95).mean()
+    return loss_consistency(changed, teachers(teacher, x), y, torch.full(changed.shape[1:], 0.95)).mean()
 
 
 def mean_teacher(kind: str, vec: VEC, teacher: Teacher, x: Tensor, y: Tensor, logits: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ def measured(name: str, chosen: argparse.Namespace, seed: int, weight: float) ->
     n_classes = int(loaded.y_train.max()) + 1
     spec = Spec(prepare.input_shape, chosen.latent_dim, n_classes, prepare.bounded)
     vec = build_vec(spec, with_detail=False)
-    teacher, term = Teacher(vec), terms(prepare.kind, chosen.radius)[name]
+    teacher, term = Teacher(vec, n_classes), terms(prepare.kind, chosen.radius)[name]
     optimizer = Adam(vec.parameters(), lr=LEARNING_RATE, fused=True)
     course = LambdaLR(optimizer, lambda i: one_cycle((i + 1) / chosen.updates))
     rows, begin, left, epoch = TensorRows(x, y, x.device), time.process_time(), chosen.updates, 0

@@ -22,9 +22,9 @@ from sklearn.metrics import roc_auc_score
 
 from ssavae import SSAVAE
 from ssavae.calibration import Calibration
-from ssavae.checkpoint import write_atomically
 from ssavae.datasets import load_dataset
 from ssavae.evaluate import accuracy, coverage, expected_calibration_error
+from ssavae.files import write_atomically
 from ssavae.runs import machine
 
 

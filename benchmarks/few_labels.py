@@ -37,8 +37,8 @@ from ssavae.budgets import draw_labelled
 from ssavae.checkpoint import write_atomically
 from ssavae.datasets import load_dataset
 from ssavae.evaluate import accuracy, expected_calibration_error, knn_accuracy
-from ssavae.rows import spread
 from ssavae.runs import machine
+from ssavae.sources import spread
 
 N_PEER = 20000  # rows that scikit-learn's methods see
 Data = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x, y with -1, x_test, y_test

@@ -1,4 +1,4 @@
-"""Train, judge and compare on real images, and keep the results: ``make bench``, about two hours on 2 cores.
+"""Train, judge and compare on real images, keep the results: ``make bench-quality``, two hours on 2 cores.
 
     python benchmarks/run.py                   everything
     python benchmarks/run.py mnist2 vae_mnist  some of it

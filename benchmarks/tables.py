@@ -23,7 +23,7 @@ from sklearn import datasets
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ssavae import SSAVAE
-from ssavae.checkpoint import write_atomically
+from ssavae.files import write_atomically
 from ssavae.rows import hold_out
 from ssavae.runs import machine
 

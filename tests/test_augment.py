@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ssavae import SSAVAE
-from ssavae.augment import augmented, mirror, shift
+from ssavae.augment import augmented, mirror, noise, shift
 
 
 def dot(n: int = 64, side: int = 28) -> torch.Tensor:
@@ -61,12 +61,26 @@ def test_augmented_training_is_another_training_and_repeats_itself(toy_images):
     assert np.array_equal(fits[1], fits[2])
 
 
-@pytest.mark.parametrize("names", [("turn",), ("shift", "noise")])
-def test_an_unknown_change_is_refused(toy_images, names):
-    with pytest.raises(ValueError, match="shift, mirror"):
-        SSAVAE(augment=names).fit(*toy_images)
+def test_noise_is_as_large_as_the_spread_and_new_for_each_value():
+    added = noise(torch.full((2000, 3), 5.0)) - 5.0
+    assert torch.allclose(added.std(dim=0), torch.ones(3), atol=0.1)
+    assert abs(float(torch.corrcoef(added.T)[0, 1])) < 0.1
 
 
-def test_tables_are_not_shifted(toy_table):
-    with pytest.raises(ValueError, match="changes images"):
-        SSAVAE(augment=("shift",)).fit(*toy_table)
+def test_a_table_learns_another_model_under_noise(toy_table):
+    quiet, noisy = (
+        SSAVAE(augment=names, n_epochs=2, n_epochs_decoder=0, random_state=0).fit(*toy_table)
+        for names in ((), ("noise",))
+    )
+    assert not np.allclose(quiet.transform(toy_table[0]), noisy.transform(toy_table[0]))
+
+
+def test_an_unknown_change_is_refused(toy_images):
+    with pytest.raises(ValueError, match="shift, mirror, noise, not turn"):
+        SSAVAE(augment=("turn",)).fit(*toy_images)
+
+
+@pytest.mark.parametrize(("data", "name"), [("toy_table", "shift"), ("toy_images", "noise")])
+def test_a_change_that_does_not_suit_the_rows_is_refused(request, data: str, name: str):
+    with pytest.raises(ValueError, match=f"'{name}' does not suit rows of kind"):
+        SSAVAE(augment=(name,)).fit(*request.getfixturevalue(data))

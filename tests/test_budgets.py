@@ -1,6 +1,7 @@
 """Label budgets: what is drawn, that it is written down and can be used again, and that nothing leaks."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import pytest
 from ssavae.budgets import LabelBudget, draw_labelled, read_labels
 from ssavae.checks import UsageError
 from ssavae.datasets import LabelledData
+from ssavae.labels import encode_labels
 from ssavae.parts import LABELS_FILE, draw_split, grant_labels, rows_sha256, write_labels
-from ssavae.preprocess import encode_labels
 
 Y = np.repeat([0, 1, 2, -1], [30, 20, 10, 40])
 NONE = np.empty(0, dtype=np.int64)
@@ -91,6 +92,16 @@ def test_labels_of_a_csv_take_the_place_of_the_data_s_own(loaded, tmp_path):
     (tmp_path / "new.csv").write_text("row,label\n0,elm\n99,oak\n")
     y = granted(loaded, LabelBudget(source=str(tmp_path / "new.csv")), tmp_path)
     assert {i: label for i, label in enumerate(y) if label is not None} == {0: "elm", 99: "oak"}
+
+
+def test_labels_of_a_csv_are_whole_numbers_where_the_data_s_own_are(loaded, tmp_path):
+    numbered = replace(loaded, y_train=np.arange(100) % 3, class_names=None)
+    (tmp_path / "new.csv").write_text("row,label\n0,2\n99,7\n")
+    y = granted(numbered, LabelBudget(source=str(tmp_path / "new.csv")), tmp_path, np.array([4]))
+    assert {i: label for i, label in enumerate(y) if label is not None} == {0: 2, 4: 1, 99: 7}
+    words = replace(numbered, y_train=np.array(["1", "2"] * 50))
+    y = granted(words, LabelBudget(source=str(tmp_path / "new.csv")), tmp_path)
+    assert y[0] == "2" and y[99] == "7"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Confidence: temperature, prediction sets and novelty, on rows that were not trained on."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,6 +71,22 @@ def test_folds_hold_every_label_once():
     assert all(set(y[fold]) == {0, 1} for fold in folds)
     with pytest.raises(ValueError, match="calibration_folds=4 wants"):
         label_folds(y, 4, seed=0)
+
+
+def test_folds_part_no_group():
+    y, groups = np.repeat([0, 1, -1, 0, 1, 0, 1], 3), np.repeat([0, 1, 2, 3, 4, 5, 6], 3)
+    folds = label_folds(y, 3, seed=0, groups=groups)
+    assert sorted(np.concatenate(folds)) == np.flatnonzero(y >= 0).tolist()
+    assert all(set(groups[a]).isdisjoint(groups[b]) for a, b in combinations(folds, 2))
+    with pytest.raises(ValueError, match="wants as many groups with labels: there are 6"):
+        label_folds(
+            y,
+            7,
+            seed=0,
+            groups=np.where(y < 0, 0, groups),
+        )
+    with pytest.raises(ValueError, match="hide every label of class index"):
+        label_folds(y, 2, seed=0, groups=y)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ssavae import checkpoint as C
+from ssavae import files
 
 
 @pytest.fixture
@@ -74,10 +75,10 @@ def test_weights_of_another_shape_are_named():
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    C.write_atomically(tmp_path / "file", b"old")
-    monkeypatch.setattr(C.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    files.write_atomically(tmp_path / "file", b"old")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        C.write_atomically(tmp_path / "file", b"new")
+        files.write_atomically(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
 

@@ -253,6 +253,51 @@ def test_predict_all_rows(ssavae, table, table_run, tmp_path):
     fails(ssavae("predict", table_run, swapped), 1, "feature names")
 
 
+def test_every_picture_can_be_a_vector_one(ssavae, digits_run, digits_npz, tmp_path):
+    drawn = ["map", "decoded_grid", "reconstructions", "samples", "reliability", "curves"]
+    files = [tmp_path / "new" / f"{name}.svg" for name in drawn]
+    succeeds(ssavae("draw", digits_run, digits_npz, "--out", tmp_path / "new"), *files)
+    for command in (["reconstruct", digits_run, digits_npz, "-n", 4], ["sample", digits_run, "-n", 2]):
+        for suffix, head in ((".svg", b"<?xml"), (".pdf", b"%PDF")):
+            path = tmp_path / f"{command[0]}{suffix}"
+            succeeds(ssavae(*command, "--out", path), path)
+            assert path.read_bytes().startswith(head)
+    fails(ssavae("draw", digits_run, digits_npz, "--format", "jpg"), 2, "--format", "'jpg'")
+
+
+def test_predict_without_torch_writes_the_same_file(ssavae, table, table_run, tmp_path):
+    """The label's column is no input here either: how the run read its data goes with the export."""
+    folder, found = tmp_path / "onnx", tmp_path / "onnx.csv"
+    names = ["exported.json", "encoder.onnx", "classifier.onnx", "decoder.onnx"]
+    succeeds(ssavae("export", table_run, "--onnx", folder), *(folder / name for name in names))
+    succeeds(ssavae("predict", table_run, table))
+    words = ["predict", "--onnx", str(folder), str(table), "--out", str(found)]
+    program = f"import sys\nsys.modules['torch'] = None\nfrom ssavae.cli import main\nmain({words!r})"
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", f"wrote {found}\n")
+    for one, other in zip(read_csv(found), read_csv(table_run / "predictions.csv"), strict=True):
+        assert (one["row"], one["class"], list(one)) == (other["row"], other["class"], list(other))
+        for name in ("probability", "z0", "z1", "z2"):
+            assert float(one[name]) == pytest.approx(float(other[name]), abs=1e-5)
+    fails(ssavae("export", table_run, "--onnx", folder), 2, "give --overwrite")
+    fails(ssavae("export", table_run), 2, "--onnx")
+    fails(ssavae("predict", "--onnx", table_run, table), 1, "exported.json is missing")
+    fails(ssavae("predict", "--onnx", tmp_path / "none", table), 2, "no folder of an exported model")
+    fails(ssavae("predict", folder, table), 1, "model.json is missing")
+
+
+def test_a_card_is_written_into_the_run(ssavae, table_run, tmp_path):
+    succeeds(ssavae("card", table_run, "--license", "mit"), table_run / "README.md")
+    text = (table_run / "README.md").read_text("utf-8")
+    assert "![Codes by class](map.png)" in text and "| accuracy |" in text and 'license: "mit"' in text
+    (table_run / "README.md").write_text("mine")
+    fails(ssavae("card", table_run), 2, "give --overwrite")
+    fails(ssavae("push", tmp_path / "none", "me/name"), 2, "no model folder")
+
+
 # ---- parameters
 
 

@@ -23,7 +23,7 @@ def test_a_known_label_goes_before_the_teacher_and_an_unsure_teacher_is_silent()
     logits = torch.randn(4, 3)
     probs = torch.tensor([[0.98, 0.01, 0.01], [0.98, 0.01, 0.01], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]])
     y = torch.tensor([-1, 2, -1, 1])
-    found = loss_consistency(logits, probs, y, threshold=0.95)
+    found = loss_consistency(logits, probs, y, torch.tensor([0.95, 0.4, 0.4]))
     assert torch.equal(found, loss_class(logits, torch.tensor([0, 2, -1, 1])))
     assert found[2] == 0
 
@@ -66,7 +66,7 @@ def test_signals_are_rolled_not_reversed():
 
 def test_the_teacher_is_the_average_of_the_vec():
     vec: Any = build_vec(SPEC, with_detail=False)
-    teacher: Any = Teacher(vec)
+    teacher: Any = Teacher(vec, SPEC.n_classes)
     first = vec.encoder.mu.weight.detach().clone()
     average = first.clone()
     for n in range(1, 30):
@@ -81,11 +81,19 @@ def test_the_teacher_is_the_average_of_the_vec():
     assert torch.equal(vec.encoder.mu.weight, teacher.vec.encoder.mu.weight)
 
 
+def test_a_guess_counts_where_it_is_surer_than_usual_and_less_is_asked_of_rare_classes():
+    teacher = Teacher(build_vec(SPEC, with_detail=False), SPEC.n_classes)
+    assert teacher.threshold(torch.full((4,), 1 / 3)).min() > 0.9  # while nothing is known of it
+    usual = torch.tensor([0.9, 0.6, 0.3, 0.1])
+    found = [teacher.threshold(usual) for _ in range(2000)]
+    assert torch.allclose(found[-1], torch.tensor([0.9, 0.45, 0.15]), atol=1e-3)
+
+
 def test_the_teacher_gets_no_gradient_and_says_the_same_whatever_the_batch(toy_table):
     x, y = torch.from_numpy(toy_table[0]).float(), torch.from_numpy(toy_table[1])
     vec = build_vec(SPEC, with_detail=False)
-    teacher = Teacher(vec)
-    consistency = Consistency(teacher, vec, teacher.vec, swap, weight=1.0, threshold=0.0)
+    teacher = Teacher(vec, SPEC.n_classes)
+    consistency = Consistency(teacher, vec, teacher.vec, swap, weight=1.0)
     optimizer = SGD(vec.parameters(), 0.1)
     quiet: dict[str, Any] = {"weight_kl": 0.0, "weight_detail": 0.0, "variance": 1.0}
     (losses,) = train_vec(vec, [(x, y)], optimizer, torch.Tensor.backward, **quiet, consistency=consistency)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from ssavae import datasets, named_sets
+from ssavae import datasets, named_sets, sources
 from ssavae.datasets import Reading, load_dataset
 from ssavae.named_sets import available, fetch
 
@@ -473,14 +473,16 @@ def test_pickles_are_not_opened(tmp_path):
         load_dataset(tmp_path / "a.npy")
 
 
-def test_npy_is_mapped_not_read(tmp_path, monkeypatch):
+def test_npy_is_read_where_it_is_small_and_stays_a_file_where_it_is_large(tmp_path, monkeypatch):
     np.save(tmp_path / "wave.npy", np.zeros((4, 100), np.float32))
     data = load_dataset(tmp_path / "wave.npy", kind="signal")
-    assert isinstance(data.x_train, np.memmap) and not data.x_train.flags.writeable
+    assert isinstance(data.x_train, np.ndarray) and data.kind == "signal"
     assert (data.name, data.kind, data.y_train) == ("wave", "signal", None)
     assert data.sha256 == sha256((tmp_path / "wave.npy").read_bytes())
     monkeypatch.setattr(datasets, "HASH_LIMIT", 100)
-    assert load_dataset(tmp_path / "wave.npy").sha256 is None
+    monkeypatch.setattr(sources, "RESIDENT", 100)
+    data = load_dataset(tmp_path / "wave.npy")
+    assert isinstance(data.x_train, sources.Source) and data.sha256 is None
 
 
 # ---- .csv and .parquet

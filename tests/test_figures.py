@@ -52,7 +52,28 @@ def test_map_of_many_classes_writes_indices_at_the_medians_in_place_of_a_legend(
     written = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
     assert written["7"] == (21.0, -7.0)
     assert len(written) == 12
-    assert legend_texts(figure) == []
+    assert legend_texts(figure) == [f"{c} class {c}" for c in range(12)]
+
+
+def test_map_leaves_out_an_index_that_has_no_room_and_says_so() -> None:
+    z = np.repeat([[0.0, 0.0], [1.0, 1.0]], [40, 20], axis=0)
+    figure = fg.latent_map(z, np.where(z[:, 0] == 0, np.arange(60) % 11, 11), NAMES)
+    assert len(figure.axes[0].texts) == 2
+    assert "where there is room" in figure.legends[0].get_title().get_text()
+
+
+def test_map_of_101_classes_names_each_once_below_it() -> None:
+    y = np.arange(404) % 101
+    z = np.stack([y % 11, y // 11], 1) * 1.0
+    names = [f"a class with number {c} and a long name" for c in range(101)]
+    figure = fg.latent_map(z, y, names)
+    figure.draw_without_rendering()
+    texts = legend_texts(figure)
+    assert len(texts) == 101 and texts[7] == "7 a class with num…"
+    key = figure.legends[0].get_window_extent()
+    assert key.x0 >= 0 and key.x1 <= figure.bbox.x1, "the key is wider than the page"
+    assert key.y0 >= 0 and key.y1 <= figure.axes[0].get_window_extent().y0, "the key lies on the map"
+    assert figure.axes[0].get_window_extent().height > 3 * figure.dpi, "the key leaves no room for the map"
 
 
 def test_map_regions_lie_behind_and_keep_their_place() -> None:
@@ -238,3 +259,51 @@ def test_no_pyplot_and_no_global_state() -> None:
     code = "import sys, ssavae.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
     paths = {"PYTHONPATH": str(Path(fg.__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", code], env=paths, check=False).returncode == 0
+
+
+# Machado, Oliveira and Fernandes 2009: what is seen of linear RGB where one sort of cone is missing
+BLIND = {
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.01182, 0.04294, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.3039],
+    ],
+}
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def cielab(rgb: np.ndarray) -> np.ndarray:
+    """Linear RGB (n, 3) in the space in which a distance of 2 is just seen."""
+    xyz = rgb.clip(0, 1) @ XYZ.T / XYZ.sum(axis=1)
+    f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+
+
+def nearest_two(colors: list[tuple[float, float, float]], seen: np.ndarray) -> float:
+    rgb = np.array(colors)
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    lab = cielab(linear @ seen.T)
+    apart = np.linalg.norm(lab[:, None] - lab, axis=-1)
+    return float(apart[np.triu_indices(len(rgb), 1)].min())
+
+
+@pytest.mark.parametrize("blindness", [None, *BLIND])
+def test_ten_colours_are_told_apart_by_colour_blind_readers(blindness: str | None) -> None:
+    seen = np.eye(3) if blindness is None else np.array(BLIND[blindness])
+    assert nearest_two(fg.class_colors(10), seen) > 15
+
+
+def test_the_check_of_colours_can_fail() -> None:
+    orange, dark_yellow = to_rgb("#E69F00"), to_rgb("#D2C200")
+    assert nearest_two([orange, dark_yellow], np.eye(3)) > 15
+    assert nearest_two([orange, dark_yellow], np.array(BLIND["deuteranopia"])) < 6

@@ -6,14 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ssavae.preprocess import (
-    Preprocess,
-    check_finite,
-    check_labels,
-    class_indices,
-    detect_kind,
-    encode_labels,
-)
+from ssavae.labels import check_labels, class_indices, encode_labels
+from ssavae.preprocess import Preprocess, check_finite, detect_kind
 
 REASONABLE = st.floats(-1e5, 1e5, width=32)
 

@@ -1,6 +1,8 @@
 """The method on the real data sets, reduced to minutes: ``make test-slow``."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -101,3 +103,28 @@ def test_figures_7_and_9_come_out_in_small(name, least, tmp_path):
     # With reconstruction alone, a code of 100 dimensions is closer to the input than one of 2.
     assert plain[100]["pixel_error"] < plain[2]["pixel_error"]
     assert plain[100]["ssim"] > plain[2]["ssim"]
+
+
+def test_onnxruntime_reads_every_test_digit_as_torch_does(tmp_path):
+    """Through the command line, in a process in which torch cannot be imported."""
+    short = ["--set", "n_epochs=1", "--set", "n_epochs_decoder=1", "--set", "batch_size_decoder=512"]
+    run, folder = tmp_path / "mnist", tmp_path / "exported"
+    for words in (
+        ["train", "mnist", "--out", run, *short],
+        ["export", run, "--onnx", folder],
+        ["predict", run, "mnist", "--out", tmp_path / "torch.npz"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        assert ended.value.code == 0
+    words = ["predict", "--onnx", str(folder), "mnist", "--out", str(tmp_path / "onnx.npz")]
+    program = f"import sys\nsys.modules['torch'] = None\nfrom ssavae.cli import main\nmain({words!r})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "torch.npz") as torchs, np.load(tmp_path / "onnx.npz") as found:
+        assert len(found["class"]) == 70000
+        np.testing.assert_array_equal(found["class"], torchs["class"])
+        np.testing.assert_allclose(found["probability"], torchs["probability"], atol=1e-4)
+        np.testing.assert_allclose(found["z"], torchs["z"], atol=1e-4)
+        read = found["class"][-10000:].astype(int)
+    assert (read == arrays("mnist")["y_test"]).mean() > 0.9  # or agreement would say little

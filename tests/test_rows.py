@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ssavae.rows import (
     LABELLED_SHARE,
-    DatasetRows,
+    SourceRows,
     TensorRows,
     channels_last,
     epoch_order,
@@ -16,6 +16,7 @@ from ssavae.rows import (
     labels_of,
     some_inputs,
 )
+from ssavae.sources import items_of
 
 
 @given(n=st.integers(2, 400), batch_size=st.integers(1, 130), seed=st.integers(0, 2**31))
@@ -72,12 +73,13 @@ def test_a_dataset_hands_out_the_same_batches_as_a_tensor(n_workers):
     kept, y = np.arange(5, 25), np.arange(20) % 4
     dataset, cpu = Pairs(30), torch.device("cpu")
     order = epoch_order(y, 6, (0, 0))
-    lazy = DatasetRows(dataset, kept, y, np.asarray, cpu, n_workers)
+    lazy = SourceRows(items_of(dataset).take(kept), y, np.asarray, cpu, n_workers)
     held = TensorRows(torch.arange(5.0, 25.0)[:, None].expand(20, 3), y, cpu)
     state = torch.get_rng_state()
     for (x, labels), (x_held, labels_held) in zip(lazy.batches(order), held.batches(order), strict=True):
         assert torch.equal(x, x_held)
         assert torch.equal(labels, labels_held)
+    assert list(lazy.batches(order[:0])) == []  # a run resumed at the end of an epoch
     assert torch.equal(torch.get_rng_state(), state)  # what a resumed run puts back stays as it was
     assert labels_of(dataset) == list(range(30))
 

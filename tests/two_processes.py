@@ -50,7 +50,7 @@ def trained(case: str, n_processes: int, dtype: torch.dtype = torch.float64) -> 
     spec = TABLE if case.startswith("table") else IMAGE
     modules: dict[str, nn.Module] = {"vec": build_vec(spec, with_detail=True), "decoder": Decoder(spec)}
     modules["discriminator"] = Discriminator(spec)
-    modules["teacher"] = Teacher(modules["vec"])  # type: ignore[arg-type]
+    modules["teacher"] = Teacher(modules["vec"], spec.n_classes)  # type: ignore[arg-type]
     for module in modules.values():
         module.to(dtype)
     session = Session(modules, fabric.device, share=share)

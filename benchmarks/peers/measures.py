@@ -13,8 +13,8 @@ from torch import Tensor
 from ssavae import evaluate
 from ssavae.judge import Judge
 from ssavae.networks import reparameterize
-from ssavae.rows import spread
 from ssavae.samplers import Mixture, fit_samplers, prior
+from ssavae.sources import spread
 
 N_TEST = 5000  # the first test rows: half of them, for speed
 N_TRAIN = 20000  # training rows, spread over all, whose codes the mixtures and the neighbours are made of

@@ -24,9 +24,9 @@ import numpy as np
 
 from ssavae import SSAVAE
 from ssavae.budgets import draw_labelled
-from ssavae.checkpoint import write_atomically
 from ssavae.datasets import load_dataset
 from ssavae.evaluate import knn_accuracy
+from ssavae.files import write_atomically
 from ssavae.runs import machine
 
 

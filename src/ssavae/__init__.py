@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ssavae.estimator import SSAVAE, load
+    from ssavae.exported import Exported
 
 __version__ = "0.1.0"
-__all__ = ["SSAVAE", "__version__", "load"]
+__all__ = ["SSAVAE", "Exported", "__version__", "load"]
+_HOMES = {"SSAVAE": "ssavae.estimator", "load": "ssavae.estimator", "Exported": "ssavae.exported"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the estimator on first use: torch and scikit-learn cost seconds that `--help` need not pay."""
-    if name in ("SSAVAE", "load"):
-        from ssavae import estimator
-
-        return getattr(estimator, name)
+    """Import a public name on first use: torch costs seconds that `--help` and `Exported` need not pay."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'ssavae' has no attribute {name!r}")

@@ -70,7 +70,9 @@ def train_vec(
             mu, logvar, _ = vec.encoder(consistency.change(x))
             logits = vec.classifier(reparameterize(mu, logvar, share.normal))
             known = consistency.probs(x)
-            losses["loss_consistency"] = loss_consistency(logits, known, y, consistency.threshold).mean()
+            losses["loss_consistency"] = loss_consistency(
+                logits, known, y, consistency.threshold(known)
+            ).mean()
             total = total + consistency.weight * losses["loss_consistency"]
         step(total, optimizer, backward)
         if consistency is not None:

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from ssavae.checks import must
+
 REACH = 14  # an image is shifted by up to its side over this, rounded: 2 pixels of 28
 
 
@@ -42,7 +44,22 @@ def mirror(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     return torch.where(chosen, x.flip(3), x)
 
 
-CHANGES = {"shift": shift, "mirror": mirror}
+def noise(x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
+    """Add normal noise as large as a column's own spread, which is 1 for what the networks see of tables.
+
+    A column on which classes differ by less than it varies then decides nothing alone: the network looks
+    for what many columns say together, and learns no single row by heart.
+
+    Examples
+    --------
+    >>> noise(torch.ones(4, 3)).shape
+    torch.Size([4, 3])
+    """
+    return x + torch.randn_like(x)
+
+
+CHANGES = {"shift": shift, "mirror": mirror, "noise": noise}
+SUITS = {"image": ("shift", "mirror"), "table": ("noise",), "signal": ("noise",)}  # by kind of rows
 
 
 def distort(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
@@ -102,10 +119,17 @@ def wobble(x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
 STRONG = {"image": distort, "table": swap, "signal": wobble}
 
 
+def check_augment(names: Sequence[str], kind: str) -> None:
+    """Refuse changes that rows of this kind cannot take, ValueError."""
+    for name in names:
+        told = f"augment={tuple(names)!r}: {name!r} does not suit rows of kind {kind}"
+        must(name in SUITS[kind], f"{told}, which take {', '.join(SUITS[kind])}")
+
+
 def augmented(
     batches: Iterable[tuple[Tensor, Tensor]], changes: Sequence[Callable[[Tensor], Tensor]]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches with these changes made to their rows, others every time."""
+    """Yield the batches with these ``CHANGES`` made to their rows, others every time."""
     for x, y in batches:
         for change in changes:
             x = change(x)

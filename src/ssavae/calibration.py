@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from ssavae.checks import must
 
@@ -72,13 +72,23 @@ def conformal_limit(scores: Float[np.ndarray, "n"], alpha: float) -> float:
     return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else math.inf
 
 
-def label_folds(y: Int[np.ndarray, "n"], n_folds: int, seed: int) -> list[Int[np.ndarray, "m"]]:
+def label_folds(
+    y: Int[np.ndarray, "n"], n_folds: int, seed: int, groups: np.ndarray | None = None
+) -> list[Int[np.ndarray, "m"]]:
     """Divide the labelled rows into so many parts with the same share of every class; 0 makes none.
+
+    Parameters
+    ----------
+    y : (n,)
+        Class index, -1 where unlabelled.
+    n_folds, seed : int
+    groups : (n,) or None
+        Labelled rows of one group come into one part, and the shares are as even as that allows.
 
     Raises
     ------
     ValueError
-        If a class has fewer labelled rows than there are to be parts.
+        If a class has fewer labelled rows than there are to be parts, or all of them in one part.
 
     Examples
     --------
@@ -91,8 +101,25 @@ def label_folds(y: Int[np.ndarray, "n"], n_folds: int, seed: int) -> list[Int[np
     fewest = np.bincount(y[rows]).min() if len(rows) else 0
     enough = f"calibration_folds={n_folds} wants so many labelled rows of every class: one has {fewest}"
     must(fewest >= n_folds, enough)
-    parts = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(rows, y[rows])
-    return [rows[part] for _, part in parts]
+    if groups is None:
+        parts = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(rows, y[rows])
+        return [rows[part] for _, part in parts]
+    return _folds_of_groups(y, rows, groups[rows], n_folds, seed)
+
+
+def _folds_of_groups(
+    y: np.ndarray, rows: np.ndarray, groups: np.ndarray, n_folds: int, seed: int
+) -> list[np.ndarray]:
+    n_groups = len(np.unique(groups))
+    wanted = f"calibration_folds={n_folds} wants as many groups with labels"
+    must(n_groups >= n_folds, f"{wanted}: there {'is one' if n_groups == 1 else f'are {n_groups}'}")
+    parts = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed).split(rows, y[rows], groups)
+    folds = [rows[part] for _, part in parts]
+    for hidden in folds:
+        alone = set(y[rows].tolist()) - set(y[np.setdiff1d(rows, hidden)].tolist())
+        told = f"calibration_folds={n_folds} would hide every label of class index {min(alone, default=-1)}"
+        must(not alone, f"{told}: its labels lie in too few groups")
+    return folds
 
 
 @dataclass(frozen=True)

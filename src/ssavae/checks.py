@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,12 @@ def must(holds: bool | np.bool_, message: str) -> None:
     """Raise ValueError with the message unless the condition holds."""
     if not holds:
         raise ValueError(message)
+
+
+def needs(module: str, extra: str, what: str) -> None:
+    """Raise ImportError that says what to install, unless there is such a module."""
+    if importlib.util.find_spec(module) is None:
+        raise ImportError(f'{what} needs {module}: pip install "ssavae[{extra}]"')
 
 
 def same_shape(name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:

@@ -15,7 +15,9 @@ import numpy as np
 
 MOST_CATEGORIES = 255  # a column with more different texts holds names or remarks
 NORMAL_IQR = 1.349  # interquartile range of N(0, 1): by it the scale of a normal column is its deviation
-TAIL = 5.0  # deviations beyond which a number counts by its logarithm: one error code must not rule a network
+TAIL = (
+    10.0  # deviations beyond which a number counts by its logarithm: one error code must not rule a network
+)
 LARGEST = 80.0  # of a decoded logarithm: what a decoder makes of a code from nowhere must stay a number
 
 
@@ -141,8 +143,8 @@ def squash(value: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> squash(np.array([-2.0, 5.0, 1e6])).round(2)
-    array([-2.  ,  5.  , 18.82])
+    >>> squash(np.array([-2.0, 10.0, 1e6])).round(2)
+    array([-2.  , 10.  , 23.82])
     """
     beyond = np.maximum(np.abs(value) - TAIL, 0.0)
     return np.clip(value, -TAIL, TAIL) + np.sign(value) * np.log1p(beyond)
@@ -241,6 +243,15 @@ def mixed_cells(x: Any) -> np.ndarray | None:
     except ValueError:
         return x.astype(object)
     return None
+
+
+def framed(rows: np.ndarray, names: Sequence[Any] | None) -> Any:
+    """Return decoded rows of a table; with texts and names of columns, as a DataFrame again."""
+    if rows.dtype.kind != "O" or names is None:
+        return rows
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(names)).infer_objects()
 
 
 def _is_number(dtype: Any) -> bool:

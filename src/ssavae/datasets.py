@@ -1,4 +1,4 @@
-"""Names and paths -> arrays.
+"""Names and paths -> arrays, or Sources of many rows that stay in their files.
 
 The named sets and their downloads are in `named_sets`.
 Nothing read here can run code: no pickles, and archives are read in memory, never unpacked to disk.
@@ -7,22 +7,26 @@ Nothing read here can run code: no pickles, and archives are read in memory, nev
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ssavae.checks import must
+from ssavae.folders import read_folder
+from ssavae.hf_datasets import is_saved, read_saved
 from ssavae.named_sets import DIGITS, EMBEDDED, SETS, locate, nearest, sha256_of, unknown_name
+from ssavae.sources import RESIDENT, Source, opened
 from ssavae.tables import read_table
 from ssavae.windows import SUMMARIES, Windows, log_spectrum, summarize, windows_of_records, windows_of_rows
 
 KINDS = ("image", "table", "signal")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
-UNLABELLED = ("unlabelled", "unlabeled")
+ROWS = ("x_train", "X", "x")  # what the array with the rows may be called
 HASH_LIMIT = 2**30  # bytes: above it (memory-mapped .npy) hashing would read what the caller may never touch
 
 
@@ -31,9 +35,10 @@ class LabelledData:
     """Rows and their labels, as found: unscaled, missing values untouched."""
 
     name: str  # "mnist" or the path's stem
-    x_train: np.ndarray  # (n, d) table, (n, H, W[, C]) image, (n, T[, C]) signal; mixed tables hold objects
+    x_train: Any  # (n, d) table, (n, H, W[, C]) image, (n, T[, C]) signal; mixed tables hold objects;
+    # an array, or a Source of many rows that stay where they are
     y_train: np.ndarray | None = None  # int64 with -1 unlabelled, or str objects with None; None: no labels
-    x_test: np.ndarray | None = None
+    x_test: Any = None
     y_test: np.ndarray | None = None
     class_names: tuple[str, ...] | None = None  # for int labels: name of class i
     feature_names: tuple[str, ...] | None = None  # table columns, where known
@@ -80,7 +85,11 @@ AS_IT_IS = Reading()
 
 
 def load_dataset(data: str | Path, reading: Reading = AS_IT_IS, *, kind: str | None = None) -> LabelledData:
-    """Read a named set or a path (.csv, .parquet, .npz, .npy, or a folder of images by class) into arrays.
+    """Read a named set or a path: .csv, .parquet, .npz, .npy, or a folder.
+
+    A folder holds images by class, .npy files called like the arrays of an .npz, or what ``save_to_disk``
+    of Hugging Face's ``datasets`` wrote. Many rows of a folder, a .npy, an uncompressed .npz or a .parquet of
+    numbers stay where they are (``sources.RESIDENT``); windows, spectra and summaries are made in memory.
 
     Parameters
     ----------
@@ -100,7 +109,7 @@ def load_dataset(data: str | Path, reading: Reading = AS_IT_IS, *, kind: str | N
     ValueError
         The name is unknown, or the content is not what it should be; the message names file and place.
     ImportError
-        A .parquet file without pyarrow.
+        A .parquet file without pyarrow, or a folder of Hugging Face's without datasets.
 
     Examples
     --------
@@ -113,7 +122,7 @@ def load_dataset(data: str | Path, reading: Reading = AS_IT_IS, *, kind: str | N
     path = Path(data).expanduser()
     named = str(data) in SETS and not (isinstance(data, Path) and path.exists())
     label, group = reading.label, reading.group
-    no_table = named or path.is_dir() or path.suffix.lower() in (".npz", ".npy")
+    no_table = named or path.suffix.lower() in (".npz", ".npy") or (path.is_dir() and not is_saved(path))
     for option, column in (("label", label), *(("drop", name) for name in reading.drop)):
         if column is not None and no_table:
             raise ValueError(
@@ -126,12 +135,18 @@ def load_dataset(data: str | Path, reading: Reading = AS_IT_IS, *, kind: str | N
         )
     _check_part("train", loaded.x_train, loaded.y_train, loaded)
     _check_part("test", loaded.x_test, loaded.y_test, loaded)
-    return _as_signals(replace(loaded, kind=kind or loaded.kind), reading)
+    x_train, x_test = opened(loaded.x_train), opened(loaded.x_test)
+    return _as_signals(replace(loaded, x_train=x_train, x_test=x_test, kind=kind or loaded.kind), reading)
 
 
 def _as_signals(loaded: LabelledData, reading: Reading) -> LabelledData:
     """Cut windows and take spectra, where that is wanted."""
     window, hop = reading.window, reading.hop
+    if window is not None or reading.spectrum or reading.summary:
+        x_train, x_test = (
+            np.asarray(x) if isinstance(x, Source) else x for x in (loaded.x_train, loaded.x_test)
+        )
+        loaded = replace(loaded, x_train=x_train, x_test=x_test)
     must(hop is None or window is not None, f"hop={hop} needs a window")
     must(window is None or loaded.kind != "image", f"{loaded.name} holds images: no windows can be cut")
     if window is not None:
@@ -198,7 +213,7 @@ def _load_path(path: Path, reading: Reading) -> LabelledData:
             raise FileNotFoundError(f"no such file or folder: {path}")
         raise ValueError(unknown_name(path.name))
     if path.is_dir():
-        return _load_folder(path)
+        return _load_folder(path, reading)
     suffix = path.suffix.lower()
     if suffix in (".csv", ".parquet"):
         table = read_table(path, reading.label, reading.group, reading.drop)
@@ -211,8 +226,11 @@ def _load_path(path: Path, reading: Reading) -> LabelledData:
 
 
 def _load_npz(path: Path, group: str | None) -> LabelledData:
-    arrays = _read_npz(path)
-    x = next((arrays[key] for key in ("x_train", "X", "x") if key in arrays), None)
+    return _of_arrays(_read_npz(path), path, group)
+
+
+def _of_arrays(arrays: dict[str, np.ndarray], path: Path, group: str | None) -> LabelledData:
+    x = next((arrays[key] for key in ROWS if key in arrays), None)
     if x is None:
         wanted = "x_train (with y_train, x_test, y_test, class_names) or X (with y)"
         raise ValueError(f"{path} has the keys {', '.join(arrays) or '(none)'}; wanted are {wanted}")
@@ -247,16 +265,35 @@ def _array_groups(arrays: dict[str, np.ndarray], key: str, n: int, path: Path) -
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as stream, zipfile.ZipFile(stream):
-            pass  # np.load would take a file that is no zip archive for a pickle and say so
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as found:
+            # np.load would take a file that is no zip archive for a pickle and say so
+            large = {info.filename.removesuffix(".npy"): info for info in found.infolist() if _is_plain(info)}
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
+            arrays = {k: _map_member(path, large[k]) if k in large else archive[k] for k in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is not a readable .npz of plain arrays: {error}") from error
     for part in ("train", "test"):
         if f"jpeg_{part}" in arrays:
             arrays[f"x_{part}"] = _decode_images(arrays[f"jpeg_{part}"], arrays[f"ends_{part}"])
     return arrays
+
+
+def _is_plain(info: zipfile.ZipInfo) -> bool:
+    """Say whether an array lies in an .npz as in a .npy, and is so large that it may be better left there."""
+    return info.compress_type == zipfile.ZIP_STORED and 4 * info.file_size > RESIDENT
+
+
+def _map_member(path: Path, info: zipfile.ZipInfo) -> np.ndarray:
+    with path.open("rb") as file:
+        file.seek(info.header_offset + 26)  # lengths of the name and of what follows it
+        file.seek(info.header_offset + 30 + sum(struct.unpack("<HH", file.read(4))))
+        if np.lib.format.read_magic(file) == (1, 0):
+            shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, is_fortran, dtype = np.lib.format.read_array_header_2_0(file)
+        if dtype.hasobject:
+            raise ValueError(f"{info.filename} holds Python objects")
+        return np.memmap(path, dtype, "r", file.tell(), shape, "F" if is_fortran else "C")
 
 
 def _decode_images(joined: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -285,14 +322,17 @@ def _array_labels(values: np.ndarray, key: str, path: Path) -> np.ndarray:
 
 
 def _load_npy(path: Path) -> LabelledData:
+    return LabelledData(path.stem, _map_npy(path), source=str(path))
+
+
+def _map_npy(path: Path) -> np.ndarray:
     try:
-        x = np.lib.format.open_memmap(path, mode="r")  # unlike np.load it opens nothing but .npy
+        return np.lib.format.open_memmap(path, mode="r")  # unlike np.load it opens nothing but .npy
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(f"{path} is not a readable .npy of plain numbers: {error}") from error
-    return LabelledData(path.stem, x, source=str(path))
 
 
-def _check_part(part: str, x: np.ndarray | None, y: np.ndarray | None, data: LabelledData) -> None:
+def _check_part(part: str, x: np.ndarray | Source | None, y: np.ndarray | None, data: LabelledData) -> None:
     if x is None:
         if y is not None:
             raise ValueError(f"{data.source} has y_{part} but no x_{part}")
@@ -311,75 +351,14 @@ def _check_part(part: str, x: np.ndarray | None, y: np.ndarray | None, data: Lab
         raise ValueError(f"y_{part} of {data.source} holds class {y.max()}, class_names {len(names)} names")
 
 
-def _load_folder(folder: Path) -> LabelledData:
-    train_folder, test_folder = _split(folder)
-    train = _labelled_files(train_folder)
-    rows = train + (_labelled_files(test_folder) if test_folder else [])
-    names = tuple(sorted({name for name, _ in rows if name is not None}))
-    index = {name: i for i, name in enumerate(names)}
-    x = _read_images([file for _, file in rows])  # train and test at once: both gray or both in colour
-    y = np.array([-1 if name is None else index[name] for name, _ in rows], dtype=np.int64)
-    x_parts, y_parts = np.split(x, [len(train)]), np.split(y, [len(train)])
-    return LabelledData(
-        folder.resolve().name,
-        x_parts[0],
-        y_parts[0] if names else None,
-        x_parts[1] if test_folder else None,
-        y_parts[1] if names and test_folder else None,
-        names or None,
-        kind="image",
-        source=str(folder),
-    )
-
-
-def _split(folder: Path) -> tuple[Path, Path | None]:
-    train, test = folder / "train", folder / "test"
-    if not train.is_dir() or _entries(train)[1]:  # with images right inside, "train" is the name of a class
-        return folder, None
-    if others := [other.name for other in _entries(folder)[0] if other not in (train, test)]:
-        raise ValueError(f"{folder}: only train/ and test/ may stand side by side, found {', '.join(others)}")
-    return train, test if test.is_dir() else None
-
-
-def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
-    """List the visible sub-folders and images of a folder, each sorted."""
-    seen = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    folders = [entry for entry in seen if entry.is_dir()]
-    return folders, [entry for entry in seen if entry.is_file() and entry.suffix.lower() in IMAGE_SUFFIXES]
-
-
-def _labelled_files(folder: Path) -> list[tuple[str | None, Path]]:
-    classes, loose = _entries(folder)
-    if loose:
-        raise ValueError(f"{loose[0]} lies outside the class folders: move it to its class or to unlabelled/")
-    found = [(sub.name, file) for sub in classes for file in _entries(sub)[1]]
-    if not found:
-        suffixes = ", ".join(IMAGE_SUFFIXES)
-        raise ValueError(f"{folder} holds no images: wanted are sub-folders by class with {suffixes}")
-    return [(None if name in UNLABELLED else name, file) for name, file in found]
-
-
-def _read_images(files: Sequence[Path]) -> np.ndarray:
-    """Read images of one size, shape (n, H, W), or (n, H, W, 3) as soon as one has colour."""
-    images = [_read_image(file) for file in files]
-    for image, file in zip(images, files, strict=True):
-        if (image.shape[:2], image.dtype) != (images[0].shape[:2], images[0].dtype):
-            one, two = (f"{each.shape[1]}x{each.shape[0]} {each.dtype}" for each in (images[0], image))
-            raise ValueError(f"images of two sizes (width x height): {files[0]} is {one}, {file} is {two}")
-    if any(image.ndim == 3 for image in images):
-        images = [image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in images]
-    return np.stack(images)
-
-
-def _read_image(file: Path) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            if image.mode[0] in "IF":  # 16 or 32 bits of gray, which convert() would clip
-                return np.asarray(image)
-            gray = image.mode in ("1", "L", "LA")
-            pixels, palette = np.asarray(image.convert("L" if gray else "RGB")), image.mode == "P"
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{file} is not a readable image: {error}") from error
-    return pixels[..., 0] if palette and (pixels == pixels[..., :1]).all() else pixels
+def _load_folder(folder: Path, reading: Reading) -> LabelledData:
+    name, source = folder.resolve().name, str(folder)
+    if is_saved(folder):
+        saved = read_saved(folder, reading.label, reading.group, reading.drop)
+        columns = saved.x_train.names
+        kind = None if columns is None else "table"
+        return LabelledData(name, **saved._asdict(), feature_names=columns, kind=kind, source=source)
+    files = sorted(folder.glob("*.npy"))
+    if {file.stem for file in files} & set(ROWS):
+        return _of_arrays({file.stem: _map_npy(file) for file in files}, folder, reading.group)
+    return LabelledData(name, **read_folder(folder)._asdict(), kind="image", source=source)

@@ -21,22 +21,26 @@ from ssavae.checkpoint import load_state, save_state
 from ssavae.checks import UsageError
 from ssavae.parameters import plain
 from ssavae.processes import run
-from ssavae.rows import Rows, TensorRows
+from ssavae.rows import Inputs, Rows, TensorRows
 
 DONE = "done"  # where in the folder the result lies
 NETWORKS = ("vec_", "decoder_", "discriminator_")
-Labelled = tuple[Tensor, np.ndarray]
+Labelled = tuple[Tensor | Inputs, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be trained on, and what is measured after each epoch; ``vec_too`` unless step 2 alone."""
+    """What is to be trained on, and what is measured after each epoch.
+
+    ``vec_too`` unless step 2 alone is trained; ``vec`` is another model whose VEC takes the place of step 1.
+    """
 
     rows: Rows
     held: Labelled | None = None
     watched: Labelled | None = None
     resume: bool = False
     vec_too: bool = True
+    vec: Any = None
 
 
 def train_elsewhere(model: Any, job: Job) -> None:
@@ -48,9 +52,10 @@ def train_elsewhere(model: Any, job: Job) -> None:
         If the job cannot be handed over, or what a process raised.
     """
     own = [name for name in ("encoder", "decoder") if getattr(model, name) is not None]
-    if own or not isinstance(job.rows, TensorRows):
+    if own or job.vec is not None or not isinstance(job.rows, TensorRows):
         raise UsageError(
-            f"devices={model.devices}: a Dataset, or networks of your own, cannot be sent to processes; "
+            f"devices={model.devices}: rows that are not held in memory, networks of your own and another "
+            "model's VEC cannot be sent to processes; "
             f"start the program by torchrun --nproc-per-node {model.devices} PROGRAM"
         )
     with tempfile.TemporaryDirectory(prefix="ssavae-") as name:
@@ -100,4 +105,7 @@ def take(model: Any, told: Mapping[str, Any]) -> None:
 
 
 def _tensors(labelled: Labelled | None) -> list[Tensor] | None:
-    return None if labelled is None else [labelled[0], torch.from_numpy(labelled[1])]
+    if labelled is None:
+        return None
+    x, y = labelled
+    return [x if isinstance(x, Tensor) else torch.cat([*x.split(len(x))]), torch.from_numpy(y)]

@@ -86,6 +86,7 @@ class Session:
     seed: int = 0
     share: Share = ALONE
     progress: Callable[[int, float, Mapping[str, Any]], None] = lambda *_: None
+    record: Callable[[Mapping[str, Any]], None] = lambda _: None  # told each row of the history
     history: list[dict[str, Any]] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     stop: bool = False
@@ -264,6 +265,7 @@ def _end_epoch(session: Session, stage: Stage, loop: Loop, patience: int | None)
     row = {"step": stage.name, "epoch": loop.epoch + 1, "seconds": loop.seconds, **loop.means(), **measured}
     earlier = [r["val_loss"] for r in session.history if r["step"] == stage.name and "val_loss" in r]
     session.history.append(row)
+    session.record(row)
     loop.epoch, loop.batch, loop.sums = loop.epoch + 1, 0, {}
     session.progress(loop.epoch, 0.0, row)
     if patience is not None and measured.get("val_loss", math.inf) < min(earlier, default=math.inf):

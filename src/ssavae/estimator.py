@@ -22,41 +22,39 @@ from torch.utils.data import Dataset
 
 from ssavae import __version__, checkpoint
 from ssavae.algorithms import feature_weights, latent_weight
-from ssavae.augment import STRONG
+from ssavae.augment import STRONG, check_augment
 from ssavae.calibration import Calibration, conformal_limit, label_folds
 from ssavae.checks import must
-from ssavae.columns import mixed_cells, warn_of_columns
+from ssavae.columns import framed, mixed_cells, warn_of_columns
 from ssavae.consistency import Teacher
 from ssavae.devices import chosen, launch
 from ssavae.elsewhere import Job, train_elsewhere
 from ssavae.engine import Session, Settings, Stage, showing_progress, train
+from ssavae.events import recording
 from ssavae.fitted import described, restore, restore_weights, tensors_of
+from ssavae.hub import fetch, is_on_hub
 from ssavae.inference import Inference
+from ssavae.labels import check_labels, class_indices, encode_labels
 from ssavae.networks import VEC, Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
 from ssavae.parameters import check_params, plain, seed_of, tuples
-from ssavae.preprocess import (
-    Preprocess,
-    check_finite,
-    check_labels,
-    class_indices,
-    encode_labels,
-)
+from ssavae.preprocess import Preprocess, check_finite
 from ssavae.processes import are_to_start
 from ssavae.rows import (
     LABELLED_SHARE,
-    DatasetRows,
+    Inputs,
     Rows,
+    SourceRows,
     TensorRows,
     hold_out,
     labels_of,
-    row_of,
     some_inputs,
-    some_of,
+    source_of,
 )
 from ssavae.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
 from ssavae.share import share_of
+from ssavae.sources import Source, opened, survey
 from ssavae.stages import decoder_stage, measured_variance, vec_stage
-from ssavae.suggestions import choose_rows, uncertainty
+from ssavae.suggestions import candidates, choose_rows, uncertainty
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -102,8 +100,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     n_epochs, n_epochs_decoder : int or None
         Epochs of step 1 and of step 2; None takes 10, and more where that is under 2,000 updates.
         ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on from.
-    augment : tuple of {"shift", "mirror"}
-        Random changes of the images of step 1 that leave their class as it is.
+    augment : tuple of {"shift", "mirror", "noise"}
+        Random changes of the rows of step 1 that leave their class as it is: images are shifted or mirrored,
+        tables and signals get noise as large as their own spread.
     batch_size, batch_size_decoder : int
         Rows in a batch of step 1 and of step 2, where many small ones are sooner good than few large ones;
         a last part batch is left out.
@@ -129,7 +128,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         DDP. They learn what one process learns, to rounding. On one machine :meth:`fit` starts them itself;
         a program that torchrun starts on several joins them.
     n_workers : int
-        Worker processes that read a torch Dataset.
+        Worker processes that read rows which are not held in memory.
     checkpoint_folder : path or None
         Where the state of an unfinished run is kept, for ``fit(..., resume=True)``.
     checkpoint_every : int
@@ -231,14 +230,17 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         *,
         groups: ArrayLike | None = None,
         eval_set: tuple[ArrayLike, ArrayLike] | None = None,
+        vec: SSAVAE | None = None,
         resume: bool = False,
     ) -> SSAVAE:
         """Train both steps.
 
         Parameters
         ----------
-        X : (n, d), (n, H, W[, C]) or (n, T[, C]) array, DataFrame, or map-style torch Dataset
-            A Dataset gives rows, or (row, class index) pairs, of the same shapes without n.
+        X : (n, d), (n, H, W[, C]) or (n, T[, C]) array, DataFrame, map-style torch Dataset, or data set of
+            Hugging Face
+            A Dataset gives rows, or (row, class index) pairs, of the same shapes without n. Many rows of a
+            ``np.memmap`` stay in their file and are read batch by batch: see ``sources.opened``.
         y : (n,) or None
             Labels of any type; -1, None or NaN where unlabelled.
         groups : (n,) or None
@@ -246,6 +248,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             out or none is.
         eval_set : (X, y) or None
             Rows whose ``eval_accuracy`` is recorded after each epoch of step 1; nothing is chosen by it.
+        vec : SSAVAE or None
+            A model of the same rows, seed and parameters of step 1, whose VEC is taken in place of training
+            it again: the result is the same to the bit.
         resume : bool
             Go on with the unfinished run in ``checkpoint_folder``.
         """
@@ -263,16 +268,20 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             training = self._training_rows(rows, labels, kept, fabric)
             self.data_sha256_ = training.digest()
             self._build(with_detail=self._choose_detail(self._choose_consistency(training.y)) > 0)
+            job = Job(training, held, watched, resume, vec=vec)
             if fabric is None:
-                train_elsewhere(self, Job(training, held, watched, resume))
+                train_elsewhere(self, job)
             else:
-                self._train(fabric, Job(training, held, watched, resume))
+                self._train(fabric, job)
             self._learn_samplers(training)
         self.vec_.detail = None  # the auxiliary decoder has done its work in step 1
         if held is not None:
             self._calibrate(*held)
         else:
-            self._calibrate_crosswise(some_inputs(training, NOVELTY_ROWS)[0], X, labels)
+            folds = label_folds(
+                labels, self.calibration_folds, self.seed_, None if groups is None else np.asarray(groups)
+            )
+            self._calibrate_crosswise(some_inputs(training, NOVELTY_ROWS)[0], X, labels, folds)
         if self.checkpoint_folder is not None and (fabric is None or fabric.is_global_zero):
             checkpoint.drop_state(Path(self.checkpoint_folder))
         return self
@@ -287,6 +296,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _train(self, fabric: Fabric, job: Job) -> None:
         """Train the networks, both steps or the second alone."""
         session = self._session(fabric, job)
+        if job.vec is not None:
+            self._take_vec(session, job.vec)
         if job.vec_too:
             self._run_vec(session, fabric, job.rows, partial(self._measure_vec, job.held, job.watched))
         self._run_decoder(session, fabric, job.rows, partial(self._measure_decoder, job.held))
@@ -335,14 +346,15 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self._calibrate(inputs, labels)
         return self
 
-    def _calibrate(self, inputs: Tensor, labels: np.ndarray) -> None:
+    def _calibrate(self, inputs: Tensor | Inputs, labels: np.ndarray) -> None:
         """Calibrate on rows that were not trained on."""
         logits = self._at_rest.logits(inputs).double().numpy()
         self.calibration_ = Calibration.fit(logits, labels, self._strangeness(inputs), held_out=True)
 
-    def _calibrate_crosswise(self, inputs: Tensor, X: Any, labels: np.ndarray) -> None:
+    def _calibrate_crosswise(
+        self, inputs: Tensor, X: Any, labels: np.ndarray, folds: list[np.ndarray]
+    ) -> None:
         """Calibrate novelty on training rows, and the classifier by models that saw a part of the labels."""
-        folds = label_folds(labels, self.calibration_folds, self.seed_)
         logits = [self._sibling_logits(X, labels, fold) for fold in folds]
         logits.append(np.empty((0, self.spec_.n_classes)))
         known = labels[np.concatenate([*folds, np.empty(0, dtype=np.int64)])]
@@ -378,20 +390,14 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _prepare(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
         """Check rows and labels; learn the rows' scaling and the classes."""
-        if isinstance(X, Dataset):
-            rows, y = X, labels_of(X) if y is None else y
-            some = some_of(X, SCALE_ROWS)
-            self.n_features_in_ = some.shape[1]
-        else:
-            rows: Any = self._cells(X, reset=True)
-            some = rows
+        y = labels_of(X) if y is None else y
+        rows = self._opened(X, reset=True)
         names = getattr(self, "feature_names_in_", None)
-        self.preprocess_ = Preprocess.fit(some, self.kind, names)
-        check_finite(some, names, missing_allowed=self.preprocess_.kind == "table")
-        if self.augment and self.preprocess_.kind != "image":
-            raise ValueError(f"augment={self.augment} changes images: X is a {self.preprocess_.kind}")
+        self.preprocess_ = Preprocess.fit(rows, self.kind, names)
+        check_finite(rows, names, missing_allowed=self.preprocess_.kind == "table")
+        check_augment(self.augment, self.preprocess_.kind)
         if self.preprocess_.kind == "table":
-            warn_of_columns(some, self.preprocess_.names)
+            warn_of_columns(survey(rows), self.preprocess_.names)
         labels, self.classes_ = check_labels(y, len(rows))
         return rows, labels
 
@@ -413,9 +419,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _training_rows(self, rows: Any, labels: np.ndarray, kept: np.ndarray, fabric: Fabric | None) -> Rows:
         device = torch.device("cpu") if fabric is None else fabric.device
-        if isinstance(rows, Dataset):
-            return DatasetRows(rows, kept, labels[kept], self.preprocess_.forward, device, self.n_workers)
-        return TensorRows(self._inputs(rows, kept), labels[kept], device)
+        inputs = self._inputs(rows, kept)
+        if isinstance(inputs, Inputs):
+            return SourceRows(inputs.source, labels[kept], inputs.to_inputs, device, self.n_workers)
+        return TensorRows(inputs, labels[kept], device)
 
     def _session(self, fabric: Fabric, job: Job) -> Session:
         """Set a run up; one of both steps keeps its state in the checkpoint folder."""
@@ -432,6 +439,16 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             session.resume()
         return session
 
+    def _take_vec(self, session: Session, other: SSAVAE) -> None:
+        """Put another model's VEC in the place of step 1."""
+        same = (other.data_sha256_, other.seed_, other.spec_) == (self.data_sha256_, self.seed_, self.spec_)
+        must(same, "vec=... was trained on other rows, with another seed or with other networks")
+        self.vec_.detail = None  # after the networks are built: they are drawn as if step 1 had run here
+        self.vec_.load_state_dict(other.vec_.state_dict())
+        if "vec" not in session.done:
+            session.done.append("vec")
+            session.history.extend(row for row in other.history_ if row["step"] == "vec")
+
     def _choose_consistency(self, labels: np.ndarray) -> float:
         """Unlabelled rows are asked where labels are few, and can be where there are classes."""
         few = (labels >= 0).sum() < LABELLED_SHARE * len(labels)
@@ -441,7 +458,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _run_vec(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
         """Step 1, Algorithm 1; where there is a teacher, it is what remains."""
         weight_consistency = self._choose_consistency(rows.y)
-        teacher = Teacher(self.vec_) if weight_consistency and "vec" not in session.done else None
+        asked = weight_consistency > 0 and "vec" not in session.done
+        teacher = Teacher(self.vec_, self.spec_.n_classes) if asked else None
         if teacher is not None:
             session.add("teacher", teacher)
         stage = vec_stage(
@@ -496,15 +514,20 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         enough = max(10, -(-MIN_STEPS // (len(rows.y) // batch_size)))
         settings = Settings(enough if n_epochs is None else n_epochs, batch_size, self.seed_, self.patience)
         self.history_ = session.history
-        shown = self.verbose and session.share.rank == 0
-        with showing_progress(session, stage.name, settings.n_epochs) if shown else nullcontext():
+        first = session.share.rank == 0
+        shown = (
+            showing_progress(session, stage.name, settings.n_epochs)
+            if self.verbose and first
+            else nullcontext()
+        )
+        with shown, recording(session.folder if first else None) as session.record:
             try:
                 train(session, stage, rows, settings)
             finally:
                 for module in session.modules.values():
                     module.to("cpu").eval()
 
-    def _watched(self, X: Any, y: Any) -> tuple[Tensor, np.ndarray]:
+    def _watched(self, X: Any, y: Any) -> tuple[Tensor | Inputs, np.ndarray]:
         inputs, labels = self._inputs(self._validated(X)), encode_labels(y, self.classes_)[0]
         if len(inputs) != len(labels):
             raise ValueError(f"eval_set has {len(inputs)} rows and {len(labels)} labels")
@@ -550,7 +573,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def network_inputs(self, X: ArrayLike | Dataset[Any]) -> Tensor:
         """Return rows as the networks take them: scaled, float32, channels first."""
-        return self._inputs(self._checked(X))
+        inputs = self._inputs(self._checked(X))
+        return torch.cat(list(inputs.split(INFERENCE_ROWS)))
 
     def reconstruct(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return G(mu(x)), in the shape and units of X."""
@@ -562,12 +586,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _rows(self, inputs: np.ndarray) -> Any:
         """Turn network inputs into rows; a table with texts that came as a DataFrame is one again."""
-        rows = self.preprocess_.inverse(inputs)
-        if rows.dtype.kind != "O" or not hasattr(self, "feature_names_in_"):
-            return rows
-        import pandas as pd
-
-        return pd.DataFrame(rows, columns=self.feature_names_in_).infer_objects()
+        return framed(self.preprocess_.inverse(inputs), getattr(self, "feature_names_in_", None))
 
     def _codes(self, Z: ArrayLike) -> Tensor:
         check_is_fitted(self, "calibration_")
@@ -623,12 +642,13 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         y : (rows,) or None
             Labels, -1 or None where there is none yet: only such rows are suggested.
         """
-        probs = self.predict_proba(X)
-        features = self._infer(X, Inference.hidden)
+        probs, features = self.predict_proba(X), partial(self._apply, Inference.hidden, self._checked(X))
         labelled = np.zeros(len(probs), dtype=bool) if y is None else encode_labels(y, self.classes_)[0] >= 0
         must(len(labelled) == len(probs), f"y has {len(labelled)} labels, X has {len(probs)} rows")
-        free = np.flatnonzero(~labelled)
-        return free[choose_rows(uncertainty(probs[free]), features[free], features[labelled], n)]
+        uncertain, width = uncertainty(probs), features(np.zeros(1, dtype=np.int64)).shape[1]
+        free = candidates(uncertain, np.flatnonzero(~labelled), width, n)
+        known = map(features, _portions(np.flatnonzero(labelled)))
+        return free[choose_rows(uncertain[free], features(free), known, n)] if len(free) else free
 
     def is_trusted(self, Z: ArrayLike, alpha: float = 0.05) -> np.ndarray:
         """Say at which codes (n, latent_dim) the map may be read, (n,) of bool.
@@ -646,7 +666,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self, "calibration_")
         return self.calibration_
 
-    def _strangeness(self, inputs: Tensor) -> np.ndarray:
+    def _strangeness(self, inputs: Tensor | Inputs) -> np.ndarray:
         return self._at_rest.strangeness(inputs, self._log_density)
 
     def _log_density(self, codes: np.ndarray) -> np.ndarray:
@@ -697,17 +717,29 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return Inference(self.vec_, self.decoder_, self.feature_weights_)
 
     def _checked(self, X: Any) -> Any:
-        """Check rows against the ones trained on; a Dataset is checked as it is read."""
+        """Check rows against the ones trained on; those that are dear to read are not looked through."""
         check_is_fitted(self, "calibration_")
         return self._validated(X)
 
     def _validated(self, X: Any) -> Any:
-        if isinstance(X, Dataset):
-            return X
-        rows = self._cells(X, reset=False)
+        rows = self._opened(X, reset=False)
         names = getattr(self, "feature_names_in_", None)
-        check_finite(rows, names, missing_allowed=self.preprocess_.kind == "table")
+        if not isinstance(rows, Source) or rows.is_dense:
+            check_finite(rows, names, missing_allowed=self.preprocess_.kind == "table")
         return rows
+
+    def _opened(self, X: Any, reset: bool) -> Any:
+        """Return checked rows: an array, or a Source of rows that stay where they are."""
+        source = source_of(X)
+        if not isinstance(source, Source):
+            return opened(self._cells(X, reset))
+        if reset:
+            self.n_features_in_ = source.shape[1]
+            if source.names is not None:
+                self.feature_names_in_ = np.array(source.names, dtype=object)
+        same = source.names is None or source.names == tuple(getattr(self, "feature_names_in_", source.names))
+        must(same, "The feature names should match those that were passed during fit, in the same order")
+        return opened(source)
 
     def _cells(self, X: Any, reset: bool) -> Any:
         """Check rows as scikit-learn does; a table with texts becomes objects."""
@@ -719,18 +751,22 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         found: Any = validate_data(self, X, **checks)
         return found if cells is None else cells
 
-    def _inputs(self, rows: Any, indices: np.ndarray | None = None) -> Tensor:
+    def _inputs(self, rows: Any, indices: np.ndarray | None = None) -> Tensor | Inputs:
         """Turn rows, all or some, into network inputs."""
         indices = np.arange(len(rows)) if indices is None else indices
-        some = (
-            np.stack([row_of(rows[int(i)]) for i in indices]) if isinstance(rows, Dataset) else rows[indices]
-        )
-        return torch.from_numpy(self.preprocess_.forward(some))
+        if isinstance(rows, Source):
+            return Inputs(rows.take(indices), self.preprocess_.forward)
+        return torch.from_numpy(self.preprocess_.forward(rows[indices]))
 
-    def _infer(self, X: Any, function: Callable[[Inference, Tensor], Tensor]) -> np.ndarray:
+    def _infer(self, X: Any, function: Callable[[Inference, Any], Tensor]) -> np.ndarray:
         rows = self._checked(X)
-        parts = np.array_split(np.arange(len(rows)), -(-len(rows) // INFERENCE_ROWS))
-        return np.concatenate([function(self._at_rest, self._inputs(rows, part)).numpy() for part in parts])
+        return self._apply(function, rows, np.arange(len(rows)))
+
+    def _apply(
+        self, function: Callable[[Inference, Any], Tensor], rows: Any, numbers: np.ndarray
+    ) -> np.ndarray:
+        parts = (self._inputs(rows, part) for part in _portions(numbers))
+        return np.concatenate([function(self._at_rest, part).numpy() for part in parts])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -771,12 +807,20 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return {name: plain(value) for name, value in params.items()}
 
 
-def load(folder: str | Path, *, encoder: nn.Module | None = None, decoder: nn.Module | None = None) -> SSAVAE:
+def load(
+    folder: str | Path,
+    *,
+    revision: str | None = None,
+    encoder: nn.Module | None = None,
+    decoder: nn.Module | None = None,
+) -> SSAVAE:
     """Read a model folder written by :meth:`SSAVAE.save`; runs no code from it.
 
     Parameters
     ----------
-    folder : path
+    folder : path, or ``"hf://user/name"`` on the Hugging Face hub
+    revision : str or None
+        Branch, tag or commit on the hub.
     encoder, decoder : torch.nn.Module or None
         The networks of your own that the model was trained with, if it was.
 
@@ -787,7 +831,12 @@ def load(folder: str | Path, *, encoder: nn.Module | None = None, decoder: nn.Mo
     ValueError
         If a file is damaged or from another schema version, or a network does not fit.
     """
-    model, tensors = checkpoint.load_model(Path(folder))
+    must(
+        revision is None or is_on_hub(folder),
+        f"revision={revision!r} needs a model on the hub, hf://user/name",
+    )
+    local = fetch(str(folder), revision) if is_on_hub(folder) else Path(folder)
+    model, tensors = checkpoint.load_model(local)
     given: dict[str, Any] = {"encoder": encoder, "decoder": decoder}
     missing = [name for name in model["custom"] if given[name] is None]
     if missing:
@@ -799,8 +848,13 @@ def load(folder: str | Path, *, encoder: nn.Module | None = None, decoder: nn.Mo
     with _own_random_state(loaded.seed_):
         loaded._build_networks(with_detail=False)
     restore_weights(loaded, tensors)
-    loaded.history_ = checkpoint.load_history(Path(folder))
+    loaded.history_ = checkpoint.load_history(local)
     return loaded
+
+
+def _portions(numbers: np.ndarray) -> list[np.ndarray]:
+    """Divide row numbers into such as are turned into network inputs at once."""
+    return np.array_split(numbers, -(-len(numbers) // INFERENCE_ROWS)) if len(numbers) else []
 
 
 @contextmanager

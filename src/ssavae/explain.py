@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,10 @@ import torch
 from torch import Tensor
 
 from ssavae.algorithms import frozen
-from ssavae.checks import must
+from ssavae.checks import must, needs
 from ssavae.estimator import SSAVAE
 from ssavae.inference import Inference
-from ssavae.preprocess import class_indices
+from ssavae.labels import class_indices
 
 STEPS = 9  # points on the way, both ends among them
 BANDS, PATCHES = 16, 7  # parts of a signal's time, and of each side of an image
@@ -74,8 +73,7 @@ def why(model: SSAVAE, x: Any, instead: Any = None) -> Why:
     ValueError
         If there is not one row, or ``instead`` is no class of the model, or the one that is read.
     """
-    if importlib.util.find_spec("captum") is None:
-        raise ImportError('to explain rows takes captum: pip install "ssavae[explain]"')
+    needs("captum", "explain", "explaining rows")
     must(len(x) == 1, f"one row is explained at a time, found {len(x)}")
     order = model.predict_proba(x)[0].argsort()[::-1]
     other = int(order[1] if instead is None else class_indices(instead, model.classes_, 1)[0])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ssavae.algorithms import frozen
 from ssavae.losses import loss_latent, loss_rec
 from ssavae.networks import VEC
-from ssavae.rows import channels_last
+from ssavae.rows import Inputs, channels_last
 
 BATCH = 1000  # rows at once; a row's result does not depend on it
 
@@ -32,7 +32,7 @@ class Inference:
     decoder: nn.Module
     feature_weights: tuple[float, ...] = ()
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor | Inputs) -> Tensor:
         """Return mu of each input, (n, K)."""
         return self.apply(lambda part: self.vec.encoder(part)[0], x)
 
@@ -42,11 +42,11 @@ class Inference:
         mu, logvar = both.chunk(2, dim=1)
         return mu, logvar
 
-    def logits(self, x: Tensor) -> Tensor:
+    def logits(self, x: Tensor | Inputs) -> Tensor:
         """Return the class logits of each input, read from mu, (n, C)."""
         return self.apply(lambda part: self.vec(part)[1], x)
 
-    def hidden(self, x: Tensor) -> Tensor:
+    def hidden(self, x: Tensor | Inputs) -> Tensor:
         """Return the encoder's last hidden features of each input, (n, d)."""
         return self.apply(lambda part: self.vec.encoder(part)[2][-1].flatten(1), x)
 
@@ -58,22 +58,29 @@ class Inference:
         """Return G(z) for each code."""
         return self.apply(self.decoder, z)
 
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor | Inputs) -> Tensor:
         """Return G(mu(x)) for each input."""
         return self.apply(lambda part: self.decoder(self.vec.encoder(part)[0]), x)
 
-    def feature_loss(self, x: Tensor) -> Tensor:
+    def feature_loss(self, x: Tensor | Inputs) -> Tensor:
         """Return loss_rec between each input and G(mu(x)), (n,)."""
-        return self.apply(self._rest_losses, x)[:, 0]
+        return self.apply(self._surveyed, x)[:, 0]
 
-    def strangeness(self, x: Tensor, log_density: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    def strangeness(self, x: Tensor | Inputs, log_density: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return log loss_rec and log loss_latent of G(mu(x)), and -log_density(mu(x)), (n, 3).
 
         ``log_density`` takes codes, (n, K).
         """
-        losses = self.apply(self._rest_losses, x).double().numpy()
-        codes = self.encode(x).double().numpy()
-        return np.column_stack([np.log(losses + 1e-12), -log_density(codes)])
+        return self.survey(x, log_density)[2]
+
+    def survey(
+        self, x: Tensor | Inputs, log_density: Callable[[np.ndarray], np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return mu (n, K), class logits (n, C) and :meth:`strangeness` (n, 3), all of one pass."""
+        found = self.apply(self._surveyed, x)
+        losses, mu = found[:, :2].double().numpy(), found[:, 2:]
+        strangeness = [np.log(losses + 1e-12), -log_density(mu.double().numpy())]
+        return mu.numpy(), self.classify(mu).numpy(), np.column_stack(strangeness)
 
     def returned(
         self, z: Tensor, log_density: Callable[[np.ndarray], np.ndarray]
@@ -92,11 +99,11 @@ class Inference:
         agrees = self.classify(z).argmax(dim=1) == self.classify(mu).argmax(dim=1)
         return np.column_stack([distances, -log_density(z.double().numpy())]), agrees.numpy()
 
-    def class_loss(self, x: Tensor, y: np.ndarray) -> float:
+    def class_loss(self, x: Tensor | Inputs, y: np.ndarray) -> float:
         """Mean loss_class of mu over the labelled inputs; NaN where none is labelled."""
         return float(nn.functional.cross_entropy(self.logits(x), torch.from_numpy(y), ignore_index=-1))
 
-    def class_accuracy(self, x: Tensor, y: np.ndarray) -> float:
+    def class_accuracy(self, x: Tensor | Inputs, y: np.ndarray) -> float:
         """Share of the labelled inputs whose class is read right; NaN where none is labelled."""
         right = (self.logits(x).argmax(dim=1).numpy() == y)[y >= 0]
         return float(right.mean()) if len(right) else float("nan")
@@ -106,13 +113,15 @@ class Inference:
         decoded = self.decode(torch.from_numpy(codes).float())
         return self.logits(decoded).softmax(dim=1)[:, c].numpy()
 
-    def _rest_losses(self, x: Tensor) -> Tensor:
+    def _surveyed(self, x: Tensor) -> Tensor:
+        """Return loss_rec, loss_latent, and mu of each input, (n, 2 + K)."""
         mu, _, features = self.vec.encoder(x)
         mu_rec, _, features_rec = self.vec.encoder(self.decoder(mu))
         rec = loss_rec(features, features_rec, self.feature_weights)
-        return torch.stack([rec, loss_latent(mu, mu_rec)], dim=1)
+        losses = torch.stack([rec, loss_latent(mu, mu_rec)], dim=1)
+        return torch.cat([losses, mu], dim=1)
 
-    def apply(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    def apply(self, function: Callable[[Tensor], Tensor], x: Tensor | Inputs) -> Tensor:
         """Apply a function batch by batch, in evaluation mode; the result is on the CPU, in float32."""
         device = next(self.vec.parameters()).device
         with frozen(self.vec), frozen(self.decoder), torch.no_grad():

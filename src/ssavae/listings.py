@@ -1,16 +1,14 @@
-"""Rows in tables: predicted, decoded, suggested, followed over time. Every function says what it wrote."""
+"""Rows in tables: suggested, followed over time, explained. Every function says what it wrote."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ssavae import explain, faults, monitoring
-from ssavae.checkpoint import write_atomically
 from ssavae.checks import UsageError
 from ssavae.datasets import LabelledData, Reading
 from ssavae.estimator import SSAVAE
@@ -20,43 +18,8 @@ from ssavae.named_sets import nearest
 from ssavae.parts import Part, divide, known_rows, read_split
 from ssavae.pictures import draw_track, label_indices
 from ssavae.reports import evaluation_parts, open_model, open_run
+from ssavae.results import frame_of, write_rows
 from ssavae.runs import described
-
-
-def write_rows(model: SSAVAE, path: Path, arrays: Mapping[str, Any]) -> Path:
-    """Write arrays of equal length to .npz as they are, or to .csv with one flat row each.
-
-    Values of rows in the shape of the model's get its column names, where it knows them.
-
-    Raises
-    ------
-    UsageError
-        The path ends in neither.
-    """
-    suffix, arrays = path.suffix.lower(), {name: np.asarray(a) for name, a in arrays.items()}
-    if suffix not in (".npz", ".csv"):
-        raise UsageError(f"--out must end in .png, .npz or .csv, found {path.name!r}")
-    content = io.BytesIO()
-    if suffix == ".npz":
-        plain = {name: a.astype(str) if a.dtype.kind == "O" else a for name, a in arrays.items()}
-        np.savez_compressed(content, **plain)  # pyright: ignore[reportArgumentType]
-    else:
-        _frame(model, arrays).to_csv(content, index=False)
-    write_atomically(path, content.getvalue())
-    return path
-
-
-def _frame(model: SSAVAE, arrays: Mapping[str, np.ndarray]) -> Any:
-    import pandas as pd
-
-    parts, columns = [], getattr(model, "feature_names_in_", None)
-    for name, array in arrays.items():
-        flat = array.reshape(len(array), -1)
-        names = [name] if array.ndim == 1 else [f"{name}{i}" for i in range(flat.shape[1])]
-        if columns is not None and name in ("x", "x_rec"):
-            names = list(columns)
-        parts.append(pd.DataFrame(flat, columns=names).infer_objects())
-    return pd.concat(parts, axis=1)
 
 
 def suggestions(model: SSAVAE, folder: Path, loaded: LabelledData, n: int) -> dict[str, np.ndarray]:
@@ -76,15 +39,6 @@ def suggestions(model: SSAVAE, folder: Path, loaded: LabelledData, n: int) -> di
     read_as = model.classes_[probs.argmax(axis=1)]
     label = np.full(len(rows), "", dtype=object)
     return {"row": rows, "label": label, "class": read_as, "probability": probs.max(axis=1)}
-
-
-def predictions(model: SSAVAE, part: Part) -> dict[str, np.ndarray]:
-    """Return row number, class and its probability (where the model has classes), and code of each row."""
-    found: dict[str, np.ndarray] = {"row": np.arange(len(part.x))}
-    if len(model.classes_):
-        probs = model.predict_proba(part.x)
-        found |= {"class": model.classes_[probs.argmax(axis=1)], "probability": probs.max(axis=1)}
-    return found | {"z": model.transform(part.x)}
 
 
 # -------------------------------------------------------------------------------------- over time
@@ -140,7 +94,7 @@ def monitor_stream(folder: Path, lines: Iterable[str], normal: str | None, run_l
     reading = Reading() if told is None else told.reading
     each = monitoring.follow_stream(model, reading, lines, normal_class(model, normal), run_length)
     for i, row in enumerate(each):
-        text = _frame(model, row).to_csv(index=False, header=i == 0)
+        text = frame_of(model, row).to_csv(index=False, header=i == 0)
         yield from text.strip().splitlines()
 
 

@@ -60,11 +60,14 @@ def loss_class(logits: Float[Tensor, "b c"], y: Int[Tensor, "b"]) -> Float[Tenso
 
 
 def loss_consistency(
-    logits: Float[Tensor, "b c"], probs: Float[Tensor, "b c"], y: Int[Tensor, "b"], threshold: float
+    logits: Float[Tensor, "b c"],
+    probs: Float[Tensor, "b c"],
+    y: Int[Tensor, "b"],
+    threshold: Float[Tensor, "c"],
 ) -> Float[Tensor, "b"]:
     r"""Cross-entropy of a changed row with the class that it had before (FixMatch, Sohn 2020; our addition).
 
-    .. math:: -[\max_c p_c \ge \tau] \, \log \mathrm{softmax}(C(z'))_{\hat{y}}
+    .. math:: -[p_{\hat{y}} \ge \tau_{\hat{y}}] \, \log \mathrm{softmax}(C(z'))_{\hat{y}}
 
     The class is the row's label where it has one, else the class that a teacher gives to the row as it
     was, if it is sure enough: rows of which it is not, give 0.
@@ -77,8 +80,8 @@ def loss_consistency(
         The teacher's, of the rows as they were.
     y : (B,)
         Class index, -1 where unlabelled.
-    threshold : float
-        tau, in [0, 1].
+    threshold : (C,)
+        tau of each class, in [0, 1].
 
     Returns
     -------
@@ -87,11 +90,11 @@ def loss_consistency(
     Examples
     --------
     >>> probs = torch.tensor([[0.99, 0.01], [0.6, 0.4], [0.6, 0.4]])
-    >>> loss_consistency(torch.zeros(3, 2), probs, torch.tensor([-1, -1, 1]), threshold=0.9)
+    >>> loss_consistency(torch.zeros(3, 2), probs, torch.tensor([-1, -1, 1]), torch.full((2,), 0.9))
     tensor([0.6931, 0.0000, 0.6931])
     """
     sure, guess = probs.max(dim=1)
-    target = torch.where(y >= 0, y, torch.where(sure >= threshold, guess, -1))
+    target = torch.where(y >= 0, y, torch.where(sure >= threshold[guess], guess, -1))
     return loss_class(logits, target)
 
 

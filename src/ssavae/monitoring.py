@@ -15,8 +15,8 @@ from ssavae.calibration import conformal_limit
 from ssavae.checks import must
 from ssavae.datasets import Reading
 from ssavae.estimator import SSAVAE
+from ssavae.labels import encode_labels
 from ssavae.parts import Part
-from ssavae.preprocess import encode_labels
 from ssavae.windows import log_spectrum, summarize
 
 NORMAL = "normal"  # what the class without a fault is called, whatever its case

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ssavae.augment import CHANGES
 from ssavae.checks import UsageError
 
 AT_LEAST = {
@@ -53,6 +52,8 @@ def check_params(params: Mapping[str, Any]) -> None:
         value = params.get(name)
         if value is not None and not 0 <= value < math.inf:
             raise ValueError(f"{name}={value} must be a weight of at least 0")
+    from ssavae.augment import CHANGES  # with torch, which what only reads parameters does without
+
     unknown = set(params.get("augment", ())) - CHANGES.keys()
     if unknown:
         known = ", ".join(CHANGES)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +14,15 @@ from typing import Any
 import numpy as np
 
 from ssavae.budgets import LabelBudget, draw_labelled, read_labels
-from ssavae.checkpoint import write_atomically
 from ssavae.checks import UsageError
 from ssavae.datasets import AS_IT_IS, LabelledData, Reading, load_dataset
+from ssavae.files import write_atomically
+from ssavae.labels import encode_labels
 from ssavae.named_sets import SETS, unknown_name
-from ssavae.preprocess import check_finite, encode_labels
+from ssavae.preprocess import check_finite
 from ssavae.rows import hold_out
+from ssavae.sources import RESIDENT, Source, held, joined, pieces, spread
+from ssavae.tables import parquet_columns
 
 SPLIT_FILE, LABELS_FILE = "split.json", "labels.json"
 
@@ -26,15 +31,25 @@ SPLIT_FILE, LABELS_FILE = "split.json", "labels.json"
 class Part:
     """Rows as the model takes them, and their class names (None or -1 unlabelled) where there are any."""
 
-    x: Any  # array, or DataFrame where the columns have names
+    x: Any  # array, DataFrame where the columns have names, or Source of many rows
     y: np.ndarray | None
     groups: np.ndarray | None = None  # what each row belongs to
 
-    def take(self, indices: np.ndarray) -> Part:
+    def take(self, indices: np.ndarray | slice) -> Part:
         """Return some of the rows."""
-        x = self.x.iloc[indices] if hasattr(self.x, "iloc") else self.x[indices]
+        x = self.x.iloc[indices] if hasattr(self.x, "iloc") else _taken(self.x, indices)
         y, groups = (None if each is None else each[indices] for each in (self.y, self.groups))
         return Part(x, y, groups)
+
+    def some(self) -> Any:
+        """Choose rows to look at all at once: every one, or as many of a Source as memory has room for."""
+        if not isinstance(self.x, Source):
+            return slice(None)
+        return spread(len(self.x), max(2, RESIDENT // (4 * math.prod(self.x.shape[1:]))))
+
+
+def _taken(x: Any, indices: np.ndarray | slice) -> Any:
+    return x.take(indices) if isinstance(x, Source) else x[indices]
 
 
 def read(data: str, reading: Reading = AS_IT_IS, kind: str | None = None) -> LabelledData:
@@ -59,6 +74,20 @@ def read(data: str, reading: Reading = AS_IT_IS, kind: str | None = None) -> Lab
     return loaded
 
 
+def read_like(data: str, reading: Reading, kind: str, label: str | None = None) -> LabelledData:
+    """Read data for a model, as for training; columns of label, group and drop only where there are such."""
+    label_there, group_there = (
+        name if name and _may_have(data, name) else None for name in (reading.label, reading.group)
+    )
+    drop = tuple(name for name in reading.drop if _may_have(data, name))
+    same = replace(reading, label=label or label_there, group=group_there, drop=drop)
+    return read(data, same, None if reading.window else kind)
+
+
+def _may_have(data: str, name: str) -> bool:
+    return has_column(data, name) or Path(data).suffix.lower() not in (".csv", ".parquet")
+
+
 def has_column(data: str, name: str) -> bool:
     """Say whether a .csv or .parquet table has a column of this name; other data has none."""
     import pandas as pd
@@ -66,7 +95,7 @@ def has_column(data: str, name: str) -> bool:
     path = Path(data).expanduser()
     if path.suffix.lower() == ".csv" and path.is_file() and path.stat().st_size:
         return name in pd.read_csv(path, nrows=0).columns
-    return path.suffix.lower() == ".parquet" and path.is_file() and name in pd.read_parquet(path).columns
+    return path.suffix.lower() == ".parquet" and path.is_file() and name in parquet_columns(path)
 
 
 def named_labels(y: np.ndarray | None, class_names: Sequence[str] | None) -> np.ndarray | None:
@@ -88,6 +117,10 @@ def whole(loaded: LabelledData) -> Part:
     if len(parts) == 1:
         return parts[0]
     labels = [np.full(len(p.x), None, dtype=object) if p.y is None else p.y.astype(object) for p in parts]
+    if any(isinstance(p.x, Source) for p in parts):
+        return Part(
+            joined([p.x if isinstance(p.x, Source) else held(p.x) for p in parts]), np.concatenate(labels)
+        )
     return Part(np.concatenate([np.asarray(p.x) for p in parts]), np.concatenate(labels))
 
 
@@ -102,8 +135,10 @@ def divide(loaded: LabelledData, held_out: np.ndarray) -> tuple[Part, Part | Non
     return every.take(kept), every.take(held_out)
 
 
-def _part(loaded: LabelledData, x: np.ndarray, y: np.ndarray | None) -> Part:
+def _part(loaded: LabelledData, x: Any, y: np.ndarray | None) -> Part:
     labels = named_labels(y, loaded.class_names)
+    if isinstance(x, Source):
+        return Part(replace(x, names=loaded.feature_names), labels)
     if loaded.feature_names is None or x.ndim != 2 or len(loaded.feature_names) != x.shape[1]:
         return Part(x, labels)
     import pandas as pd
@@ -118,6 +153,7 @@ def draw_split(loaded: LabelledData, fraction: float, seed: int) -> np.ndarray:
     """
     if loaded.x_test is not None or fraction == 0:
         return np.empty(0, dtype=np.int64)
+
     y = loaded.y_train
     labels = np.full(len(loaded.x_train), -1) if y is None else encode_labels(y)[0]
     return hold_out(labels, fraction, seed, loaded.groups)
@@ -190,11 +226,21 @@ def _granted(loaded: LabelledData, budget: LabelBudget, held_out: np.ndarray, se
         rows = draw_labelled(numbers, seed, per_class=budget.per_class, fraction=budget.fraction)
         granted[rows] = own[rows]
     else:
-        for row, label in read_labels(Path(budget.source), rows_sha256(loaded.x_train)).items():
+        named = read_labels(Path(budget.source), rows_sha256(loaded.x_train))
+        for row, label in _as_own(named, own).items():
             _check_trained_on(row, n, held_out, budget.source)
             granted[row] = own[row] if label is None else label
     granted[held_out] = own[held_out]
     return granted
+
+
+def _as_own(named: dict[int, Any], own: np.ndarray) -> dict[int, Any]:
+    """Return labels of a csv, which are text, as whole numbers where the data's own are such."""
+    texts, known = ([label for label in some if label is not None] for some in (named.values(), own.tolist()))
+    whole = texts and known and all(isinstance(label, int) for label in known)
+    if not whole or not all(re.fullmatch(r"-?\d+", text) for text in texts):
+        return named
+    return {row: int(label) for row, label in named.items()}
 
 
 def _check_trained_on(row: int, n: int, held_out: np.ndarray, source: str) -> None:
@@ -204,8 +250,11 @@ def _check_trained_on(row: int, n: int, held_out: np.ndarray, source: str) -> No
         raise UsageError(f"--labels-from {source}: row {row} is held out for the test")
 
 
-def rows_sha256(x: np.ndarray) -> str:
-    """Return a checksum of an array's shape and content."""
+def rows_sha256(x: np.ndarray | Source) -> str:
+    """Return a checksum of an array's shape and content; of a Source that is dear to read of a sample."""
     digest = hashlib.sha256(repr((x.shape, x.dtype.str)).encode())
-    digest.update(repr(x.tolist()).encode() if x.dtype.kind == "O" else np.ascontiguousarray(x).data)
+    for piece in pieces(x):
+        digest.update(
+            repr(piece.tolist()).encode() if x.dtype.kind == "O" else np.ascontiguousarray(piece).data
+        )
     return digest.hexdigest()

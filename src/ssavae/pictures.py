@@ -13,9 +13,9 @@ from ssavae import evaluate, figures
 from ssavae.checks import UsageError
 from ssavae.estimator import SSAVAE
 from ssavae.inference import Inference
+from ssavae.labels import encode_labels
 from ssavae.named_sets import nearest
 from ssavae.parts import Part
-from ssavae.preprocess import encode_labels
 
 PICTURE_ROWS = 300  # more than these would not be seen on one sheet
 
@@ -33,7 +33,7 @@ def shown(model: SSAVAE, x: Any) -> np.ndarray:
     return np.moveaxis(inputs, 1, -1).clip(0, 1) if model.preprocess_.bounded else inputs[:, 0]
 
 
-def draw_pictures(model: SSAVAE, part: Part, folder: Path) -> list[Path]:
+def draw_pictures(model: SSAVAE, part: Part, folder: Path, suffix: str = ".png") -> list[Path]:
     """Draw map, decoded grid (images, latent_dim 2), reconstructions, samples and loss curves."""
     x, y = sample_rows(model, None, 10, "class", 0)
     drawn = {
@@ -44,7 +44,10 @@ def draw_pictures(model: SSAVAE, part: Part, folder: Path) -> list[Path]:
         "reliability": draw_reliability(model, part),
         "curves": figures.loss_curves(model.history_, title="losses by epoch") if model.history_ else None,
     }
-    return [figures.save(made, folder / f"{name}.png") for name, made in drawn.items() if made is not None]
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        figures.save(made, folder / f"{name}{suffix}") for name, made in drawn.items() if made is not None
+    ]
 
 
 def draw_reliability(model: SSAVAE, part: Part) -> figures.Figure | None:
@@ -136,7 +139,7 @@ def draw_grid(model: SSAVAE, part: Part, n_side: int = 20) -> figures.Figure | N
 def draw_reconstructions(model: SSAVAE, part: Part, n: int) -> figures.Figure:
     """Draw n rows, of every class in turn, beside what the model makes of them."""
     picked = pick(label_indices(model, part.y, len(part.x)), n)
-    x = part.x.iloc[picked] if hasattr(part.x, "iloc") else part.x[picked]
+    x = part.take(picked).x
     kind: Any = model.preprocess_.kind
     read_as = model.predict(x) if len(model.classes_) else []
     labels = (

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 
 from ssavae import evaluate, faults
 from ssavae.audit import Finding, audit
@@ -17,6 +17,7 @@ from ssavae.checks import UsageError
 from ssavae.datasets import LabelledData, Reading
 from ssavae.estimator import SSAVAE, load
 from ssavae.judge import Judge, judge_features, judge_logits, load_judge, save_judge, train_judge
+from ssavae.labels import encode_labels
 from ssavae.monitoring import measure_faults, normal_class
 from ssavae.named_sets import CAUTIONS, HIDDEN
 from ssavae.parts import (
@@ -26,15 +27,14 @@ from ssavae.parts import (
     divide,
     draw_split,
     grant_labels,
-    has_column,
     read,
+    read_like,
     read_split,
     rows_sha256,
     write_labels,
     write_split,
 )
 from ssavae.pictures import draw_pictures, label_indices, shown
-from ssavae.preprocess import encode_labels
 from ssavae.processes import is_first
 from ssavae.runs import (
     JUDGE_FILE,
@@ -46,9 +46,11 @@ from ssavae.runs import (
     read_metrics,
     write_metrics,
 )
+from ssavae.sources import Source
 
 JUDGE_UPDATES = 500  # at least: where rows are few, the judge sees them more often
 JUDGED_PER_CLASS = 200
+PORTION = 5000  # rows decoded at once
 SAMPLE_SEED = 0
 SET_ALPHA, NOVEL_ALPHA = 0.1, 0.05
 UNLABELLED = "loss_class, accuracy, predict and samples by class are off"
@@ -57,10 +59,13 @@ UNLABELLED = "loss_class, accuracy, predict and samples by class are off"
 # ---------------------------------------------------------------------------------------- training
 
 
-def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[dict[str, Any], list[Path]]:
+def train_run(
+    folder: Path, run: Run, *, resume: bool, command: str, vec_folder: Path | None = None
+) -> tuple[dict[str, Any], list[Path]]:
     """Train, save the model, measure it on the test part and draw its pictures.
 
-    Of several processes only the first writes, measures and draws; the others return nothing.
+    Runs with the same ``vec_folder`` share one step 1, which the first of them trains. Of several processes
+    only the first writes, measures and draws; the others return nothing.
 
     Returns
     -------
@@ -88,7 +93,9 @@ def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[di
     if labels is None:
         warnings.warn(f"no labels in {run.data}: {UNLABELLED}", stacklevel=2)
     resumed = resume and has_state(folder)
-    model.fit(train.x, labels, groups=train.groups, eval_set=watched, resume=resumed)
+    rows: dict[str, Any] = {"X": train.x, "y": labels, "groups": train.groups, "eval_set": watched}
+    vec = None if vec_folder is None else _shared_vec(vec_folder, model, rows)
+    model.fit(**rows, vec=vec, resume=resumed)
     if not is_first():
         return {}, []
     model.save(folder)
@@ -98,6 +105,19 @@ def train_run(folder: Path, run: Run, *, resume: bool, command: str) -> tuple[di
     names += [SPLIT_FILE] * bool(len(held_out)) + [LABELS_FILE] * bool(run.labels.given())
     written = [folder / name for name in names]
     return read_metrics(folder), written + draw_pictures(model, test or train, folder)
+
+
+def _shared_vec(folder: Path, model: SSAVAE, rows: dict[str, Any]) -> SSAVAE:
+    """Load the model in a folder that has done step 1 alone, or train it there; others wait meanwhile."""
+    from filelock import FileLock  # comes with torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "training.lock"):
+        if not (folder / MODEL_FILE).is_file():
+            step_1: Any = clone(model)
+            step_1.set_params(checkpoint_folder=folder, n_epochs_decoder=0)
+            step_1.fit(**rows, resume=has_state(folder)).save(folder)
+    return open_model(folder)
 
 
 def _protocol(
@@ -132,16 +152,7 @@ def open_run(folder: Path, data: str, label: str | None) -> tuple[SSAVAE, Labell
     """Load a model and data for it, read as for training; label, group and drop only where there are such."""
     model, told = open_model(folder), described(folder)
     reading = Reading() if told is None else told.reading
-    its_label, group = (
-        name if name is not None and _has(data, name) else None for name in (reading.label, reading.group)
-    )
-    drop = tuple(name for name in reading.drop if _has(data, name))
-    reading = replace(reading, label=label or its_label, group=group, drop=drop)
-    return model, read(data, reading, None if reading.window else model.preprocess_.kind)
-
-
-def _has(data: str, name: str) -> bool:
-    return has_column(data, name) or Path(data).suffix.lower() not in (".csv", ".parquet")
+    return model, read_like(data, reading, model.preprocess_.kind, label)
 
 
 def open_model(folder: Path) -> SSAVAE:
@@ -209,15 +220,25 @@ def measure(model: SSAVAE, test: Part) -> dict[str, Any]:
             found["set_coverage"] = evaluate.coverage(sets, y)
             found["set_size"] = float(sets.sum(axis=1).mean())
     found["novel_share"] = float(model.is_novel(test.x, alpha=NOVEL_ALPHA).mean())
-    made = model.reconstruct(test.x)
-    found["reconstruction_error"] = evaluate.pixel_error(shown(model, test.x), shown(model, made))
+    found["reconstruction_error"] = _reconstruction_error(model, test.x)
     return found
+
+
+def _reconstruction_error(model: SSAVAE, x: Any) -> float:
+    """Mean squared error over all rows; many of them are decoded portion by portion."""
+    slices = [slice(start, start + PORTION) for start in range(0, len(x), PORTION)]
+    portions = map(x.take, slices) if isinstance(x, Source) else [x]
+    found = [
+        (evaluate.pixel_error(shown(model, rows), shown(model, model.reconstruct(rows))), len(rows))
+        for rows in portions
+    ]
+    return sum(error * n for error, n in found) / len(x)
 
 
 def measure_map(model: SSAVAE, train: Part | None, test: Part) -> dict[str, float]:
     """Return how well the codes keep classes apart and neighbours together, as far as the rows allow."""
     z, y = model.transform(test.x), label_indices(model, test.y, len(test.x))
-    found = {}
+    found, some = {}, test.some()
     if train is not None:
         y_train = label_indices(model, train.y, len(train.x))
         n_labelled = int((y_train >= 0).sum())
@@ -225,17 +246,18 @@ def measure_map(model: SSAVAE, train: Part | None, test: Part) -> dict[str, floa
             codes = model.transform(train.x)
             found["knn_accuracy"] = evaluate.knn_accuracy(codes, y_train, z, y, min(15, n_labelled))
     try:
-        return found | evaluate.map_quality(shown(model, test.x), z, y)
+        return found | evaluate.map_quality(shown(model, test.x[some]), z[some], y[some])
     except ValueError:  # too few rows or classes for these two
         return found
 
 
 def evaluate_run(
-    model: SSAVAE, folder: Path, loaded: LabelledData, *, judged: bool
+    model: SSAVAE, folder: Path, loaded: LabelledData, *, judged: bool, judges: Path | None = None
 ) -> tuple[dict[str, Any], Path]:
     """Measure a model on a data set's test part, and merge the result into metrics.json as "evaluate".
 
-    The test part is the data's own, else the rows that the run held out of it, else every row.
+    The test part is the data's own, else the rows that the run held out of it, else every row. Models of the
+    same rows share one judge where a folder ``judges`` is given.
 
     Raises
     ------
@@ -254,7 +276,7 @@ def evaluate_run(
         found["faults"] = measure_faults(model, test, normal, HIDDEN.get(loaded.name, ()))
     earlier = read_metrics(folder).get("evaluate", {})
     if judged:
-        found["judge"] = _judge_run(model, folder, train, test)
+        found["judge"] = _judge_run(model, folder, judges, train, test)
     elif "judge" in earlier and earlier.get("data_sha256") == found["data_sha256"]:
         found["judge"] = earlier["judge"]  # of the same model and data; measuring it takes minutes
     return found, write_metrics(folder, {"evaluate": found | machine()})
@@ -266,12 +288,15 @@ def evaluation_parts(folder: Path, loaded: LabelledData) -> tuple[Part | None, P
     return (None, train) if test is None else (train, test)
 
 
-def _judge_run(model: SSAVAE, folder: Path, train: Part | None, test: Part) -> dict[str, Any]:
+def _judge_run(
+    model: SSAVAE, folder: Path, judges: Path | None, train: Part | None, test: Part
+) -> dict[str, Any]:
     if model.preprocess_.kind != "image" or len(model.classes_) < 2:
         raise UsageError("--judge needs images and a model with classes")
     if train is None or not is_labelled(train) or not is_labelled(test):
         raise UsageError("--judge needs DATA with a training and a test part, both labelled")
-    judge = _judge(model, folder, train)
+    train, test = train.take(train.some()), test.take(test.some())
+    judge = _judge(model, folder, train) if judges is None else _shared_judge(model, judges, train)
     real, y = shown(model, test.x), label_indices(model, test.y, len(test.x))
     wanted = np.repeat(np.arange(len(model.classes_)), JUDGED_PER_CLASS)
     by_class = model.sample(len(wanted), y=model.classes_[wanted], random_state=SAMPLE_SEED)
@@ -307,6 +332,15 @@ def _judge(model: SSAVAE, folder: Path, train: Part) -> Judge:
     if (folder / JUDGE_FILE).is_file() and last.get("rows_sha256") == rows_sha256(np.asarray(train.x)):
         return load_judge(folder / JUDGE_FILE)
     return judge_of(model, train, folder / JUDGE_FILE)
+
+
+def _shared_judge(model: SSAVAE, judges: Path, train: Part) -> Judge:
+    """Read the judge of these rows from a folder, or train it and put it there; others wait meanwhile."""
+    from filelock import FileLock
+
+    path = judges / f"judge_{rows_sha256(np.asarray(train.x))[:12]}.safetensors"
+    with FileLock(path.with_suffix(".lock")):
+        return load_judge(path) if path.is_file() else judge_of(model, train, path)
 
 
 def judge_of(model: SSAVAE, train: Part, path: Path) -> Judge:

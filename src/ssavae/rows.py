@@ -1,4 +1,4 @@
-"""Training rows that can be handed out in any order: tensors on the device, or a Dataset read as needed.
+"""Training rows that can be handed out in any order: tensors on the device, or a Source read as needed.
 
 The order of an epoch is a function of the seed and the epoch alone, so a resumed run needs no
 record of it.
@@ -15,6 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from ssavae import hf_datasets
+from ssavae.sources import Source, items_of, pieces, spread
 
 LABELLED_SHARE = 0.25  # of every batch, at least, where labels are few
 
@@ -52,27 +55,25 @@ class TensorRows:
         return content.hexdigest()
 
 
-class DatasetRows:
-    """Rows read as they are needed from a map-style ``torch.utils.data.Dataset``."""
+class SourceRows:
+    """Rows read from a Source as they are needed: memory does not grow with their number."""
 
     def __init__(
         self,
-        dataset: Dataset[Any],
-        kept: np.ndarray,
+        source: Source,
         y: np.ndarray,
         to_inputs: Callable[[np.ndarray], np.ndarray],
         device: torch.device,
         n_workers: int,
     ) -> None:
-        self.dataset = torch.utils.data.Subset(dataset, kept.tolist())
-        self.y, self.to_inputs, self.device, self.n_workers = y, to_inputs, device, n_workers
+        self.source, self.y, self.to_inputs, self.device = source, y, to_inputs, device
+        self.n_workers = n_workers
 
     def batches(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (x, y) for each row of ``order``, decoded by worker processes where there are any."""
+        """Yield (x, y) for each row of ``order``, read by worker processes where there are any."""
         loader = torch.utils.data.DataLoader(
-            self.dataset,
-            batch_sampler=order.tolist(),
-            collate_fn=self._collate,
+            _Batches(self.source, order, self.to_inputs),
+            batch_size=None,  # an item is a batch
             num_workers=self.n_workers,
             pin_memory=self.device.type == "cuda",
             # Its own, or it would draw from the random state that a resumed run puts back.
@@ -82,48 +83,59 @@ class DatasetRows:
             y = torch.from_numpy(self.y[indices])
             yield channels_last(x.to(self.device, non_blocking=True)), y.to(self.device, non_blocking=True)
 
-    def _collate(self, items: list[Any]) -> Tensor:
-        return torch.from_numpy(self.to_inputs(np.stack([row_of(item) for item in items])))
-
     def digest(self) -> str:
-        """Hash the labels and the first row: reading a whole Dataset could take hours."""
-        return hashlib.sha256(self.y.tobytes() + row_of(self.dataset[0]).tobytes()).hexdigest()
+        """Hash shape, labels and rows; of images and Datasets a sample: reading all could take hours."""
+        content = hashlib.sha256(repr(self.source.shape).encode() + self.y.tobytes())
+        for piece in pieces(self.source):
+            content.update(np.ascontiguousarray(piece).data)
+        return content.hexdigest()
 
 
-def row_of(item: Any) -> np.ndarray:
-    """Take the row out of what a Dataset gives: a row, or a (row, label) pair.
+class _Batches(Dataset[Tensor]):
+    """Batches in their order, each read when it is asked for."""
 
-    Examples
-    --------
-    >>> row_of((torch.zeros(2), 3)), row_of([1.0, 2.0])
-    (array([0., 0.], dtype=float32), array([1., 2.]))
-    """
-    return np.asarray(item[0] if isinstance(item, tuple) else item)
+    def __init__(
+        self, source: Source, order: np.ndarray, to_inputs: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        self.source, self.order, self.to_inputs = source, order, to_inputs
 
+    def __len__(self) -> int:
+        return len(self.order)
 
-def some_of(dataset: Dataset[Any], n: int) -> np.ndarray:
-    """Read at most n rows of a Dataset, evenly spread."""
-    size = len(dataset)  # type: ignore[arg-type]  # map-style: it has a length
-    return np.stack([row_of(dataset[int(i)]) for i in spread(size, n)])
+    def __getitem__(self, i: int) -> Tensor:
+        return torch.from_numpy(self.to_inputs(self.source[self.order[i]]))
 
 
-def labels_of(dataset: Dataset[Any]) -> list[Any] | None:
-    """Read the labels of a Dataset of (row, label) pairs; None where it gives rows alone."""
-    if not isinstance(dataset[0], tuple):
+class Inputs:
+    """Network inputs of a Source's rows, made portion by portion: what ``Tensor.split`` is to a tensor."""
+
+    def __init__(self, source: Source, to_inputs: Callable[[np.ndarray], np.ndarray]) -> None:
+        self.source, self.to_inputs = source, to_inputs
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """Yield the inputs of ``size`` rows after the other, the last portion may be smaller."""
+        for start in range(0, len(self), size):
+            yield torch.from_numpy(self.to_inputs(self.source[start : start + size]))
+
+
+def source_of(x: Any) -> Any:
+    """Return rows of a torch Dataset or of a Hugging Face data set as a Source, all others as they are."""
+    if hf_datasets.is_hugging_face(x):
+        return hf_datasets.source_of(x)
+    return items_of(x) if isinstance(x, Dataset) else x
+
+
+def labels_of(x: Any) -> Any:
+    """Read the labels of a Dataset of (row, label) pairs, or a Hugging Face data set; None of other rows."""
+    if hf_datasets.is_hugging_face(x):
+        return hf_datasets.labels_of(x)
+    if not isinstance(x, Dataset) or not isinstance(x[0], tuple):
         return None
-    labels = [dataset[i][1] for i in range(len(dataset))]  # type: ignore[arg-type]
+    labels = [x[i][1] for i in range(len(x))]  # type: ignore[arg-type]  # map-style: it has a length
     return [label.item() if hasattr(label, "item") else label for label in labels]
-
-
-def spread(size: int, n: int) -> np.ndarray:
-    """Return at most n indices drawn over all rows, in order: files may be sorted by class, or alternate.
-
-    Examples
-    --------
-    >>> spread(9, 3), spread(2, 5)
-    (array([4, 5, 7]), array([0, 1]))
-    """
-    return np.sort(np.random.default_rng(0).choice(size, min(n, size), replace=False))
 
 
 def some_inputs(rows: Rows, n: int) -> tuple[Tensor, np.ndarray]:

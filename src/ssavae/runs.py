@@ -19,9 +19,10 @@ from typing import Any
 
 from ssavae import __version__
 from ssavae.budgets import LabelBudget
-from ssavae.checkpoint import MODEL_FILE, drop_state, has_state, write_atomically
+from ssavae.checkpoint import MODEL_FILE, drop_state, has_state
 from ssavae.checks import UsageError
 from ssavae.datasets import Reading
+from ssavae.files import write_atomically
 from ssavae.named_sets import nearest
 from ssavae.parameters import AT_LEAST, tuples
 from ssavae.parts import LABELS_FILE, SPLIT_FILE
@@ -191,6 +192,8 @@ def begin(folder: Path, run: Run) -> None:
     """Write run.json into a folder cleared of what an earlier run left, which would pass for this one's."""
     for name in (MODEL_FILE, METRICS_FILE, SPLIT_FILE, LABELS_FILE, JUDGE_FILE):
         (folder / name).unlink(missing_ok=True)
+    for events in folder.glob("events.out.tfevents.*"):
+        events.unlink()
     drop_state(folder)
     write_atomically(folder / RUN_FILE, json.dumps(asdict(run), indent=1).encode())
 

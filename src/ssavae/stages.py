@@ -39,7 +39,7 @@ def vec_stage(
 ) -> Stage:
     """Bind Algorithm 1 to a VEC; ``variance`` is that of an input's elements, see ``loss_detail``.
 
-    ``augment`` names ``augment.CHANGES`` made to its images; ``teacher`` and ``change`` are of
+    ``augment`` names ``augment.CHANGES`` made to its rows; ``teacher`` and ``change`` are of
     ``loss_consistency``, which is left out where there is no teacher.
     """
     placed = placed_vec(fabric, vec)
@@ -48,7 +48,7 @@ def vec_stage(
     if teacher is not None:
         teacher.to(fabric.device)
         still = placed_vec(fabric, teacher.vec)
-        consistency = Consistency(teacher, vec, still, share.changing(change), weight_consistency)
+        consistency = Consistency(teacher, vec, still, share.changing(change), weight_consistency, share.mean)
     changes = [share.changing(CHANGES[name]) for name in augment]
 
     def algorithm(batches: Batches) -> Iterator[Losses]:

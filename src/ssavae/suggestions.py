@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from jaxtyping import Float, Int
 
 from ssavae.checks import must
+
+FEATURES = 2**25  # values of features held at once: of more rows than that the most uncertain are looked at
 
 
 def uncertainty(probs: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n"]:
@@ -23,7 +27,7 @@ def uncertainty(probs: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n"]:
 def choose_rows(
     uncertain: Float[np.ndarray, "n"],
     features: Float[np.ndarray, "n d"],
-    known: Float[np.ndarray, "m d"],
+    known: Float[np.ndarray, "m d"] | Iterable[np.ndarray],
     n: int,
 ) -> Int[np.ndarray, "k"]:
     r"""Choose rows one by one, each the one with the largest uncertainty times distance.
@@ -39,7 +43,7 @@ def choose_rows(
     features : (n, d)
         h of the rows to choose from.
     known : (m, d)
-        h of the rows that have a label already; m may be 0.
+        h of the rows that have a label already, at once or in parts; m may be 0.
     n : int
         How many rows to choose; no more than there are.
 
@@ -56,8 +60,9 @@ def choose_rows(
     """
     must(n >= 1, f"n={n} must be at least 1")
     distance = np.full(len(features), np.inf)
-    for block in np.array_split(known, -(-len(known) // 256)) if len(known) else ():
-        distance = np.minimum(distance, _distances(features, block).min(axis=1))
+    for part in [known] if isinstance(known, np.ndarray) else known:
+        for block in np.array_split(part, -(-len(part) // 256)) if len(part) else ():
+            distance = np.minimum(distance, _distances(features, block).min(axis=1))
     chosen: list[int] = []
     for _ in range(min(n, len(features))):
         # before anything is known, uncertainty decides alone
@@ -66,6 +71,24 @@ def choose_rows(
         chosen.append(int(merit.argmax()))
         distance = np.minimum(distance, _distances(features, features[chosen[-1:]])[:, 0])
     return np.array(chosen, dtype=np.int64)
+
+
+def candidates(
+    uncertain: Float[np.ndarray, "n"], free: Int[np.ndarray, "m"], width: int, n: int
+) -> Int[np.ndarray, "k"]:
+    """Return the rows among ``free`` whose features are looked at: all, or the most uncertain.
+
+    As many as hold ``FEATURES`` values with ``width`` each, and n at least.
+
+    Examples
+    --------
+    >>> candidates(np.array([0.1, 0.9, 0.5]), np.array([0, 2]), FEATURES, 1)
+    array([2])
+    """
+    most = max(n, FEATURES // width)
+    if len(free) <= most:
+        return free
+    return np.sort(free[np.argsort(-uncertain[free], kind="stable")[:most]])
 
 
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
+import math
+import os
 import re
+import tempfile
 import warnings
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ssavae.checks import needs
 from ssavae.columns import MOST_CATEGORIES
 from ssavae.named_sets import nearest
+from ssavae.sources import PIECE, RESIDENT, FileRows, Source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +35,7 @@ NO_CATEGORY = {
 class Table(NamedTuple):
     """A table as found: unscaled, missing values NaN or None."""
 
-    x_train: np.ndarray  # (n, d), float64; objects where a column holds texts or truth values
+    x_train: np.ndarray | Source  # (n, d), float64; objects where a column holds texts or truth values
     y_train: np.ndarray | None  # (n,), int64 with -1 unlabelled, or str objects with None; None: no labels
     feature_names: tuple[str, ...]
     groups: np.ndarray | None  # (n,), text
@@ -45,23 +52,42 @@ def read_table(path: Path, label: str | None, group: str | None, drop: Sequence[
         A .parquet file without pyarrow.
     """
     named = [*(name for name in (label, group) if name is not None), *drop]
-    frame = _read_csv(path, named) if path.suffix.lower() == ".csv" else _read_parquet(path)
-    _check_columns(path, frame, named)
-    features = tuple(str(column) for column in frame.columns if column not in named)
+    opened = _open_csv(path, named) if path.suffix.lower() == ".csv" else _open_parquet(path)
+    _check_columns(path, opened, named)
+    features = tuple(column for column in opened.columns if column not in named)
     if not features:
         raise ValueError(f"{path} has no column beside {' and '.join(map(repr, named))}")
-    x = _joined([_cells(path, frame, column) for column in features])
-    y = None if label is None else _text_labels(_texts(frame, label))
-    return Table(x, y, features, None if group is None else _text_groups(path, _texts(frame, group), group))
+    shape = (opened.n_rows, len(features))
+    if opened.numbers.issuperset(features) and 4 * math.prod(shape) > RESIDENT:
+        x = _streamed(path, features, shape)
+    else:
+        x = _joined((_cells(path, opened.frame(column), column) for column in features), shape)
+    y = None if label is None else _text_labels(_texts(opened.frame(label), label))
+    groups = None if group is None else _text_groups(path, _texts(opened.frame(group), group), group)
+    return Table(x, y, features, groups)
 
 
-def _joined(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Set columns side by side: numbers as numbers, all as objects where one of them is."""
-    mixed = any(column.dtype.kind == "O" for column in columns)
-    x = np.empty((len(columns[0]), len(columns)), dtype=object if mixed else np.float64)
+class _Opened(NamedTuple):
+    """A file of which columns can be read."""
+
+    columns: list[str]
+    n_rows: int
+    frame: Callable[[str], pd.DataFrame]  # that has at least this column
+    numbers: frozenset[str] = frozenset()  # columns of which the file says that they hold numbers alone
+
+
+def _joined(columns: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """Set columns side by side, each as soon as it is there: as objects from the first that holds objects."""
+    x = np.empty(shape)
     for i, column in enumerate(columns):
+        x = x.astype(object) if column.dtype.kind == "O" and x.dtype.kind != "O" else x
         x[:, i] = column
     return x
+
+
+def _open_csv(path: Path, named: Sequence[str]) -> _Opened:
+    frame = _read_csv(path, named)
+    return _Opened([str(column) for column in frame.columns], len(frame), lambda _: frame)
 
 
 def _read_csv(path: Path, texts: Sequence[str]) -> pd.DataFrame:
@@ -117,20 +143,69 @@ def _other_separator(header: str) -> str:
     return next((name for sign, name in names.items() if sign in header), "")
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise ImportError(f'reading {path} needs pyarrow: pip install "ssavae[parquet]"')
+def _open_parquet(path: Path) -> _Opened:
+    """Open a file whose columns are read one by one: all at once took 5.7 times the memory of the rows."""
+    needs("pyarrow", "parquet", f"reading {path}")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with _parquet_errors(path):
+        schema, n_rows = pq.read_schema(path), pq.read_metadata(path).num_rows
+    kinds = zip(schema.names, schema.types, strict=True)
+    numbers = frozenset(n for n, kind in kinds if pa.types.is_integer(kind) or pa.types.is_floating(kind))
+    return _Opened(parquet_columns(path), n_rows, partial(_parquet_column, path), numbers)
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Return the names of a parquet file's columns, without pandas' index."""
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(path)
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    return [name for name in schema.names if name not in index]
+
+
+def _parquet_column(path: Path, name: str) -> pd.DataFrame:
     import pandas as pd
 
+    with _parquet_errors(path):
+        return pd.read_parquet(path, engine="pyarrow", columns=[name])
+
+
+@contextmanager
+def _parquet_errors(path: Path) -> Iterator[None]:
     try:
-        frame = pd.read_parquet(path, engine="pyarrow")
+        yield
     except (ValueError, OSError) as error:
         raise ValueError(f"{path} is not a readable parquet file: {error}") from error
-    return frame.rename(columns=str)
 
 
-def _check_columns(path: Path, frame: pd.DataFrame, wanted: Sequence[str]) -> None:
-    columns = [str(column) for column in frame.columns]
+def _streamed(path: Path, features: tuple[str, ...], shape: tuple[int, int]) -> Source:
+    """Write a table of numbers, group of rows by group of rows, into a plain file that rows can be read from.
+
+    The file goes when the last one who reads it does. In the parquet file itself a row can only be had by
+    unpacking the thousands around it.
+    """
+    import pyarrow.parquet as pq
+
+    with tempfile.NamedTemporaryFile(prefix="ssavae-", suffix=".rows", delete=False) as file:
+        rows = FileRows(file.name, 0, 8 * shape[1], shape[1:], np.dtype(np.float64))
+        weakref.finalize(rows, _remove, file.name, os.getpid())
+        with _parquet_errors(path):
+            table, n = pq.ParquetFile(path, pre_buffer=False), max(1, PIECE // (8 * shape[1]))
+            for batch in table.iter_batches(n, columns=list(features), use_threads=False):
+                columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in features]
+                file.write(np.column_stack(columns).astype(np.float64).tobytes())
+    return Source(shape, rows.dtype, rows, features)
+
+
+def _remove(path: str, pid: int) -> None:
+    if os.getpid() == pid:  # worker processes hold a copy of who reads it
+        Path(path).unlink(missing_ok=True)
+
+
+def _check_columns(path: Path, opened: _Opened, wanted: Sequence[str]) -> None:
+    columns = opened.columns
     for name in wanted:
         if name not in columns:
             more = f" and {len(columns) - 30} more" if len(columns) > 30 else ""
@@ -138,7 +213,7 @@ def _check_columns(path: Path, frame: pd.DataFrame, wanted: Sequence[str]) -> No
             raise ValueError(
                 f"{path} has no column {name!r}{nearest(name, columns)}; its columns are {shown}"
             )
-    if len(frame) == 0:
+    if opened.n_rows == 0:
         raise ValueError(f"{path} has a header but no rows")
     if len(set(wanted)) < len(wanted):
         raise ValueError(f"{path}: column {wanted[0]!r} cannot be label and group at once")
@@ -167,7 +242,8 @@ def _text_labels(cells: Sequence[str]) -> np.ndarray:
     if all(re.fullmatch(r"[+-]?[0-9]{1,18}(\.0*)?", cell) for cell in classes):
         numbers = {cell: int(cell.split(".")[0]) for cell in classes}
         return np.array([numbers.get(cell, -1) for cell in stripped], dtype=np.int64)
-    return np.array([cell if cell in classes else None for cell in stripped], dtype=object)
+    one = {cell: cell for cell in classes}  # the same text for all rows of a class, not one each
+    return np.array([one.get(cell) for cell in stripped], dtype=object)
 
 
 def _cells(path: Path, frame: pd.DataFrame, column: str) -> np.ndarray:

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from ssavae.cli.app import app
-from ssavae.cli.options import DataArgument, LabelOption, OutOption, RunArgument, examples, target
+from ssavae.cli.options import (
+    DataArgument,
+    FormatOption,
+    LabelOption,
+    OutOption,
+    RunArgument,
+    examples,
+    picture_suffix,
+    target,
+)
 from ssavae.console import print_table, print_values, say_written, shown_value
 
 
@@ -26,6 +35,7 @@ def monitor(
     normal: Annotated[str | None, typer.Option(help="The class without a fault [default: normal].")] = None,
     run_length: Annotated[int, typer.Option(min=1, help="Rows in a row that raise an alarm.")] = 3,
     out: OutOption = None,
+    picture_format: FormatOption = "png",
 ) -> None:
     """Follow a run over time.
 
@@ -39,9 +49,10 @@ def monitor(
             typer.echo(line)
         return
     path = target(out, run / "monitor.csv", (".csv",))
+    suffix = picture_suffix(picture_format)
     table, figure, told = listings.monitor_run(run, data, one, normal, run_length, path)
     print_values(f"{run} on {data}", told)
-    say_written(table, figures.save(figure, path.with_suffix(".png")))
+    say_written(table, figures.save(figure, path.with_suffix(suffix)))
 
 
 @app.command(epilog=examples("why runs/plant plant.csv --row 120", "why runs/mnist mnist --row 0 --to 3"))
@@ -80,8 +91,8 @@ def suggest(
 
     Best first, with an empty column for the label: rows that the classifier is unsure of, unlike one another.
     """
-    from ssavae import listings, reports
+    from ssavae import listings, reports, results
 
     path = target(out, run / "suggestions.csv", (".csv", ".npz"))
     model, loaded = reports.open_run(run, data, label)
-    say_written(listings.write_rows(model, path, listings.suggestions(model, run, loaded, n)))
+    say_written(results.write_rows(model, path, listings.suggestions(model, run, loaded, n)))

@@ -15,11 +15,11 @@ def examples(*lines: str) -> str:
 
 
 DataArgument = Annotated[
-    str, typer.Argument(help="A named set (see `ssavae data`), or .csv, .parquet, .npz, .npy, image folder.")
+    str, typer.Argument(help="A named set (see `ssavae data`), or .csv, .parquet, .npz, .npy, a folder.")
 ]
 RunArgument = Annotated[Path, typer.Argument(help="The folder that `ssavae train` wrote.")]
 LabelOption = Annotated[
-    str | None, typer.Option(help="Column with the classes, in .csv and .parquet.", show_default=False)
+    str | None, typer.Option(help="Column with the classes, where DATA has columns.", show_default=False)
 ]
 GroupOption = Annotated[
     str | None,
@@ -44,16 +44,24 @@ TestFractionOption = Annotated[
     float | None,
     typer.Option(min=0.0, max=0.9, help="Rows held out where DATA has no test part [default: 0.2]."),
 ]
+DRAWINGS = (".png", ".svg", ".pdf")
+FormatOption = Annotated[str, typer.Option("--format", help="png, svg or pdf.")]
 OutOption = Annotated[Path | None, typer.Option(help="File to write; by default into RUN.")]
 
 
-def target(out: Path | None, default: Path, suffixes: Iterable[str]) -> Path:
+def target(out: Path | None, default: Path, suffixes: Iterable[str], option: str = "--out") -> Path:
     """Return the file to write, in a folder that exists."""
     path = default if out is None else out
-    choice("--out must end in one of these: it", path.suffix.lower(), suffixes)
+    choice(f"{option} must end in one of these: it", path.suffix.lower(), suffixes)
     if out is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def picture_suffix(picture_format: str) -> str:
+    """Return the end of a picture's file name."""
+    choice("--format", picture_format, [suffix[1:] for suffix in DRAWINGS])
+    return f".{picture_format}"
 
 
 def fraction(chosen: float | None) -> float:

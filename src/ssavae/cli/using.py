@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ssavae.cli.app import app
-from ssavae.cli.options import DataArgument, LabelOption, OutOption, RunArgument, choice, examples, target
+from ssavae.cli.options import (
+    DRAWINGS,
+    DataArgument,
+    FormatOption,
+    LabelOption,
+    OutOption,
+    RunArgument,
+    choice,
+    examples,
+    picture_suffix,
+    target,
+)
 from ssavae.console import print_table, print_values, say_written, shown_value, warn
 
 
@@ -53,8 +65,28 @@ def draw_map(run: RunArgument, data: DataArgument, out: OutOption = None, label:
 
     model, loaded = reports.open_run(run, data, label)
     _, part = reports.evaluation_parts(run, loaded)
-    path = target(out, run / "map.png", (".png", ".svg", ".pdf"))
+    path = target(out, run / "map.png", DRAWINGS)
     say_written(figures.save(pictures.draw_map(model, part), path))
+
+
+@app.command(epilog=examples("draw runs/mnist mnist --format pdf --out figures"))
+def draw(
+    run: RunArgument,
+    data: DataArgument,
+    picture_format: FormatOption = "svg",
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures; by default RUN.")] = None,
+    label: LabelOption = None,
+) -> None:
+    """Draw every picture of a run again, for a paper.
+
+    Map, decoded grid, reconstructions, samples, reliability and losses; rows as in `ssavae evaluate`.
+    """
+    from ssavae import pictures, reports
+
+    suffix = picture_suffix(picture_format)
+    model, loaded = reports.open_run(run, data, label)
+    _, part = reports.evaluation_parts(run, loaded)
+    say_written(*pictures.draw_pictures(model, part, out or run, suffix))
 
 
 @app.command(epilog=examples("reconstruct runs/mnist mnist --out rows.npz"))
@@ -71,17 +103,18 @@ def reconstruct(
 
     Rows as in `ssavae evaluate`: a picture beside the inputs, or .npz or .csv with the values.
     """
-    from ssavae import figures, listings, pictures, reports
+    from ssavae import figures, pictures, reports, results
 
-    path = target(out, run / "reconstructions.png", (".png", ".npz", ".csv"))
+    path = target(out, run / "reconstructions.png", (*DRAWINGS, ".npz", ".csv"))
     model, loaded = reports.open_run(run, data, label)
     _, part = reports.evaluation_parts(run, loaded)
-    if path.suffix == ".png":
+    if path.suffix.lower() in DRAWINGS:
         say_written(figures.save(pictures.draw_reconstructions(model, part, n or 10), path))
         return
-    made = model.reconstruct(part.x[:n])
-    arrays = {"x_rec": made} if path.suffix == ".csv" else {"x": part.x[:n], "x_rec": made}
-    say_written(listings.write_rows(model, path, arrays))
+    rows = part.take(slice(n)).x
+    made = model.reconstruct(rows)
+    arrays = {"x_rec": made} if path.suffix.lower() == ".csv" else {"x": rows, "x_rec": made}
+    say_written(results.write_rows(model, path, arrays))
 
 
 @app.command(epilog=examples("sample runs/mnist", "sample runs/mnist --class 4 -n 100 --out 4.npz"))
@@ -97,32 +130,50 @@ def sample(
 
     A picture, or .npz or .csv with the values.
     """
-    from ssavae import figures, listings, pictures, reports
+    from ssavae import figures, pictures, reports, results
     from ssavae.samplers import SAMPLERS
 
-    path = target(out, run / "samples.png", (".png", ".npz", ".csv"))
+    path = target(out, run / "samples.png", (*DRAWINGS, ".npz", ".csv"))
     choice("--sampler", sampler, SAMPLERS)
     model = reports.open_model(run)
     x, y = pictures.sample_rows(model, class_name, n, sampler, seed)
-    if path.suffix == ".png":
+    if path.suffix.lower() in DRAWINGS:
         title = f"samples of class {class_name}" if class_name else f"samples, sampler {sampler!r}"
         say_written(figures.save(pictures.draw_samples(model, x, y, title), path))
         return
     arrays = {"x": x} if y is None else {"y": y, "x": x}
-    say_written(listings.write_rows(model, path, arrays))
+    say_written(results.write_rows(model, path, arrays))
 
 
-@app.command(epilog=examples("predict runs/parts parts.csv --out predictions.csv"))
-def predict(run: RunArgument, data: DataArgument, out: OutOption = None, label: LabelOption = None) -> None:
+@app.command(
+    epilog=examples(
+        "predict runs/parts parts.csv --out predictions.csv", "predict --onnx exported/parts parts.csv"
+    )
+)
+def predict(
+    run: RunArgument,
+    data: DataArgument,
+    out: OutOption = None,
+    label: LabelOption = None,
+    onnx: Annotated[
+        bool,
+        typer.Option("--onnx", help="RUN is what `ssavae export` wrote: onnxruntime does it, not torch."),
+    ] = False,
+) -> None:
     """Write class and code of every row.
 
     Row, class, its probability and the code z0.., for labelled and unlabelled rows of DATA.
     """
-    from ssavae import listings, parts, reports
+    from ssavae import parts, results
 
     path = target(out, run / "predictions.csv", (".csv", ".npz"))
-    model, loaded = reports.open_run(run, data, label)
+    if onnx:
+        model, loaded = results.open_exported(run, data, label)
+    else:
+        from ssavae.reports import open_run
+
+        model, loaded = open_run(run, data, label)
     if len(model.classes_) == 0:
         warn("the model was trained without labels: no class and probability, only the code")
     part = parts.whole(loaded)
-    say_written(listings.write_rows(model, path, listings.predictions(model, part)))
+    say_written(results.write_rows(model, path, results.predictions(model, part)))

@@ -12,11 +12,11 @@ from ssavae.parts import Part
 from ssavae.pictures import label_indices
 
 
-def figure7(studies: Sequence[Study], root: Path, command: str) -> list[Path]:
+def figure7(studies: Sequence[Study], root: Path, command: str, suffix: str = ".png") -> list[Path]:
     """Train the map of each database, measure it, and draw all on one page; return the files written."""
     found = {study.data: study.measure_vec(2) for study in studies}
     panels = [_panel(study, found[study.data]) for study in studies]
-    picture = figures.save(figures.map_panels(panels), root / "figure7.png")
+    picture = figures.save(figures.map_panels(panels), root / f"figure7{suffix}")
     return [picture, write_result(root / "figure7.json", command, found)]
 
 

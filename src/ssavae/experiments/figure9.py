@@ -17,12 +17,12 @@ import numpy as np
 
 from ssavae import evaluate, figures
 from ssavae import judge as judges
-from ssavae.checkpoint import write_atomically
 from ssavae.estimator import SSAVAE
 from ssavae.experiments.study import Study, write_result
+from ssavae.files import write_atomically
 from ssavae.pictures import shown
-from ssavae.rows import spread
 from ssavae.runs import machine
+from ssavae.sources import spread
 
 LIKENESS_ROWS = 1000  # SSIM takes as long for these as all other measures for five times as many
 SAMPLE_SEED = 0
@@ -40,7 +40,7 @@ class Cell:
     read_as: np.ndarray  # (n,), the class that the judge sees in each
 
 
-def figure9(study: Study, root: Path, command: str) -> list[Path]:
+def figure9(study: Study, root: Path, command: str, suffix: str = ".png") -> list[Path]:
     """Train and measure every cell, and draw the sheet and the curves of one database."""
     cells = list(train_cells(study))
     rows = study.shown_rows
@@ -53,8 +53,8 @@ def figure9(study: Study, root: Path, command: str) -> list[Path]:
         "cells": [cell.found for cell in cells],
     }
     return [
-        figures.save(sheet, root / f"figure9_{study.data}.png"),
-        figures.save(curves, root / f"regimes_{study.data}.png"),
+        figures.save(sheet, root / f"figure9_{study.data}{suffix}"),
+        figures.save(curves, root / f"regimes_{study.data}{suffix}"),
         write_result(root / f"figure9_{study.data}.json", command, result),
     ]
 

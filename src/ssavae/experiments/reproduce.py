@@ -25,6 +25,7 @@ def reproduced(
     seed: int,
     device: str,
     command: str,
+    suffix: str = ".png",
 ) -> Iterator[Path]:
     """Make one of ``EXPERIMENTS``, or "all", and yield every file as it is written."""
 
@@ -37,10 +38,10 @@ def reproduced(
     named = () if what == "cifar10" else databases or DATABASES
     studies = [study(data, FAST if fast else FULL) for data in named]
     if what in ("figure7", "all"):
-        yield from figure7(studies, root, command)
+        yield from figure7(studies, root, command, suffix)
     if what in ("figure9", "all"):
         for each in studies:
-            yield from figure9(each, root, command)
+            yield from figure9(each, root, command, suffix)
     if what in ("cifar10", "all"):
         small = replace(FAST, n_train=1000, n_epochs=1, latent_dims=COLOUR.latent_dims, betas=COLOUR.betas)
-        yield from figure9(study("cifar10", small if fast else COLOUR), root, command)
+        yield from figure9(study("cifar10", small if fast else COLOUR), root, command, suffix)

@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 
 from ssavae import judge as judges
-from ssavae.checkpoint import MODEL_FILE, has_state, write_atomically
+from ssavae.checkpoint import MODEL_FILE, has_state
 from ssavae.checks import UsageError
 from ssavae.estimator import SSAVAE
+from ssavae.files import write_atomically
 from ssavae.parameters import plain
 from ssavae.parts import Part, divide, read
 from ssavae.pictures import label_indices, shown
 from ssavae.reports import judge_of, measure_map, open_model
-from ssavae.rows import spread
 from ssavae.runs import JUDGE_FILE, PRESETS, machine, plan_parameters
+from ssavae.sources import spread
 
 STUDY_FILE = "study.json"
 N_SHOWN = 10

@@ -14,6 +14,7 @@ from ssavae.figures.maps import decoded_grid, latent_map
 from ssavae.figures.panels import MapPanel, map_panels
 from ssavae.figures.rows import Kind, class_samples, reconstructions
 from ssavae.figures.sheets import BetaLine, beta_sheet
+from ssavae.figures.sweeps import sweep_curves
 from ssavae.figures.tracks import track
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "regime_curves",
     "reliability_diagram",
     "save",
+    "sweep_curves",
     "track",
 ]

@@ -20,7 +20,8 @@ Array = NDArray[Any]
 
 WIDTH, DPI = 7.0, 150
 GREY = "#b8b8b8"
-# Okabe and Ito's eight with a darker yellow, and Tol's indigo and wine: safe for colour-blind readers
+# Seven of Okabe and Ito's eight, Tol's indigo and wine, and a violet: their yellow is too pale on white, and
+# a darker one is their orange to a deuteranope. tests/test_figures.py simulates who sees fewer colours.
 TEN = [
     "#0072B2",
     "#E69F00",
@@ -29,7 +30,7 @@ TEN = [
     "#56B4E9",
     "#D55E00",
     "#332288",
-    "#D2C200",
+    "#963CFF",
     "#882255",
     "#222222",
 ]
@@ -78,6 +79,25 @@ def write_index(axes: Axes, place: Array, c: int, size: float = 7) -> None:
     """Write the class's index there, on a white rim."""
     text = axes.text(place[0], place[1], str(c), fontsize=size, ha="center", va="center", zorder=5)
     text.set_path_effects([patheffects.withStroke(linewidth=2, foreground="white")])
+
+
+def write_apart(axes: Axes, z: Array, y: NDArray[np.int64], size: float = 7) -> bool:
+    """Write the classes' indices at their medians, larger classes first; return whether some had no room.
+
+    z (n, 2), y (n,) with -1 unlabelled.
+    """
+    found, counts = np.unique(y[y >= 0], return_counts=True)
+    low, high = z.min(axis=0), z.max(axis=0)
+    # the size of an index in shares of the axes
+    room = np.array([0.036, 0.026])
+    written: list[Array] = []
+    for c in found[np.argsort(-counts, kind="stable")]:
+        middle = np.median(z[y == c], axis=0)
+        place = (middle - low) / np.maximum(high - low, 1e-12) / room
+        if all(np.abs(place - other).max() >= 1 for other in written):
+            written.append(place)
+            write_index(axes, middle, c, size)
+    return len(written) < len(found)
 
 
 def tile(images: Array) -> Array:

@@ -22,8 +22,11 @@ from ssavae.figures.canvas import (
     new_figure,
     plain,
     tile,
-    write_index,
+    write_apart,
 )
+
+KEY_COLUMNS = 5  # of the key that names more than ten classes
+LONGEST_NAME = 17  # in it
 
 
 def draw_regions(axes: Axes, regions: tuple[ArrayLike, ArrayLike, ArrayLike], colors: Sequence[Any]) -> None:
@@ -73,6 +76,27 @@ def _legend(figure: Figure, y: NDArray[np.int64], names: Sequence[str], colors: 
     figure.legend(dots, labels, loc="outside right upper", fontsize=9, frameon=False, handletextpad=0.2)
 
 
+def _key(figure: Figure, names: Sequence[str], colors: Sequence[Any], notes: Sequence[str]) -> None:
+    """Name every class below the map: its marker in its colour, its index, its name; then the notes."""
+    marks = [
+        Line2D([], [], marker=marker, linestyle="", color=color, markersize=4)
+        for marker, color in zip(class_markers(len(names)), colors, strict=True)
+    ]
+    shown = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
+    texts = [f"{c} {name}" for c, name in enumerate(shown)]
+    style: dict[str, Any] = {"fontsize": 6.5, "frameon": False, "handletextpad": 0.1, "labelspacing": 0.25}
+    figure.legend(
+        marks,
+        texts,
+        loc="outside lower center",
+        ncols=KEY_COLUMNS,
+        columnspacing=0.8,
+        title="; ".join(notes),
+        title_fontsize=8,
+        **style,
+    )
+
+
 def latent_map(
     z: ArrayLike,
     y: ArrayLike,
@@ -89,13 +113,15 @@ def latent_map(
     decided at each point, labels (len(ys), len(xs)), as a pale ground. `untrusted` = (xs, ys, mask) hatches
     where the map should not be read, and says so below it. `explained` holds the two shares of
     variance when z is a PCA of more dimensions, written at the axes. Up to ten classes get a legend; more get
-    their index at the class's median and no legend. Raises ValueError on NaN, wrong shapes or labels.
+    markers, their index at the class's median where there is room, and a key below the map. Raises ValueError
+    on NaN, wrong shapes or labels.
     """
     points = numbers("z", z, (2,))
     must(points.shape[1] == 2, f"z must have 2 columns, found {points.shape[1]}")
     names = [str(name) for name in class_names]
     labels, colors = classes("y", y, len(points), len(names)), class_colors(len(names))
-    figure = new_figure(5.6, title)
+    many = len(names) > len(TEN)
+    figure = new_figure(5.6 + 0.135 * -(-len(names) // KEY_COLUMNS) * many, title)
     axes = figure.add_subplot()
     _draw_points(axes, points, labels, colors)
     if regions is not None:
@@ -103,11 +129,12 @@ def latent_map(
     if untrusted is not None:
         _draw_hatching(axes, untrusted)
         figure.supxlabel("hatched: decoded rows do not come back here, or no data is near", fontsize=8)
-    if len(names) > len(TEN):
-        for c in np.unique(labels[labels >= 0]):
-            write_index(axes, np.median(points[labels == c], axis=0), c)
-    if len(names) <= len(TEN) or (labels < 0).any():
-        _legend(figure, labels, names if len(names) <= len(TEN) else [], colors)
+    if many:
+        crowded = write_apart(axes, points, labels)
+        notes = ["number: class, at its median" + (", where there is room" if crowded else "")]
+        _key(figure, names, colors, [*notes, *["grey: unlabelled"] * bool((labels < 0).any())])
+    else:
+        _legend(figure, labels, names, colors)
     shares = [] if explained is None else [f"{share:.0%}" for share in explained]
     must(len(shares) in (0, 2), f"explained must hold two shares, found {len(shares)}")
     texts = [f"principal component {i} ({share} of variance)" for i, share in enumerate(shares, 1)]

@@ -22,7 +22,7 @@ from ssavae.figures.canvas import (
     class_markers,
     new_figure,
     plain,
-    write_index,
+    write_apart,
 )
 
 _N_TRAIN, _N_TEST = 5000, 2500
@@ -63,22 +63,6 @@ def _scatter(axes: Axes, z: Array, y: NDArray[np.int64], n_classes: int, *, pale
         axes.scatter(z[rows, 0], z[rows, 1], c=colors[y[rows]], marker=marker, **style)
 
 
-def _write_apart(axes: Axes, z: Array, y: NDArray[np.int64]) -> bool:
-    """Write the classes' indices, larger classes first; return whether some had no room."""
-    found, counts = np.unique(y[y >= 0], return_counts=True)
-    low, high = z.min(axis=0), z.max(axis=0)
-    # the size of an index in shares of the panel
-    room = np.array([0.036, 0.026])
-    written: list[Array] = []
-    for c in found[np.argsort(-counts, kind="stable")]:
-        middle = np.median(z[y == c], axis=0)
-        place = (middle - low) / np.maximum(high - low, 1e-12) / room
-        if all(np.abs(place - other).max() >= 1 for other in written):
-            written.append(place)
-            write_index(axes, middle, c, 6.5)
-    return len(written) < len(found)
-
-
 def _name_classes(figure: Figure, axes: Axes, panel: MapPanel, n_lines: int) -> None:
     colors = class_colors(len(panel.class_names))
     dots = [Line2D([], [], marker="o", linestyle="", color=color, markersize=5) for color in colors]
@@ -103,7 +87,8 @@ def _draw_panel(figure: Figure, axes: Axes, panel: MapPanel) -> tuple[bool, bool
     axes.set_ylabel("$z_2$", fontsize=8.5)
     plain(axes)
     if n_classes > len(TEN):
-        crowded = _write_apart(axes, np.concatenate([z_train, z_test]), np.concatenate([y_train, y_test]))
+        z, y = np.concatenate([z_train, z_test]), np.concatenate([y_train, y_test])
+        crowded = write_apart(axes, z, y, size=6.5)
     else:
         _name_classes(figure, axes, panel, 1 + panel.notes.count("\n"))
     return train_thinned or test_thinned, crowded

@@ -1,0 +1,93 @@
+// The legend: which colour is which class, and which classes are shown.
+
+import { el, shortNumber } from "./dom.js";
+import { numberScale, surroundings } from "./palette.js";
+
+const SEARCHED = 15; // classes from which a search field helps
+
+/** Buttons that show and hide groups of points; index -1 is "unlabelled". */
+export class Legend {
+  hidden = new Set();
+  #filter = "";
+
+  constructor({ list, scale, search, all }, changed) {
+    Object.assign(this, { list, scale, search, changed });
+    search.addEventListener("input", () => {
+      this.#filter = search.value.toLowerCase();
+      this.#sift();
+    });
+    all.addEventListener("click", ({ target }) => {
+      if (!target.dataset.show) return;
+      this.hidden = new Set(target.dataset.show === "none" ? this.groups.map(({ c }) => c) : []);
+      this.#press();
+      changed();
+    });
+  }
+
+  /** Show other groups, all of them visible: their names, the points' indices, colours or null. */
+  show({ names, index }, colors, dark) {
+    this.index = index;
+    const counts = new Map();
+    for (const c of index) counts.set(c, (counts.get(c) ?? 0) + 1);
+    const named = names.map((name, c) => ({ c, name, color: colors?.[c] }));
+    if (counts.has(-1)) named.push({ c: -1, name: "unlabelled", color: colors ? surroundings(dark).none : undefined });
+    this.groups = named.map((group) => ({ ...group, n: counts.get(group.c) ?? 0 }));
+    const known = new Set(this.groups.map(({ c }) => c));
+    this.hidden = new Set([...this.hidden].filter((c) => known.has(c)));
+    this.search.hidden = names.length < SEARCHED;
+    this.list.replaceChildren(...this.groups.map((group) => this.#entry(group, names.length > 10)));
+    this.#press();
+    this.#sift();
+  }
+
+  #entry({ c, name, color, n }, numbered) {
+    const swatch = el("span", { className: "swatch" });
+    if (color) swatch.style.background = color;
+    else swatch.hidden = true;
+    const text = el("span", { className: "class-name", title: name }, numbered && c >= 0 && String(c) !== name ? `${c} · ${name}` : name);
+    const button = el("button", { type: "button", "data-class": c }, swatch, text, el("span", { className: "count" }, n.toLocaleString("en")));
+    button.addEventListener("click", () => this.#toggle(c));
+    button.addEventListener("dblclick", () => this.#isolate(c));
+    button.title = "Click: show or hide. Double click: this one alone";
+    return el("li", {}, button);
+  }
+
+  #toggle(c) {
+    if (!this.hidden.delete(c)) this.hidden.add(c);
+    this.#press();
+    this.changed();
+  }
+
+  #isolate(c) {
+    this.hidden = new Set(this.groups.map((group) => group.c).filter((other) => other !== c));
+    this.#press();
+    this.changed();
+  }
+
+  #press() {
+    for (const button of this.list.querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(!this.hidden.has(Number(button.dataset.class))));
+    }
+  }
+
+  #sift() {
+    this.list.querySelectorAll("li").forEach((entry, i) => {
+      entry.hidden = !this.groups[i].name.toLowerCase().includes(this.#filter);
+    });
+  }
+
+  /** Which points are shown, 1 or 0 each. */
+  visible() {
+    return Uint8Array.from(this.index, (c) => (this.hidden.has(c) ? 0 : 1));
+  }
+
+  /** Show the bar of a numeric colouring, or none. */
+  showScale(coloring, dark) {
+    this.scale.hidden = !coloring.values;
+    if (!coloring.values) return;
+    const bar = el("div", { className: "bar" });
+    bar.style.background = numberScale(dark).css;
+    const ends = [coloring.low, coloring.high].map((value) => el("span", {}, shortNumber(value)));
+    this.scale.replaceChildren(bar, el("div", { className: "ends" }, ...ends));
+  }
+}

@@ -1,0 +1,21 @@
+// The pointer moves faster than rows are decoded: only its newest place counts.
+
+const nextFrame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+
+/** Wrap `work` so that one call is under way at a time, at most one a frame, and only the newest waits. */
+export function newestOnly(work) {
+  let waiting = null;
+  let busy = false;
+  return async (job) => {
+    waiting = job;
+    if (busy) return;
+    busy = true;
+    while (waiting !== null) {
+      await nextFrame();
+      const newest = waiting;
+      waiting = null;
+      await work(newest);
+    }
+    busy = false;
+  };
+}

@@ -1,0 +1,151 @@
+// What lies over the points: hatching, class numbers, the probe, ways, landed rows and the lasso's line.
+
+import { surroundings } from "./palette.js";
+import { beyondGrid, untrustedRuns } from "./trust.js";
+
+/** A canvas above the map; set its fields, then `draw()`. */
+export class Overlay {
+  probe = null; // place
+  ring = null; // place of the item that is looked at
+  way = null; // {from, to, at}: places
+  marks = []; // [{place, shape: "star" | "dot"}]
+  lasso = null; // pixels
+  hatch = null; // {x, y, trusted}
+  numbers = []; // [{place, text}]
+  dark = false;
+  #asked = false;
+
+  constructor(canvas, map) {
+    this.canvas = canvas;
+    this.map = map;
+    this.pen = canvas.getContext("2d");
+  }
+
+  /** Draw at the next frame, once however often this is asked. */
+  draw() {
+    if (this.#asked) return;
+    this.#asked = true;
+    requestAnimationFrame(() => {
+      this.#asked = false;
+      this.#drawNow();
+    });
+  }
+
+  #drawNow() {
+    const { pen, canvas } = this;
+    const { clientWidth, clientHeight } = canvas;
+    const ratio = window.devicePixelRatio || 1;
+    Object.assign(canvas, { width: clientWidth * ratio, height: clientHeight * ratio });
+    pen.scale(ratio, ratio);
+    const { left, top, width, height } = this.map.frame();
+    pen.beginPath();
+    pen.rect(left, top, width, height);
+    pen.clip();
+    this.colors = surroundings(this.dark);
+    if (this.hatch) this.#drawHatch();
+    for (const each of this.numbers) this.#drawNumber(each);
+    if (this.way) this.#drawWay(this.way);
+    for (const { place, shape } of this.marks) shape === "star" ? this.#drawStar(place) : this.#drawDot(place, 4);
+    if (this.ring) this.#drawRing(this.ring);
+    if (this.probe) this.#drawCross(this.probe);
+    if (this.lasso) this.#drawLasso(this.lasso);
+  }
+
+  #drawHatch() {
+    const { pen } = this;
+    const { left, top, width, height } = this.map.frame();
+    pen.save();
+    pen.beginPath();
+    [...untrustedRuns(this.hatch), ...beyondGrid(this.hatch, this.map.range)].forEach(([x0, x1, y0, y1]) => {
+      const [px0, py0] = this.map.toPixel([x0, y1]).map(Math.round);
+      const [px1, py1] = this.map.toPixel([x1, y0]).map(Math.round);
+      pen.rect(px0, py0, px1 - px0, py1 - py0);
+    });
+    pen.clip();
+    pen.beginPath();
+    for (let offset = -height; offset < width; offset += 9) {
+      pen.moveTo(left + offset, top + height);
+      pen.lineTo(left + offset + height, top);
+    }
+    pen.lineWidth = 1;
+    pen.strokeStyle = this.colors.hatch;
+    pen.stroke();
+    pen.restore();
+  }
+
+  #stroke(width, color = this.colors.strong) {
+    const { pen } = this;
+    // a rim in the ground's colour keeps marks visible over points of any colour
+    Object.assign(pen, { lineWidth: width + 3, strokeStyle: this.colors.ground, lineJoin: "round", lineCap: "round" });
+    pen.stroke();
+    Object.assign(pen, { lineWidth: width, strokeStyle: color });
+    pen.stroke();
+  }
+
+  #drawNumber({ place, text }) {
+    const [px, py] = this.map.toPixel(place);
+    Object.assign(this.pen, { font: "600 12px system-ui, sans-serif", textAlign: "center", textBaseline: "middle", lineJoin: "round" });
+    Object.assign(this.pen, { lineWidth: 4, strokeStyle: this.colors.ground, fillStyle: this.colors.strong });
+    this.pen.strokeText(text, px, py);
+    this.pen.fillText(text, px, py);
+  }
+
+  #drawWay({ from, to, at }) {
+    this.pen.beginPath();
+    this.pen.moveTo(...this.map.toPixel(from));
+    this.pen.lineTo(...this.map.toPixel(to));
+    this.#stroke(1.6);
+    this.#drawDot(from, 3.5);
+    this.#drawDot(to, 3.5);
+    if (at) this.#drawRing(at);
+  }
+
+  #drawDot(place, radius) {
+    this.pen.beginPath();
+    this.pen.arc(...this.map.toPixel(place), radius, 0, 7);
+    this.#stroke(1);
+    this.pen.fillStyle = this.colors.strong;
+    this.pen.fill();
+  }
+
+  #drawRing(place) {
+    this.pen.beginPath();
+    this.pen.arc(...this.map.toPixel(place), 8, 0, 7);
+    this.#stroke(2);
+  }
+
+  #drawCross(place) {
+    const [px, py] = this.map.toPixel(place);
+    this.pen.beginPath();
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      this.pen.moveTo(px + 4 * dx, py + 4 * dy);
+      this.pen.lineTo(px + 12 * dx, py + 12 * dy);
+    }
+    this.#stroke(1.6);
+  }
+
+  #drawStar(place) {
+    const [px, py] = this.map.toPixel(place);
+    this.pen.beginPath();
+    for (let k = 0; k < 10; k++) {
+      const [angle, radius] = [(Math.PI * k) / 5 - Math.PI / 2, k % 2 ? 4.5 : 10.5];
+      this.pen.lineTo(px + radius * Math.cos(angle), py + radius * Math.sin(angle));
+    }
+    this.pen.closePath();
+    this.#stroke(1.5);
+    this.pen.fillStyle = "#ffd23f";
+    this.pen.fill();
+    this.pen.stroke();
+  }
+
+  #drawLasso(pixels) {
+    this.pen.beginPath();
+    pixels.forEach((pixel) => this.pen.lineTo(...pixel));
+    this.pen.closePath();
+    this.#stroke(1.4);
+    this.pen.globalAlpha = 0.08;
+    this.pen.fillStyle = this.colors.strong;
+    this.pen.fill();
+    this.pen.globalAlpha = 1;
+  }
+}

@@ -1,0 +1,124 @@
+// The side panel: what lies where the reader looks, lands, selects or samples.
+
+import { drawMany, drawValues } from "./draw.js";
+import { el, shortNumber } from "./dom.js";
+
+const MOST_BARS = 8;
+const DECODED = "decoded";
+
+/** The panel; `release` is called when the reader lets go of what is held. */
+export class Panel {
+  constructor(host, model, release) {
+    this.host = host;
+    this.model = model;
+    this.release = release;
+    this.held = false;
+  }
+
+  #show(title, held, ...content) {
+    this.held = held;
+    const close = el("button", { type: "button", onclick: this.release, "aria-label": "Close and look on" }, "✕");
+    this.host.replaceChildren(el("div", { className: "title" }, el("h2", {}, title), held ? close : null), ...content.filter(Boolean));
+  }
+
+  showHint() {
+    this.#show("What lies there?", false, el("p", { className: "empty" }, "Point at the map: a dot shows the row behind it, the ground between them what the model makes of that place."));
+  }
+
+  showItem(item, held) {
+    const decoded = item.x ? "reconstructed" : DECODED;
+    this.#show(
+      `Item ${item.item.toLocaleString("en")}`, held, chips(item, this.model),
+      drawValues([{ title: "item", value: item.x }, { title: decoded, value: item.x_rec }], this.model.kind),
+      item.x ? null : el("p", { className: "note" }, "This page holds the pictures of some items only; here is what its place decodes to."),
+      probabilityBars(this.model.classes, item.probabilities),
+    );
+  }
+
+  showPlace(place, value, held, trusted) {
+    const warning = el("p", { className: "facts" }, el("span", { className: "alarm" }, "not to be trusted here"));
+    const at = place.map((each) => each.toFixed(2)).join(", ");
+    this.#show(`Decoded at ${at}`, held, trusted === false ? warning : null, drawValues([{ title: DECODED, value }], this.model.kind));
+  }
+
+  /** Rows that the reader brought, one at a time. */
+  showLanded(items, at, turnTo) {
+    const item = items[at];
+    const turn = (step, text, label) =>
+      el("button", { type: "button", disabled: !items[at + step], onclick: () => turnTo(at + step), "aria-label": label }, text);
+    const pages = el("p", { className: "way" }, turn(-1, "‹", "Row before"), `${at + 1} of ${items.length}`, turn(1, "›", "Next row"));
+    this.#show(
+      `${item.name} lands here`, true, items.length > 1 ? pages : null, chips(item, this.model),
+      ...item.warnings.map((text) => el("p", { className: "note" }, text)),
+      drawValues([{ title: "yours", value: item.x }, { title: "reconstructed", value: item.x_rec }], this.model.kind),
+      probabilityBars(this.model.classes, item.probabilities),
+    );
+  }
+
+  /** A way over the map; play.js fills the stage and moves the slider. */
+  showWay(controls) {
+    this.#show("The way between", true, ...controls);
+  }
+
+  showSelection(selection, giveLabel) {
+    const input = el("input", { type: "text", id: "new-label", required: true, placeholder: "label", "aria-label": "Label for the selected points" });
+    input.setAttribute("list", "known-classes");
+    const form = el("form", { className: "field" }, input, el("button", { type: "submit", className: "strong" }, "Give this label"), classList(this.model.classes));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (input.value.trim()) giveLabel(input.value.trim());
+    });
+    const counts = Object.entries(selection.by_class).sort((a, b) => b[1] - a[1]);
+    this.#show(
+      `${selection.n.toLocaleString("en")} points selected`, true, form,
+      drawValues([{ title: "decoded at their mean", value: selection.x }, { title: "spread", value: selection.x_spread }], this.model.kind),
+      bars(counts.map(([name, n]) => [name, n / selection.n, n.toLocaleString("en")])),
+      codeTable(selection),
+    );
+  }
+
+  showSamples({ x, y, n_kept }, name) {
+    const titles = x.map((_, i) => (y ? String(y[i]) : `sample ${i + 1}`));
+    const kept = n_kept === undefined ? null : `This page holds ${n_kept} samples of it, made when it was exported.`;
+    this.#show(name === null ? `${x.length} samples` : `${x.length} samples of ${name}`, true, drawMany(x, titles, this.model.kind), kept && el("p", { className: "note" }, kept));
+  }
+}
+
+function chips(item, model) {
+  const said = [];
+  if (item.label !== undefined && item.label !== null) said.push([`label ${item.label}`]);
+  const confidence = item.confidence ?? (item.probabilities ? Math.max(...item.probabilities) : null);
+  const wrong = item.label !== undefined && item.label !== null && item.label !== item.predicted;
+  if (item.predicted !== null && item.predicted !== undefined) {
+    said.push([`read as ${item.predicted}${confidence === null ? "" : `, ${confidence.toFixed(2)}`}`, wrong]);
+  }
+  const limit = model.novelty_limit === null ? "" : ` (limit ${model.novelty_limit.toFixed(2)})`;
+  said.push([`${item.is_novel ? "novel: " : ""}novelty ${item.novelty.toFixed(2)}${limit}`, item.is_novel]);
+  return el("p", { className: "facts" }, ...said.map(([text, alarm]) => el("span", { className: alarm ? "alarm" : "" }, text)));
+}
+
+function probabilityBars(classes, probabilities) {
+  if (!probabilities || !probabilities.length) return null;
+  const ranked = probabilities.map((p, c) => [classes[c], p, p.toFixed(3)]).sort((a, b) => b[1] - a[1]);
+  return el("div", {}, el("h3", {}, "Class"), bars(ranked.slice(0, MOST_BARS)));
+}
+
+function bars(lines) {
+  const cells = lines.flatMap(([name, share, text]) => {
+    const bar = el("span", { className: "bar" });
+    bar.style.width = `${Math.max(0.5, 100 * share)}%`;
+    return [el("span", { className: "name", title: name }, name), bar, el("span", {}, text)];
+  });
+  return el("div", { className: "bars" }, ...cells);
+}
+
+function classList(classes) {
+  return el("datalist", { id: "known-classes" }, ...classes.map((name) => el("option", { value: name })));
+}
+
+function codeTable({ z_mean, z_std }) {
+  const lines = z_mean.slice(0, 10).map((mean, k) =>
+    el("tr", {}, el("th", { scope: "row" }, `code ${k + 1}`), el("td", { className: "number" }, shortNumber(mean)), el("td", { className: "number" }, `± ${shortNumber(z_std[k])}`)),
+  );
+  return el("details", {}, el("summary", { className: "note" }, "Mean and deviation of their codes"), el("table", {}, ...lines));
+}
