@@ -32,12 +32,11 @@ def train_handed(folder: Path) -> None:
     x, y = told["rows"]
     rows = TensorRows(x, y.numpy(), fabric.device)
     job = Job(rows, _labelled(told["held"]), _labelled(told["watched"]), told["resume"], told["vec_too"])
-    with torch.random.fork_rng():
-        torch.manual_seed(model.seed_)
-        model._build(with_detail=told["with_detail"])
-        if not job.vec_too:
-            take(model, told["trained"])
-        model._train(fabric, job)
+    torch.manual_seed(model.seed_)
+    model._build(with_detail=told["with_detail"])
+    if not job.vec_too:
+        take(model, told["trained"])
+    model._train(fabric, job)
     if is_first():
         save_state(folder / DONE, trained(model))
 
