@@ -73,6 +73,12 @@ def test_rows_held_out_are_never_granted_and_keep_their_labels_for_the_test(load
     assert (encode_labels(y[trained])[0] >= 0).sum() == 6
 
 
+def test_a_test_part_is_labelled_by_the_names_that_granted_labels_have(loaded):
+    own = replace(loaded, x_test=loaded.x_train[:4], y_test=np.array([0, 1, 2, -1]))
+    found = grant_labels(own, LabelBudget(per_class=2), NONE, 0)
+    assert found.y_test is not None and found.y_test.tolist() == ["oak", "elm", "ash", None]
+
+
 def test_another_run_can_learn_from_the_very_same_rows(loaded, tmp_path):
     first = granted(loaded, LabelBudget(per_class=3), tmp_path, seed=7)
     again = LabelBudget(source=str(tmp_path / LABELS_FILE))

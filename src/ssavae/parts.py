@@ -189,7 +189,8 @@ def grant_labels(loaded: LabelledData, budget: LabelBudget, held_out: np.ndarray
         raise UsageError(f"give one of {' and '.join(given)}, not both")
     if loaded.y_train is None and budget.source is None:
         raise UsageError(f"{given[0]} needs data with labels")
-    return replace(loaded, y_train=_granted(loaded, budget, held_out, seed), class_names=None)
+    y_test = named_labels(loaded.y_test, loaded.class_names)  # granted ones are names, too
+    return replace(loaded, y_train=_granted(loaded, budget, held_out, seed), y_test=y_test, class_names=None)
 
 
 def write_labels(folder: Path, granted: LabelledData, held_out: np.ndarray) -> None:
