@@ -17,6 +17,10 @@ With ``--whole`` each size is trained once with its own twentieth held out, as `
 every row goes through ``transform``: memory only.  By default 60,000 rows are few enough to be held,
 600,000 are not (``sources.RESIDENT``); with ``--stored`` both stay in their files.  Runs are added to
 those that the result file holds of the same updates.
+
+With ``--interleaved`` one process takes a batch from the 600,000 rows in their file and a batch from 60,000
+held rows by turns, in both steps, so that what else runs on the machine slows both alike: the ratio of the
+medians of their seconds, each with its update.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +143,42 @@ def timed(engine: Any) -> dict[str, tuple[float, float]]:
     return spent
 
 
+def interleave(path: Path, updates: tuple[int, int]) -> dict[str, Any]:
+    """Train on batches from a file and from memory by turns, and say how long each took with its update."""
+    import torch
+
+    from ssavae import SSAVAE, engine, estimator
+    from ssavae.rows import Inputs, SourceRows, TensorRows
+
+    order, seconds = engine.epoch_order, []
+    engine.epoch_order = lambda y, size, seed: order(y, size, seed)[: 2 * updates[seed[1]]]
+
+    class ByTurns(SourceRows):
+        def batches(self, order: np.ndarray) -> Iterator[Any]:
+            if len(order) < min(updates):  # some rows that are looked at
+                yield from super().batches(order)
+                return
+            held = torch.cat(list(Inputs(self.source.take(slice(SIZES[0])), self.to_inputs).split(1000)))
+            rows = TensorRows(held, self.y[: SIZES[0]], self.device)
+            sources = super().batches(order[0::2]), rows.batches(order[1::2] % SIZES[0])
+            seconds.append(([], []))
+            for i in range(len(order)):
+                begin = time.perf_counter()
+                yield next(sources[i % 2])
+                seconds[-1][i % 2].append(time.perf_counter() - begin)
+
+    estimator.SourceRows = ByTurns
+    x, y = np.load(path, mmap_mode="r"), np.load(labels_of(path))
+    SSAVAE(n_epochs=1, n_epochs_decoder=1, random_state=0, validation_fraction=HELD_OUT / len(x)).fit(x, y)
+    found: dict[str, Any] = {}
+    for step, (stored, held) in zip(engine.STAGES, seconds, strict=True):
+        middle = statistics.median(stored), statistics.median(held)
+        found[step] = {"pairs": len(held), "seconds_stored": middle[0], "seconds_held": middle[1]}
+        found[step] |= {"rows_per_second_ratio": middle[1] / middle[0]}
+        found[step] |= {"of_the_means": statistics.fmean(held) / statistics.fmean(stored)}
+    return found
+
+
 def in_a_process(path: Path, updates: tuple[int, int], options: list[str]) -> dict[str, Any]:
     """Train on a file in a fresh process."""
     command = [sys.executable, __file__, "--child", str(path), "--updates", *map(str, updates)]
@@ -171,6 +212,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--whole", action="store_true")
     parser.add_argument("--stored", action="store_true")
+    parser.add_argument("--interleaved", action="store_true")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child is not None:
@@ -182,6 +224,17 @@ def main() -> None:
         if not labels_of(path).is_file():
             make_file(path, n)
     updates = tuple(given.updates)
+    if given.interleaved:
+        told = json.loads(given.out.read_text()) if given.out.is_file() else {}
+        told["interleaved"] = {
+            **interleave(files[1], updates),
+            "load": os.getloadavg()[0],
+            "seed": 0,
+            **machine(),
+        }
+        write_atomically(given.out, json.dumps(told, indent=1).encode())
+        print(json.dumps(told["interleaved"], indent=1))
+        return
     told = json.loads(given.out.read_text()) if given.out.is_file() else {}
     options = ["--whole"] * given.whole + ["--stored"] * given.stored
     key = " ".join(options).replace("--", "") or "alternating"
