@@ -35,10 +35,12 @@ from ssavae.algorithms import feature_weights
 from ssavae.augment import STRONG
 from ssavae.checkpoint import write_atomically
 from ssavae.datasets import load_dataset
-from ssavae.engine import Session, Settings, launch, train
+from ssavae.devices import launch
+from ssavae.engine import Session, Settings, train
 from ssavae.networks import Decoder, Discriminator, Spec, build_vec, laid_out
 from ssavae.rows import TensorRows
 from ssavae.runs import machine
+from ssavae.share import ALONE
 from ssavae.stages import decoder_stage, measured_variance, vec_stage
 
 RESULT = Path(__file__).parent / "results" / "speed.json"
@@ -134,12 +136,12 @@ def engine(step: str, x: Tensor, y: np.ndarray) -> Callable[[], float]:
     if step == "vec":
         told: dict[str, Any] = {"weight_kl": 0.02, "weight_detail": 0.5, "variance": measured_variance(x)}
         told |= {"augment": (), "teacher": None, "weight_consistency": 0.0, "change": STRONG["image"]}
-        stage = vec_stage(fabric, vec, learning_rate=2e-3, measure=dict, **told)
+        stage = vec_stage(fabric, ALONE, vec, learning_rate=2e-3, measure=dict, **told)
     else:
         told = {"learning_rate": 2e-3, "learning_rate_disc": 2e-3, "beta": 0.005, "gamma": 0.05}
         weights = feature_weights(vec, x[:256])
         stage = decoder_stage(
-            fabric, vec, decoder, disc, weights=weights, weight_latent=0.3, measure=dict, **told
+            fabric, ALONE, vec, decoder, disc, weights=weights, weight_latent=0.3, measure=dict, **told
         )
     rows = TensorRows(x, y, fabric.device)
 

@@ -24,8 +24,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ssavae import SSAVAE
 from ssavae.files import write_atomically
-from ssavae.rows import hold_out
 from ssavae.runs import machine
+from ssavae.splits import hold_out
 
 LOADED = ("wine", "breast_cancer", "iris", "digits")
 

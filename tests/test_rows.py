@@ -12,11 +12,11 @@ from ssavae.rows import (
     TensorRows,
     channels_last,
     epoch_order,
-    hold_out,
     labels_of,
     some_inputs,
 )
 from ssavae.sources import items_of
+from ssavae.splits import hold_out
 
 
 @given(n=st.integers(2, 400), batch_size=st.integers(1, 130), seed=st.integers(0, 2**31))

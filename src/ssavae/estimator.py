@@ -45,7 +45,6 @@ from ssavae.rows import (
     Rows,
     SourceRows,
     TensorRows,
-    hold_out,
     labels_of,
     some_inputs,
     source_of,
@@ -53,6 +52,7 @@ from ssavae.rows import (
 from ssavae.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
 from ssavae.share import share_of
 from ssavae.sources import Source, opened, survey
+from ssavae.splits import hold_out
 from ssavae.stages import decoder_stage, measured_variance, vec_stage
 from ssavae.suggestions import candidates, choose_rows, uncertainty
 

@@ -20,8 +20,8 @@ from ssavae.files import write_atomically
 from ssavae.labels import encode_labels
 from ssavae.named_sets import SETS, unknown_name
 from ssavae.preprocess import check_finite
-from ssavae.rows import hold_out
 from ssavae.sources import RESIDENT, Source, held, joined, pieces, spread
+from ssavae.splits import hold_out
 from ssavae.tables import parquet_columns
 
 SPLIT_FILE, LABELS_FILE = "split.json", "labels.json"

@@ -17,7 +17,7 @@ from ssavae.elsewhere import DONE, Job, take, trained
 from ssavae.estimator import SSAVAE
 from ssavae.parameters import tuples
 from ssavae.preprocess import Preprocess
-from ssavae.processes import is_first, report
+from ssavae.processes import is_first, leave, report
 from ssavae.rows import TensorRows
 
 
@@ -51,4 +51,5 @@ if __name__ == "__main__":
     except BaseException as error:  # that somebody stopped it is told as well
         if not report(error):
             raise
-        raise SystemExit(1) from None
+        leave(1)
+    leave(0)

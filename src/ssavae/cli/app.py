@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from ssavae.console import plain_warnings
-from ssavae.processes import report
+from ssavae.processes import leave, report
 
 
 class StoppableGroup(TyperGroup):
@@ -72,7 +72,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     call = Call(sys.argv[1:] if argv is None else list(argv))
     with plain_warnings():
-        raise SystemExit(_status(call))
+        status = _status(call)
+        leave(status)
+        raise SystemExit(status)
 
 
 def _status(call: Call) -> int:
