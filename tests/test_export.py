@@ -18,15 +18,18 @@ from ssavae.datasets import LabelledData
 
 pytest.importorskip("fastapi", reason="the extra `explore` is not installed")
 
-from ssavae.explorer import bundle, export
+from ssavae.explorer import bundle, export, service
 from ssavae.explorer.app import Api
 from ssavae.explorer.points import Points, rows_to_show
 from ssavae.explorer.service import Service
 
 
 @pytest.fixture(autouse=True)
-def small_atlas(monkeypatch: pytest.MonkeyPatch) -> None:
+def coarse_grids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few places are decoded, so that the tests are quick."""
     monkeypatch.setattr(export, "ATLAS_SIDE", 9)
+    monkeypatch.setattr(export, "SAMPLES", 8)
+    monkeypatch.setattr(service, "TRUST_SIDE", 9)
 
 
 def quick(x: Any, latent_dim: int = 2, **settings: Any) -> tuple[SSAVAE, Api]:
