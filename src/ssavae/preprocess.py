@@ -142,7 +142,10 @@ class Preprocess:
         if self.kind == "table":
             return self._table_inputs(x)
         low, scale = self.scaling
-        scaled = (x - np.float32(0) - low) / scale
+        scaled = x - np.float32(0)  # a copy, of floats
+        scaled = scaled.astype(np.result_type(scaled, low), copy=False)
+        scaled -= low  # in place: more copies would triple the memory of all rows, and the time of a batch
+        scaled /= scale
         scaled = scaled.reshape(len(x), *self.row_shape[: len(self.input_shape) - 1], self.input_shape[0])
         return np.ascontiguousarray(np.moveaxis(scaled, -1, 1), dtype=np.float32)
 

@@ -6,6 +6,7 @@ A :class:`Source` is indexed like an array of rows; that reads the rows asked fo
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -83,7 +84,8 @@ def _numbers(rows: Any, n: int) -> np.ndarray:
     if isinstance(rows, slice):
         return np.arange(*rows.indices(n))
     rows = np.asarray(rows)
-    must(rows.ndim == 1 and rows.dtype.kind in "iub", f"rows are chosen by numbers (m,), found {rows!r}")
+    if rows.ndim != 1 or rows.dtype.kind not in "iub":  # no `must`: to write an array out takes time
+        raise ValueError(f"rows are chosen by numbers (m,), found {rows!r}")
     return np.flatnonzero(rows) if rows.dtype.kind == "b" else rows.astype(np.int64, copy=False)
 
 
@@ -164,20 +166,34 @@ class FileRows:
         """Return rows (m, ...); rows that lie side by side are read at once."""
         found = np.empty((len(numbers), *self.row_shape), self.dtype)
         into: Any = memoryview(found.reshape(-1).view(np.uint8))  # pyright: ignore[reportArgumentType]
-        size = found[:1].nbytes
+        size, n_rows = found[:1].nbytes, len(numbers)
         apart = np.flatnonzero(np.diff(numbers) * self.stride != size) + 1
+        edges = np.array([0, *apart, n_rows] if n_rows else [0])
+        places = (self.start + numbers[edges[:-1]] * self.stride).tolist()
         # its own handle each time: worker processes would share the place in a common one
         with open(self.path, "rb", buffering=0) as file:
-            for begin, end in pairwise([0, *apart.tolist(), len(numbers)]) if len(numbers) else ():
-                file.seek(self.start + int(numbers[begin]) * self.stride)
-                self._fill(file, into[begin * size : end * size])
+            number = file.fileno()
+            for place, (begin, end) in zip(places, pairwise((edges * size).tolist()), strict=True):
+                n = _read_at(number, place, into[begin:end])
+                if n < end - begin:  # few systems give more than 2 GiB at once
+                    self._fill(number, place + n, into[begin + n : end])
         return found
 
-    def _fill(self, file: Any, into: memoryview) -> None:
+    def _fill(self, file: int, place: int, into: memoryview) -> None:
         while len(into):
-            n = file.readinto(into)
+            n = _read_at(file, place, into)
             must(n > 0, f"{self.path} ends before its last row: was it cut while it was being read?")
-            into = into[n:]
+            place, into = place + n, into[n:]
+
+
+def _read_at(file: int, place: int, into: memoryview) -> int:
+    """Read from a place of a file in one call of the system where it has such; return how many bytes."""
+    if hasattr(os, "preadv"):
+        return os.preadv(file, [into], place)
+    os.lseek(file, place, os.SEEK_SET)
+    found = os.read(file, len(into))
+    into[: len(found)] = found
+    return len(found)
 
 
 def _file_of(x: Any) -> FileRows | None:
