@@ -24,8 +24,10 @@ from ssavae.checks import UsageError
 from ssavae.datasets import LabelledData
 from ssavae.explorer import points as points_module
 from ssavae.explorer import serve
-from ssavae.explorer.points import Plane, rows_to_show
+from ssavae.explorer.kept import POINTS_FILE
+from ssavae.explorer.points import Plane, Points, Shown, rows_to_show
 from ssavae.explorer.worker import Worker
+from ssavae.parts import Part
 
 KINDS = list(ROWS)
 
@@ -317,3 +319,29 @@ def test_the_command_serves_until_ctrl_c(tmp_path: Path):
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0 and "ended" in process.stdout.read()
     process.stdout.close()
+
+
+@pytest.mark.parametrize("kind", ["image", "table"])
+def test_what_a_model_made_of_rows_is_kept_beside_it_for_the_same_rows(tmp_path, kind):
+    model, _ = model_and_points(kind)
+    model.save(tmp_path)
+    x, told = ROWS[kind](), []
+
+    def points(rows) -> Points:
+        shown = Shown(Part(rows, None), np.arange(len(rows)), {}, len(rows))
+        return Points.of(model, shown, lambda done, total: told.append(done), tmp_path)
+
+    made = points(x)
+    assert told == [len(x)]
+    again = points(x)
+    for name in points_module.READ:
+        np.testing.assert_array_equal(getattr(again, name), getattr(made, name))
+    assert told == [len(x)], "the second time nothing is read"
+    points(x[:-1])
+    assert told == [len(x), len(x) - 1], "other rows"
+    (tmp_path / POINTS_FILE).write_bytes(b"PK")
+    np.testing.assert_array_equal(points(x).z, made.z)
+    assert told == [len(x), len(x) - 1, len(x)], "a damaged file"
+    (tmp_path / "model.json").write_text((tmp_path / "model.json").read_text() + "\n")
+    points(x)
+    assert told[3:] == [len(x)], "another model"

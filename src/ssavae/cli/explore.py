@@ -56,7 +56,7 @@ def explore(
     listening = serve.open_port(host or serve.HOST, port) if export is None else None
     model, loaded = reports.open_run(run, data, label)
     shown = rows_to_show(loaded, read_split(run, loaded), part)
-    points = Points.of(model, shown, counting("reading rows"))
+    points = Points.of(model, shown, counting("reading rows"), run)
     name = run.resolve().name
     if listening is None:
         print_values(f"{run} on {data}", export_page(Api(Service(model, points), name), path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from torch import Tensor
 
 from ssavae.datasets import LabelledData
 from ssavae.estimator import SSAVAE
+from ssavae.explorer.kept import kept_or_made
 from ssavae.inference import Inference
 from ssavae.labels import encode_labels
 from ssavae.parts import Part, divide
 from ssavae.samplers import log_density
 
 MOST_POINTS = 200_000
+READ = ("z", "predicted", "confidence", "novelty")  # what a model is asked of each row
 CHUNK = 1000  # rows between two signs of life
 LARGEST = float(np.finfo(np.float32).max)
 Progress = Callable[[int, int], None]
@@ -136,14 +139,20 @@ class Points:
     columns: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: SSAVAE, shown: Shown, progress: Progress = lambda done, total: None) -> Points:
-        """Read rows with a model, chunk by chunk; ``progress`` is told how many are done of how many."""
+    def of(
+        cls,
+        model: SSAVAE,
+        shown: Shown,
+        progress: Progress = lambda done, total: None,
+        folder: Path | None = None,
+    ) -> Points:
+        """Read rows with a model; ``progress`` is told how many are done of how many.
+
+        With the model's folder, what was read is kept there for the next time.
+        """
         n, x = len(shown.row), shown.part.x
-        chunks = []
-        for start in range(0, n, CHUNK):
-            chunks.append(_read(model, rows_at(x, slice(start, start + CHUNK))))
-            progress(min(start + CHUNK, n), n)
-        z, predicted, confidence, novelty = (np.concatenate(each) for each in zip(*chunks, strict=True))
+        make = partial(_read, model, x, progress)
+        z, predicted, confidence, novelty = make() if folder is None else kept_or_made(folder, x, READ, make)
         y = shown.part.y
         label = np.full(n, -1) if y is None else encode_labels(y, model.classes_)[0]
         columns = dict(shown.columns)
@@ -161,7 +170,16 @@ def rows_at(x: Any, where: Any) -> Any:
     return x.iloc[where] if hasattr(x, "iloc") else x[where]
 
 
-def _read(model: SSAVAE, x: Any) -> tuple[np.ndarray, ...]:
+def _read(model: SSAVAE, x: Any, progress: Progress) -> tuple[np.ndarray, ...]:
+    """Return the ``READ`` of rows, chunk by chunk."""
+    n, chunks = len(x), []
+    for start in range(0, n, CHUNK):
+        chunks.append(_read_some(model, rows_at(x, slice(start, start + CHUNK))))
+        progress(min(start + CHUNK, n), n)
+    return tuple(np.concatenate(each) for each in zip(*chunks, strict=True))
+
+
+def _read_some(model: SSAVAE, x: Any) -> tuple[np.ndarray, ...]:
     z, probs, novelty = survey(model, model.network_inputs(x))
     predicted, confidence = np.full(len(z), -1), np.full(len(z), np.nan)
     if len(model.classes_):
