@@ -1,13 +1,14 @@
 """Accuracy with few labels: SSAVAE beside its plain method, supervised training alone, and scikit-learn.
 
     python benchmarks/few_labels.py mnist --labels 100 --out benchmarks/results/few_labels_mnist_100.json
+    python benchmarks/few_labels.py fashion_mnist --labels 100 --augment mirror --out fashion.json
 
 All learn from the same labelled rows, drawn by seed in equal numbers a class as `ssavae train
 --labels-per-class` draws them, and all but `supervised` see the other training rows without labels:
 
 - ssavae: the default, `weight_consistency` 1;
 - plain: `weight_consistency` 0, which is the paper's method;
-- supervised: step 1 on the labelled rows alone, as many updates;
+- supervised: step 1 on the labelled rows alone, as many updates (`--augment` goes for it, too);
 - label_spreading: scikit-learn's LabelSpreading (k-NN kernel, k = 7) on 20 principal components and 20,000 of
   the rows, which is what its time allows;
 - self_training: scikit-learn's SelfTrainingClassifier around a histogram gradient boosting, on the same.
@@ -45,14 +46,17 @@ Data = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x, y with -1, x_
 
 
 def train_ssavae(
-    data: Data, seed: int, latent_dim: int, n_epochs: int, weight: float | None
+    data: Data,
+    seed: int,
+    latent_dim: int,
+    n_epochs: int,
+    augment: tuple[str, ...],
+    weight: float | None,
 ) -> dict[str, Any]:
     """Train step 1 on labelled and unlabelled rows."""
     x, y, x_test, y_test = data
-    model = SSAVAE(
-        latent_dim, n_epochs=n_epochs, n_epochs_decoder=0, weight_consistency=weight, random_state=seed
-    )
-    model.fit(x, y)
+    told: dict[str, Any] = {"augment": augment, "weight_consistency": weight, "random_state": seed}
+    model = SSAVAE(latent_dim, n_epochs=n_epochs, n_epochs_decoder=0, **told).fit(x, y)
     probs, labelled = model.predict_proba(x_test), y >= 0
     codes, codes_test = model.transform(x[labelled]), model.transform(x_test)
     return {
@@ -63,14 +67,16 @@ def train_ssavae(
     }
 
 
-def train_supervised(data: Data, seed: int, latent_dim: int, n_epochs: int) -> dict[str, Any]:
+def train_supervised(
+    data: Data, seed: int, latent_dim: int, n_epochs: int, augment: tuple[str, ...]
+) -> dict[str, Any]:
     """Train step 1 on the labelled rows alone, for as many updates."""
     x, y, x_test, y_test = data
     labelled = np.flatnonzero(y >= 0)
     n_updates = n_epochs * len(x) // 96  # batches of ssavae hold 96 unlabelled rows
     rows = np.resize(labelled, max(len(labelled), 128))
     longer = max(1, round(n_updates / (len(rows) // 128)))
-    return train_ssavae((x[rows], y[rows], x_test, y_test), seed, latent_dim, longer, 0.0)
+    return train_ssavae((x[rows], y[rows], x_test, y_test), seed, latent_dim, longer, augment, 0.0)
 
 
 def train_peer(data: Data, seed: int, build: Callable[[], Any]) -> dict[str, Any]:
@@ -83,15 +89,18 @@ def train_peer(data: Data, seed: int, build: Callable[[], Any]) -> dict[str, Any
     return {"accuracy": float(np.mean(peer.predict(pca.transform(flat_test)) == y_test))}
 
 
-def methods(latent_dim: int, n_epochs: int) -> dict[str, Callable[[Data, int], dict[str, Any]]]:
+def methods(
+    latent_dim: int, n_epochs: int, augment: tuple[str, ...]
+) -> dict[str, Callable[[Data, int], dict[str, Any]]]:
     """Return all methods by name."""
-    ours = partial(train_ssavae, latent_dim=latent_dim, n_epochs=n_epochs)
+    told: dict[str, Any] = {"latent_dim": latent_dim, "n_epochs": n_epochs, "augment": augment}
+    ours = partial(train_ssavae, **told)
     spreading = partial(LabelSpreading, kernel="knn", n_neighbors=7)
     boosting = partial(HistGradientBoostingClassifier, max_iter=50)
     return {
         "ssavae": partial(ours, weight=None),
         "plain": partial(ours, weight=0.0),
-        "supervised": partial(train_supervised, latent_dim=latent_dim, n_epochs=n_epochs),
+        "supervised": partial(train_supervised, **told),
         "label_spreading": partial(train_peer, build=spreading),
         "self_training": partial(train_peer, build=lambda: SelfTrainingClassifier(boosting())),
     }
@@ -128,15 +137,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--latent-dim", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--methods", nargs="+", default=list(methods(2, 1)))
+    parser.add_argument("--augment", nargs="*", default=[], help="changes of step 1 for all three of ours")
+    parser.add_argument("--methods", nargs="+", default=list(methods(2, 1, ())))
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
     results = json.loads(chosen.out.read_text())["results"] if chosen.out.is_file() else []
-    known = methods(chosen.latent_dim, chosen.epochs)
+    known = methods(chosen.latent_dim, chosen.epochs, tuple(chosen.augment))
     wanted = [(s, n, m) for s in chosen.seeds for n in chosen.labels for m in chosen.methods]
     for seed, n_labels, method in wanted:
         about = {"method": method, "labels": n_labels, "seed": seed, "latent_dim": chosen.latent_dim}
-        about["epochs"] = chosen.epochs
+        about |= {"epochs": chosen.epochs, "augment": chosen.augment}
         if any(about.items() <= result.items() for result in results):
             continue
         begin = time.perf_counter()
