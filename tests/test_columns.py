@@ -124,3 +124,13 @@ def test_constant_and_duplicate_columns_are_named():
     cells = np.array([["a", 1.0], ["a", 2.0]], dtype=object)
     with pytest.warns(UserWarning, match="constant column: kind"):
         warn_of_columns(cells, ["kind", "size"])
+
+
+@pytest.mark.parametrize("kind", [float, object])
+def test_a_column_that_numbers_the_rows_is_named(kind):
+    rng = np.random.default_rng(0)
+    ids = rng.permutation(40)[:30] + 1000  # a test part took ten of them
+    x = np.column_stack([ids, rng.normal(size=30), ids * 7, ids // 2]).astype(kind)
+    with pytest.warns(UserWarning, match="^row-numbering column: id .leave it out") as told:
+        warn_of_columns(x, ["id", "width", "price", "shelf"])
+    assert len(told) == 1

@@ -18,6 +18,7 @@ NORMAL_IQR = 1.349  # interquartile range of N(0, 1): by it the scale of a norma
 TAIL = (
     10.0  # deviations beyond which a number counts by its logarithm: one error code must not rule a network
 )
+LEAST_COUNTED = 20  # rows, from which on whole numbers that never repeat are no chance
 LARGEST = 80.0  # of a decoded logarithm: what a decoder makes of a code from nowhere must stay a number
 
 
@@ -270,9 +271,23 @@ def _frame_cells(frame: Any) -> np.ndarray:
     return cells
 
 
+def numbers_rows(cells: np.ndarray) -> bool:
+    """Say whether cells (n,) look like an id: whole numbers, each once, with few between them left out.
+
+    Examples
+    --------
+    >>> numbers_rows(np.arange(1, 60, 2.0)), numbers_rows(np.arange(40) % 39)
+    (True, False)
+    """
+    numbers = as_numbers(cells, "") if len(cells) >= LEAST_COUNTED else None
+    if numbers is None or not (numbers == np.rint(numbers)).all():
+        return False
+    return np.ptp(numbers) < 2 * len(numbers) and len(np.unique(numbers)) == len(numbers)
+
+
 def warn_of_columns(x: np.ndarray, names: Sequence[Any]) -> None:
-    """Warn about columns of a table (n, d) that never change, and such that say the same twice."""
-    constant, first, twins = [], {}, []
+    """Warn about columns of a table (n, d) that never change, say the same twice, or number the rows."""
+    constant, first, twins, counts = [], {}, [], []
     for i, name in enumerate(names):
         cells = x[:, i]
         content = cells.astype(str).tobytes() if cells.dtype.kind == "O" else (cells + 0).tobytes()
@@ -280,7 +295,9 @@ def warn_of_columns(x: np.ndarray, names: Sequence[Any]) -> None:
             constant.append(str(name))
         elif (twin := first.setdefault(content, name)) is not name:
             twins.append(f"{name} (as {twin})")
-    for what, found in (("constant", constant), ("duplicate", twins)):
+        elif numbers_rows(cells):
+            counts.append(f"{name} (leave it out: it would teach where a row stands, not what it is)")
+    for what, found in (("constant", constant), ("duplicate", twins), ("row-numbering", counts)):
         if found:
             more = "" if len(found) <= 10 else f" and {len(found) - 10} more"
             plural = "s" * (len(found) > 1)
