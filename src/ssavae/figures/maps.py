@@ -27,6 +27,7 @@ from ssavae.figures.canvas import (
 
 KEY_COLUMNS = 5  # of the key that names more than ten classes
 LONGEST_NAME = 17  # in it
+HATCHED = "hatched: decoded rows do not come back here, or no data is near"
 
 
 def draw_regions(axes: Axes, regions: tuple[ArrayLike, ArrayLike, ArrayLike], colors: Sequence[Any]) -> None:
@@ -91,7 +92,7 @@ def _key(figure: Figure, names: Sequence[str], colors: Sequence[Any], notes: Seq
         loc="outside lower center",
         ncols=KEY_COLUMNS,
         columnspacing=0.8,
-        title="; ".join(notes),
+        title="\n".join(notes),
         title_fontsize=8,
         **style,
     )
@@ -121,20 +122,22 @@ def latent_map(
     names = [str(name) for name in class_names]
     labels, colors = classes("y", y, len(points), len(names)), class_colors(len(names))
     many = len(names) > len(TEN)
-    figure = new_figure(5.6 + 0.135 * -(-len(names) // KEY_COLUMNS) * many, title)
+    figure = new_figure(5.6 + (0.2 + 0.135 * -(-len(names) // KEY_COLUMNS)) * many, title)
     axes = figure.add_subplot()
     _draw_points(axes, points, labels, colors)
     if regions is not None:
         draw_regions(axes, regions, colors)
     if untrusted is not None:
         _draw_hatching(axes, untrusted)
-        figure.supxlabel("hatched: decoded rows do not come back here, or no data is near", fontsize=8)
+    hatched = [HATCHED] * (untrusted is not None)
     if many:
         crowded = write_apart(axes, points, labels)
         notes = ["number: class, at its median" + (", where there is room" if crowded else "")]
-        _key(figure, names, colors, [*notes, *["grey: unlabelled"] * bool((labels < 0).any())])
+        notes += ["grey: unlabelled"] * bool((labels < 0).any())
+        _key(figure, names, colors, ["; ".join(notes), *hatched])
     else:
         _legend(figure, labels, names, colors)
+        figure.supxlabel("".join(hatched), fontsize=8)
     shares = [] if explained is None else [f"{share:.0%}" for share in explained]
     must(len(shares) in (0, 2), f"explained must hold two shares, found {len(shares)}")
     texts = [f"principal component {i} ({share} of variance)" for i, share in enumerate(shares, 1)]

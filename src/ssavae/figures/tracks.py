@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -78,7 +79,10 @@ def _draw_novelty(axes: Axes, novelty: Array, limit: float, raised: Array) -> No
         rows, low, high, where=raised.tolist(), color=VERMILION, alpha=0.15, linewidth=0
     )
     axes.set_ylim(low, high)
-    axes.legend([axes.lines[1], shaded], ["limit", "alarm"], fontsize=8, frameon=False, loc="upper left")
+    key: dict[str, Any] = {"fontsize": 8, "frameon": False, "ncols": 2, "borderaxespad": 0.2}
+    axes.legend(
+        [axes.lines[1], shaded], ["limit", "alarm"], loc="lower right", bbox_to_anchor=(1.0, 1.0), **key
+    )
     axes.set_ylabel("novelty", fontsize=9)
     axes.tick_params(labelbottom=False)
 
