@@ -79,10 +79,13 @@ def ratio(first: list[float], second: list[float]) -> float:
 # --------------------------------------------------------------------------- (a) against the floor
 
 
-def floor_vec(x: Tensor) -> Callable[[], None]:
+def floor_vec(x: Tensor, compiled: bool = False) -> Callable[[], None]:
     """One update of Algorithm 1's networks without its losses: passes forward and back, the optimiser."""
     vec = build_vec(SPEC, with_detail=True).train()
     assert vec.detail is not None
+    if compiled:
+        vec.encoder.compile(dynamic=False)
+        vec.detail.compile(dynamic=False)
     optimizer = Adam(vec.parameters(), lr=1e-4, fused=True)
     outputs = [
         *vec.encoder(x)[:2],
@@ -100,10 +103,12 @@ def floor_vec(x: Tensor) -> Callable[[], None]:
     return update
 
 
-def floor_decoder(x: Tensor) -> Callable[[], None]:
+def floor_decoder(x: Tensor, compiled: bool = False) -> Callable[[], None]:
     """One update of Algorithm 2's networks without its losses: a pass of each network where one is needed."""
     vec = build_vec(SPEC, with_detail=False).eval().requires_grad_(False)
     decoder, disc = (laid_out(net(SPEC), SPEC) for net in (Decoder, Discriminator))
+    for net in (vec.encoder, decoder, disc) if compiled else ():
+        net.compile(dynamic=False)
     optimizers = [Adam(net.parameters(), lr=1e-4, betas=(0.5, 0.99), fused=True) for net in (decoder, disc)]
     seeds = [torch.full_like(h, 1e-6) for h in vec.encoder(torch.cat([x, x]))[2]]
 
@@ -151,6 +156,21 @@ def engine(step: str, x: Tensor, y: np.ndarray) -> Callable[[], float]:
         return session.history[-1]["seconds"]
 
     return seconds
+
+
+def compilation() -> dict[str, Any]:
+    """What torch.compile would gain: the floor with and without it, and the seconds until it is ready."""
+    x, _ = mnist_rows(1)
+    batch = x.contiguous(memory_format=torch.channels_last)
+    found = {}
+    for step, floor in (("vec", floor_vec), ("decoder", floor_decoder)):
+        plain, compiled = floor(batch), floor(batch, compiled=True)
+        ready = timed(compiled)
+        functions = {name: repeated(f, 4) for name, f in (("plain", plain), ("compiled", compiled))}
+        seconds = alternating(functions)
+        gain = ratio(seconds["plain"], seconds["compiled"])
+        found[step] = {"plain_over_compiled": gain, "seconds_of_first_update": ready, "seconds": seconds}
+    return found
 
 
 def mnist_rows(n_batches: int) -> tuple[Tensor, np.ndarray]:
@@ -323,6 +343,7 @@ def quality() -> dict[str, Any]:
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "overhead_vec": partial(overhead, "vec"),
     "overhead_decoder": partial(overhead, "decoder"),
+    "compilation": compilation,
     "inference": inference,
     "imports": imports,
     "growth": growth,

@@ -57,6 +57,9 @@ def test_signals_and_images_are_explained_by_parts():
     model = SSAVAE(**SHORT).set_params(kind="signal", n_epochs=20, n_epochs_decoder=5).fit(signals, y)
     found = why(model, signals[1:2])
     assert len(found.names) == 16 and found.names[0] == "samples 0 to 1"
+    shares = why(model.fit(signals[:, :31], y), signals[1:2, :31], along="cycles a window")
+    assert shares.names[:3] == [f"cycles a window {way}" for way in ("0 to 1", "2 to 3", "4 to 5")]
+    assert shares.names[-1] == "cycles a window 29 to 30" and len(shares.share) == 16
     assert set(np.abs(found.share).argsort()[-4:]) & {3, 4, 5, 6}  # around the bump
     images = rng.random((60, 8, 8))
     images[y == 1, :4] = 1.0

@@ -51,7 +51,7 @@ class Why:
     decoded: Any
 
 
-def why(model: SSAVAE, x: Any, instead: Any = None) -> Why:
+def why(model: SSAVAE, x: Any, instead: Any = None, along: str = "samples") -> Why:
     """Explain one row by the way from its code to the nearest middle of another class.
 
     The middle is that of the class's mixture component whose mean is nearest. ``share`` are the integrated
@@ -65,6 +65,8 @@ def why(model: SSAVAE, x: Any, instead: Any = None) -> Why:
         A row, as in ``fit``.
     instead : class name or None
         None takes the class that is the most probable one but for the one that is read.
+    along : str
+        What a signal's places are called.
 
     Raises
     ------
@@ -83,7 +85,7 @@ def why(model: SSAVAE, x: Any, instead: Any = None) -> Why:
     inputs, decoded = model.network_inputs(x), at_rest.decode(torch.from_numpy(way))
     share = _integrated_gradients(at_rest, inputs, decoded[-1:], int(order[0]), other)
     change = (decoded[-1] - decoded[0]).numpy()
-    names = part_names(model)
+    names = part_names(model, along)
     return Why(
         model.classes_[order[0]],
         model.classes_[other],
@@ -115,15 +117,15 @@ def _integrated_gradients(at_rest: Inference, x: Tensor, start: Tensor, read: in
     return found.detach().numpy()[0]
 
 
-def part_names(model: SSAVAE) -> list[str]:
+def part_names(model: SSAVAE, along: str) -> list[str]:
     """Name the parts that a row is explained by."""
     preprocess = model.preprocess_
     if preprocess.kind == "table":
         return preprocess.input_names
     if preprocess.kind == "signal":
         length = preprocess.input_shape[1]
-        edges = np.linspace(0, length, min(BANDS, length) + 1).round().astype(int)
-        return [f"samples {a} to {b - 1}" for a, b in itertools.pairwise(edges)]
+        bands = itertools.pairwise([0, *_cuts(length, min(BANDS, length)), length])
+        return [f"{along} {a} to {b - 1}" for a, b in bands]
     return [f"patch {i}, {j}" for i in range(PATCHES) for j in range(PATCHES)]
 
 
@@ -138,6 +140,12 @@ def by_part(values: np.ndarray, names: list[str], gather: Any) -> np.ndarray:
     if values.ndim == 1:
         return values
     if values.ndim == 2:
-        return np.array([gather(part) for part in np.array_split(values, len(names), axis=1)])
+        cuts = _cuts(values.shape[1], len(names))
+        return np.array([gather(part) for part in np.split(values, cuts, axis=1)])
     rows = np.array_split(values, PATCHES, axis=1)
     return np.array([gather(part) for row in rows for part in np.array_split(row, PATCHES, axis=2)])
+
+
+def _cuts(length: int, n: int) -> list[int]:
+    """Return where a length is cut into n parts."""
+    return np.linspace(0, length, n + 1)[1:-1].round().astype(int).tolist()

@@ -125,7 +125,9 @@ def explain_row(
     wanted = None if instead is None else by_name[instead]
     if wanted is None and normal is not None and model.predict(one)[0] != model.classes_[normal]:
         wanted = model.classes_[normal]
-    found = explain.why(model, one, wanted)
+    run = described(folder)
+    along = "cycles a window" if run is not None and run.reading.spectrum else "samples"
+    found = explain.why(model, one, wanted, along)
     order = np.abs(found.share).argsort()[::-1]
     columns = {"part": np.array(found.names), "share": found.share, "change": found.change}
     columns |= _decoded_columns(model, found)

@@ -63,7 +63,7 @@ def _line_pairs(
         axes.plot(x_rec[i], color="#D55E00", marker=marks[1], markersize=4, linestyle=line, linewidth=0.9)
         axes.set_title(labels[i] if labels else "", fontsize=8, loc="left", pad=2)
         plain(axes)
-    grid[-1].set_xlabel("column" if kind == "table" else "sample", fontsize=9)
+    grid[-1].set_xlabel("column" if kind == "table" else "place in the signal", fontsize=9)
     if 0 < len(columns) <= MOST_NAMES:
         grid[-1].set_xticks(np.arange(len(columns)), columns, rotation=90, fontsize=7)
         grid[-1].set_xlabel("")
