@@ -1,6 +1,6 @@
 """Accuracy against the number of labels: rows that `suggest` asks for beside rows drawn at random.
 
-    python benchmarks/suggest_curve.py mnist --seeds 0 1 2 --out benchmarks/results/suggest_mnist.json
+    python benchmarks/suggest_curve.py mnist --rows 20000 --epochs 4 --out suggest.json
 
 Both begin with the same few labels of each class. In each round the model is trained anew, and so many labels
 are added: those that it suggests, or others at random. `labels_needed` is how many labels suggesting needs to
@@ -24,6 +24,7 @@ from ssavae.budgets import draw_labelled
 from ssavae.checkpoint import write_atomically
 from ssavae.datasets import load_dataset
 from ssavae.runs import machine
+from ssavae.sources import spread
 
 CHOICES = ("suggested", "random")
 
@@ -31,8 +32,9 @@ CHOICES = ("suggested", "random")
 def curve(data: str, choice: str, seed: int, chosen: argparse.Namespace) -> list[dict[str, float]]:
     """Return labels and test accuracy, round by round."""
     loaded = load_dataset(data)
-    truth, x = loaded.y_train, loaded.x_train
-    assert truth is not None and loaded.x_test is not None
+    assert loaded.y_train is not None and loaded.x_test is not None
+    some = spread(len(loaded.x_train), chosen.rows)
+    truth, x = loaded.y_train[some], loaded.x_train[some]
     y, rng, points = np.full(len(x), -1), np.random.default_rng(seed), []
     known = draw_labelled(truth, seed, per_class=chosen.per_class)
     y[known] = truth[known]
@@ -84,6 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_it_is)
     parser.add_argument("data")
     parser.add_argument("--per-class", type=int, default=2, help="labels to begin with")
+    parser.add_argument("--rows", type=int, default=60000, help="training rows, evenly spread")
     parser.add_argument("-n", type=int, default=20, help="labels added in a round")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=3)
