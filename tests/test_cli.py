@@ -323,6 +323,7 @@ def test_presets_fit(preset):
         (["--set", "n_epoch=3"], "unknown parameter 'n_epoch' (did you mean 'n_epochs'?)"),
         (["--set", "n_epochs=many"], "n_epochs must be int or none, found 'many'"),
         (["--set", "n_epochs=1.5"], "n_epochs must be int or none, found 1.5"),
+        (["--set", "widths=64,many"], "widths must be a list of int or none, found [64, 'many']"),
         (["--set", "beta=nan"], "beta must be 0 or more"),
         (["--set", "batch_size=0"], "batch_size must be 2 or more"),
         (["--set", "beta"], "--set takes key=value"),

@@ -65,7 +65,7 @@ def plan_parameters(
     chosen : mapping
         Values of options; None where not given.
     assignments : sequence of str
-        ``key=value`` with TOML values; text may stand without quotes, ``none`` is None.
+        ``key=value`` with TOML values; text needs no quotes, a list no brackets, ``none`` is None.
 
     Raises
     ------
@@ -74,8 +74,9 @@ def plan_parameters(
 
     Examples
     --------
-    >>> plan_parameters(None, {"latent_dim": 3}, ["beta=0.5"])["beta"]
-    0.5
+    >>> found = plan_parameters(None, {"latent_dim": 3}, ["beta=0.5", "widths=64,32", "augment=shift"])
+    >>> found["beta"], found["widths"], found["augment"]
+    (0.5, (64, 32), ('shift',))
     """
     known = _known_parameters()
     values = {name: default for name, (default, _) in known.items()} | {"random_state": 0}
@@ -141,21 +142,34 @@ def _parse_assignment(text: str) -> tuple[str, Any]:
         raise UsageError(f"--set takes key=value, found {text!r}")
     if value.lower() == "none":  # TOML has no word for it
         return name, None
+    read = [_parse_word(word) for word in (value.split(",") if value[0] not in "[\"'" else [value])]
+    return name, read if len(read) > 1 else read[0]
+
+
+def _parse_word(word: str) -> Any:
     try:
-        return name, tomllib.loads(f"value = {value}")["value"]
+        return tomllib.loads(f"value = {word}")["value"]
     except ValueError:
-        return name, value
+        return word.strip()
 
 
 def _fitting(where: str, name: str, value: Any, hint: Any) -> Any:
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if isinstance(value, int | str) and any(typing.get_origin(option) is tuple for option in options):
+        value = [value]  # one of several that there may be
     if not any(_is_of(value, option) for option in options):
-        wanted = " or ".join("none" if o is type(None) else getattr(o, "__name__", str(o)) for o in options)
+        wanted = " or ".join(_type_name(option) for option in options)
         raise UsageError(f"{where}: {name} must be {wanted}, found {value!r}")
     least = AT_LEAST.get(name, 0)
     if isinstance(value, int | float) and not (math.isfinite(value) and value >= least):
         raise UsageError(f"{where}: {name} must be {least} or more, found {value}")
     return tuple(value) if isinstance(value, list) else value
+
+
+def _type_name(option: Any) -> str:
+    if typing.get_origin(option) is tuple:
+        return f"a list of {typing.get_args(option)[0].__name__}"
+    return "none" if option is type(None) else getattr(option, "__name__", str(option))
 
 
 def _is_of(value: Any, option: Any) -> bool:
