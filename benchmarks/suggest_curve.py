@@ -1,6 +1,6 @@
 """Accuracy against the number of labels: rows that `suggest` asks for beside rows drawn at random.
 
-    python benchmarks/suggest_curve.py mnist --rows 20000 --epochs 4 --out suggest.json
+    python benchmarks/suggest_curve.py mnist --rows 20000 --epochs 4 --weight-consistency 0 --out plain.json
 
 Both begin with the same few labels of each class. In each round the model is trained anew, and so many labels
 are added: those that it suggests, or others at random. `labels_needed` is how many labels suggesting needs to
@@ -39,9 +39,8 @@ def curve(data: str, choice: str, seed: int, chosen: argparse.Namespace) -> list
     known = draw_labelled(truth, seed, per_class=chosen.per_class)
     y[known] = truth[known]
     for _ in range(chosen.rounds + 1):
-        model = SSAVAE(chosen.latent_dim, n_epochs=chosen.epochs, n_epochs_decoder=0, random_state=seed).fit(
-            x, y
-        )
+        told: dict[str, Any] = {"weight_consistency": chosen.weight_consistency, "random_state": seed}
+        model = SSAVAE(chosen.latent_dim, n_epochs=chosen.epochs, n_epochs_decoder=0, **told).fit(x, y)
         points.append({"labels": int((y >= 0).sum()), "accuracy": model.score(loaded.x_test, loaded.y_test)})
         print(choice, seed, points[-1], flush=True)
         free = np.flatnonzero(y < 0)
@@ -91,6 +90,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--latent-dim", type=int, default=10)
+    parser.add_argument("--weight-consistency", type=float, help="0: the paper's plain method")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
