@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ssavae import SSAVAE
-from ssavae.augment import augmented, mirror, noise, shift
+from ssavae.augment import augmented, cover, mirror, noise, shift
 
 
 def dot(n: int = 64, side: int = 28) -> torch.Tensor:
@@ -43,6 +43,18 @@ def test_colours_stay_with_their_pixels():
     assert torch.equal(mirror(x).sort(dim=3).values, x.sort(dim=3).values)
 
 
+def test_a_square_is_covered_somewhere_and_the_rest_is_brighter_or_darker():
+    changed = cover(torch.full((300, 3, 28, 20), 0.5))
+    hidden = changed == 0
+    assert bool((hidden.all(dim=1) == hidden.any(dim=1)).all()), "in all colours at once"
+    widths = hidden[:, 0].any(dim=1).sum(dim=1)
+    assert int(widths.max()) == 7 and int(widths.min()) >= 1  # 20 // 6 to each side of the middle
+    assert bool(hidden[:, 0].any(dim=0).all()), "anywhere"
+    bright = changed.amax(dim=(1, 2, 3))
+    assert 0.3 <= float(bright.min()) < 0.32 and 0.68 < float(bright.max()) <= 0.7
+    assert float(cover(torch.ones(50, 1, 9, 9)).max()) == 1.0
+
+
 def test_labels_pass_unchanged_and_no_name_means_no_change():
     x, y = dot(4), torch.arange(4)
     assert [(a is x, b is y) for a, b in augmented([(x, y)], ())] == [(True, True)]
@@ -76,7 +88,7 @@ def test_a_table_learns_another_model_under_noise(toy_table):
 
 
 def test_an_unknown_change_is_refused(toy_images):
-    with pytest.raises(ValueError, match="shift, mirror, noise, not turn"):
+    with pytest.raises(ValueError, match="shift, mirror, cover, noise, not turn"):
         SSAVAE(augment=("turn",)).fit(*toy_images)
 
 
