@@ -139,13 +139,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_it_is)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--models", nargs="+", help="only these, such as random_forest [default: all]")
+    parser.add_argument("--protocols", nargs="+", default=["all", "few"])
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
     warnings.filterwarnings("ignore", message="(constant|duplicate) column")
     results = json.loads(chosen.out.read_text())["results"] if chosen.out.is_file() else []
     for about, task in tasks(chosen):
         known = any(about.items() <= result.items() for result in results)
-        if known or (chosen.models and about["model"] not in chosen.models):
+        wanted = about["protocol"] in chosen.protocols
+        if known or not wanted or (chosen.models and about["model"] not in chosen.models):
             continue
         results.append({**about, **task(), **machine()})
         command = " ".join(["python", *sys.argv])

@@ -1,8 +1,10 @@
 """The method on the real data sets, reduced to minutes: ``make test-slow``."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from ssavae.cli import main
 from ssavae.datasets import load_dataset
 from ssavae.judge import judge_features, judge_logits, train_judge
 
+ROOT = Path(__file__).parents[1]
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("real_data")]
 
 
@@ -119,7 +122,8 @@ def test_onnxruntime_reads_every_test_digit_as_torch_does(tmp_path):
         assert ended.value.code == 0
     words = ["predict", "--onnx", str(folder), "mnist", "--out", str(tmp_path / "onnx.npz")]
     program = f"import sys\nsys.modules['torch'] = None\nfrom ssavae.cli import main\nmain({words!r})"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600)
+    command, env = [sys.executable, "-c", program], os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "torch.npz") as torchs, np.load(tmp_path / "onnx.npz") as found:
         assert len(found["class"]) == 70000
