@@ -109,7 +109,7 @@ def umap() -> dict[str, Any]:
     model, seconds, accuracy = to_accuracy(x, y, (x_test, y_test))
     flat, flat_test = (rows.reshape(len(rows), -1) / np.float32(255) for rows in (x, x_test))
     peer = umap_learn.UMAP()  # without a seed it uses all threads
-    compile_it = umap_learn.UMAP(n_epochs=2).fit(flat[:500], y[:500])
+    compile_it = umap_learn.UMAP().fit(flat[:500], y[:500])
     compile_it.inverse_transform(compile_it.transform(flat_test[:10])[:2])
     peer_seconds = ours.timed(lambda: peer.fit(flat, y))
     places = peer.transform(flat_test)
