@@ -305,6 +305,7 @@ def test_the_command_serves_until_ctrl_c(tmp_path: Path):
     np.savez(tmp_path / "rows.npz", X=images(), y=np.arange(60) % 3)
     command = ["explore", str(tmp_path / "run"), str(tmp_path / "rows.npz"), "--no-browser"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "SSAVAE_TOKEN": "a-token-of-some-length"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1] / "src")
     program = "from ssavae.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", program, *command], stdout=subprocess.PIPE, text=True, env=environment

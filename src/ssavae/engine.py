@@ -8,8 +8,6 @@ states and the position in the epoch.
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from ssavae.algorithms import Losses
 from ssavae.checkpoint import drop_state, load_state, save_state
 from ssavae.rows import Rows, epoch_order
 from ssavae.share import ALONE, Batches, Share
+from ssavae.signals import stop_signals_to
 
 READ_EVERY = 25  # batches between two looks at the losses: on a GPU each look waits for the device
 STAGES = ("vec", "decoder")
@@ -343,21 +342,14 @@ class Guard:
 @contextmanager
 def stopping_gently(session: Session) -> Iterator[None]:
     """Let Ctrl-C and SIGTERM stop the run at the next batch; a second Ctrl-C stops it at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set signal handlers
-        return
 
     def ask(signum: int, frame: object) -> None:
         if session.stop:
             raise KeyboardInterrupt
         session.stop = True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with stop_signals_to(ask):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

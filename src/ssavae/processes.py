@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ssavae.checks import UsageError
+from ssavae.signals import stop_signals_to
 
 REPORTS = "SSAVAE_REPORTS"  # the variable that names the folder of reports
 GRACE = 20.0  # seconds in which the others may end by themselves, once one has
@@ -198,9 +199,6 @@ def _wait(started: Sequence[subprocess.Popen[bytes]]) -> dict[int, int | None]:
 
 @contextmanager
 def _passing_on_signals(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set signal handlers
-        return
     asked: list[int] = []
 
     def pass_on(signum: int, frame: object) -> None:
@@ -210,12 +208,8 @@ def _passing_on_signals(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[
         for process in started:
             process.terminate()  # stops a training as Ctrl-C does, and whatever else without a traceback
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with stop_signals_to(pass_on):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _raise_first_error(ended: Mapping[int, int | None], folder: Path) -> None:

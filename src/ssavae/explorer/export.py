@@ -15,7 +15,7 @@ from ssavae.checkpoint import write_atomically
 from ssavae.checks import UsageError
 from ssavae.explorer.app import Api
 from ssavae.explorer.bundle import one_page, plotly_js
-from ssavae.explorer.points import Plane
+from ssavae.explorer.points import Plane, rows_at
 from ssavae.explorer.service import Service
 
 FILE_BYTES = 15_000_000
@@ -200,7 +200,7 @@ def _rows(service: Service, left: int) -> dict[str, Any]:
         1, math.ceil(len(points) * _row_bytes(service) / (8 * max(room, 1)))
     )  # gzip gains no more than 8
     while every <= len(points):
-        chosen = _some(points.rows, every)
+        chosen = rows_at(points.rows, slice(None, None, every))
         told = stack(service, chosen)
         size = _size(told)
         if size <= room:
@@ -213,10 +213,6 @@ def _rows(service: Service, left: int) -> dict[str, Any]:
                 return {"rows": {"every": every, "stack": told}, "decoded_rows": rebuilt}
         every = max(every + 1, math.ceil(every * size / max(room, 1)))
     return {"rows": None, "decoded_rows": None}
-
-
-def _some(rows: Any, every: int) -> Any:
-    return rows.iloc[::every] if hasattr(rows, "iloc") else rows[::every]
 
 
 def _row_bytes(service: Service) -> int:

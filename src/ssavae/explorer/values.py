@@ -171,8 +171,7 @@ class RowFormat:
     def shown(self, rows: Any) -> list[Any]:
         """Return rows as they are looked at: images in bytes, signals (T, C), tables by column."""
         if self.preprocess.kind == "table":
-            cells = rows.to_numpy(dtype=object) if hasattr(rows, "iloc") else np.asarray(rows).astype(object)
-            return [self._row(row) for row in cells.tolist()]
+            return [self._row(row) for row in _cells_of(rows).tolist()]
         if self.preprocess.kind == "signal":
             return [pack(signal) for signal in self.as_signals(rows)]
         return [pack(image) for image in self.as_pixels(rows)]
@@ -180,7 +179,7 @@ class RowFormat:
     def spread(self, rows: Any) -> Any:
         """Return the standard deviation of rows, as they are looked at; null of a category."""
         if self.preprocess.kind == "table":
-            cells = rows.to_numpy(dtype=object) if hasattr(rows, "iloc") else np.asarray(rows).astype(object)
+            cells = _cells_of(rows)
             return {
                 name: None if column.kind == "category" else _deviation(cells[:, i])
                 for i, (name, column) in enumerate(self.columns)
@@ -202,6 +201,11 @@ class RowFormat:
         return {
             name: show_cell(cell, column) for cell, (name, column) in zip(cells, self.columns, strict=True)
         }
+
+
+def _cells_of(rows: Any) -> np.ndarray:
+    """Return a table's rows as objects, (n, d)."""
+    return rows.to_numpy(dtype=object) if hasattr(rows, "iloc") else np.asarray(rows).astype(object)
 
 
 def _deviation(cells: np.ndarray) -> float | None:
