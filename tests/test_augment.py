@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ssavae import SSAVAE
-from ssavae.augment import augmented, cover, mirror, noise, shift
+from ssavae.augment import augmented, cover, mirror, mix, noise, shift
 
 
 def dot(n: int = 64, side: int = 28) -> torch.Tensor:
@@ -79,20 +79,33 @@ def test_noise_is_as_large_as_the_spread_and_new_for_each_value():
     assert abs(float(torch.corrcoef(added.T)[0, 1])) < 0.1
 
 
-def test_a_table_learns_another_model_under_noise(toy_table):
-    quiet, noisy = (
+@pytest.mark.parametrize("shape", [(200,), (2, 100)], ids=["table", "signal"])
+def test_a_mixed_row_lies_on_the_way_to_another_and_nearer_to_itself(shape):
+    mixed = mix(torch.eye(200).view(200, *shape)).flatten(1)  # each row a direction of its own
+    own = mixed.diagonal()
+    others = mixed - torch.diag(own)
+    assert torch.allclose(mixed.sum(dim=1), torch.ones(200))
+    assert int((others > 0).sum(dim=1).max()) == 1, "of two rows"
+    assert 0.6 <= float(own.min()) < 0.65 and float(own.max()) > 0.95
+
+
+@pytest.mark.parametrize("name", ["noise", "mix"])
+def test_a_table_learns_another_model_from_changed_rows(toy_table, name: str):
+    plain, changed = (
         SSAVAE(augment=names, n_epochs=2, n_epochs_decoder=0, random_state=0).fit(*toy_table)
-        for names in ((), ("noise",))
+        for names in ((), (name,))
     )
-    assert not np.allclose(quiet.transform(toy_table[0]), noisy.transform(toy_table[0]))
+    assert not np.allclose(plain.transform(toy_table[0]), changed.transform(toy_table[0]))
 
 
 def test_an_unknown_change_is_refused(toy_images):
-    with pytest.raises(ValueError, match="shift, mirror, cover, noise, not turn"):
+    with pytest.raises(ValueError, match="shift, mirror, cover, noise, mix, not turn"):
         SSAVAE(augment=("turn",)).fit(*toy_images)
 
 
-@pytest.mark.parametrize(("data", "name"), [("toy_table", "shift"), ("toy_images", "noise")])
+@pytest.mark.parametrize(
+    ("data", "name"), [("toy_table", "shift"), ("toy_images", "noise"), ("toy_images", "mix")]
+)
 def test_a_change_that_does_not_suit_the_rows_is_refused(request, data: str, name: str):
     with pytest.raises(ValueError, match=f"'{name}' does not suit rows of kind"):
         SSAVAE(augment=(name,)).fit(*request.getfixturevalue(data))

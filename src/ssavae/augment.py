@@ -79,8 +79,23 @@ def noise(x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
     return x + torch.randn_like(x)
 
 
-CHANGES = {"shift": shift, "mirror": mirror, "cover": cover, "noise": noise}
-SUITS = {"image": ("shift", "mirror", "cover"), "table": ("noise",), "signal": ("noise",)}  # by kind of rows
+def mix(x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
+    """Move each row up to 0.4 of the way to another of the batch, so that it stays nearer to itself.
+
+    What lies between two training rows then has the class of the nearer one, and a new row beside them has a
+    place on the map.
+
+    Examples
+    --------
+    >>> mix(torch.ones(4, 3)).shape
+    torch.Size([4, 3])
+    """
+    far = _between(0.0, 0.4, (len(x), *[1] * (x.ndim - 1)), x.device)
+    return x.lerp(x[torch.randperm(len(x), device=x.device)], far)
+
+
+CHANGES = {"shift": shift, "mirror": mirror, "cover": cover, "noise": noise, "mix": mix}
+SUITS = {"image": ("shift", "mirror", "cover"), "table": ("noise", "mix"), "signal": ("noise", "mix")}
 
 
 def distort(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

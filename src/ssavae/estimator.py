@@ -100,9 +100,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     n_epochs, n_epochs_decoder : int or None
         Epochs of step 1 and of step 2; None takes 10, and more where that is under 2,000 updates.
         ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on from.
-    augment : tuple of {"shift", "mirror", "cover", "noise"}
+    augment : tuple of {"shift", "mirror", "cover", "noise", "mix"}
         Random changes of the rows of step 1 that leave their class as it is: images are shifted, mirrored
-        or in part covered, tables and signals get noise as large as their own spread.
+        or in part covered, tables and signals get noise as large as their own spread, or move towards one
+        another.
     batch_size, batch_size_decoder : int
         Rows in a batch of step 1 and of step 2, where many small ones are sooner good than few large ones;
         a last part batch is left out.
