@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from status import status_mb
 
 from ssavae.checkpoint import write_atomically
 from ssavae.runs import machine
@@ -68,12 +69,6 @@ def make_file(path: Path, n: int) -> None:
 def labels_of(path: Path) -> Path:
     """Return where the labels of a file of rows lie."""
     return path.with_name(f"labels_{path.name}")
-
-
-def status_mb(name: str) -> float:
-    """Return a size that the system knows of this process."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) / 1024
 
 
 class Watch(threading.Thread):

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from status import status_mb
 
 from ssavae import load
 from ssavae.checkpoint import write_atomically
@@ -78,12 +79,6 @@ def server(run: Path, data: Path) -> Iterator[tuple[int, int, float]]:
     finally:
         process.terminate()
         process.wait(30)
-
-
-def resident_mb(pid: int) -> float:
-    """Return the resident set of a process."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
 def asked(connection: http.client.HTTPConnection, path: str, body: bytes) -> Any:
@@ -140,7 +135,7 @@ def load_on(
     memory = []
     while time.perf_counter() < until - 1:
         time.sleep(min(WARM_SECONDS, max(0.1, until - 1 - time.perf_counter())))
-        memory.append(round(resident_mb(pid), 1))
+        memory.append(round(status_mb("VmRSS", pid), 1))
     for thread in threads:
         thread.join()
     return (

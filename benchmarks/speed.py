@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from status import status_mb
 from torch import Tensor
 from torch.optim import Adam
 
@@ -312,11 +313,9 @@ def one_size(n: int) -> dict[str, Any]:
 
 def peak_mib() -> float:
     """Return the peak of this program alone: getrusage begins with that of the process that started it."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
+    if not Path("/proc/self/status").is_file():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
+    return status_mb("VmHWM")
 
 
 # -------------------------------------------------------------------------------- (b) time to quality
