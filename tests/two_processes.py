@@ -22,11 +22,11 @@ from ssavae.networks import Decoder, Discriminator, Spec, build_vec
 from ssavae.processes import report
 from ssavae.rows import TensorRows
 from ssavae.share import share_of
-from ssavae.stages import decoder_stage, vec_stage
+from ssavae.stages import decoder_stage, student_stage, vec_stage
 
 IMAGE, TABLE = (
-    Spec((1, 8, 8), 2, 3, bounded=True, widths=(8, 8)),
-    Spec((6,), 2, 3, bounded=False, widths=(8,)),
+    Spec((1, 8, 8), 2, 3, bounded=True, widths=(8, 8), student_widths=(8,)),
+    Spec((6,), 2, 3, bounded=False, widths=(8,), student_widths=(8,)),
 )
 SETTINGS = Settings(n_epochs=1, batch_size=16, seed=5)  # 4 batches: as many updates as the k
 CASES = ("labelled", "unevenly", "one label", "changed images", "few labels, a teacher", "table, a teacher")
@@ -55,15 +55,16 @@ def trained(case: str, n_processes: int, dtype: torch.dtype = torch.float64) -> 
         module.to(dtype)
     session = Session(modules, fabric.device, share=share)
     vec: Any = modules["vec"]
+    kind = "table" if spec is TABLE else "image"
     step_1 = partial(vec_stage, fabric, share, vec, learning_rate=2e-3, measure=dict, variance=0.1)
-    step_1 = partial(
-        step_1, weight_kl=0.02, weight_detail=0.5, change=STRONG["table" if spec is TABLE else "image"]
-    )
+    step_1 = partial(step_1, weight_kl=0.02, weight_detail=0.5, change=STRONG[kind])
     teacher: Any = modules["teacher"] if "teacher" in case else None
     augment = ("shift", "mirror") if case == "changed images" else ()
     train(
         session, calm(step_1(teacher=teacher, weight_consistency=1.0, augment=augment), dtype), data, SETTINGS
     )
+    between = student_stage(fabric, share, vec, learning_rate=2e-3, kind=kind, variance=1.0, measure=dict)
+    train(session, calm(between, dtype), data, SETTINGS)
     step_2 = partial(decoder_stage, fabric, share, vec, modules["decoder"], modules["discriminator"])
     step_2 = partial(step_2, learning_rate=2e-3, learning_rate_disc=2e-3, beta=0.1, gamma=0.1, measure=dict)
     weights = (1.0,) * len(vec.encoder.layers)

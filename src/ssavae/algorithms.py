@@ -24,6 +24,7 @@ from ssavae.losses import (
     loss_kl,
     loss_latent,
     loss_rec,
+    loss_student,
 )
 from ssavae.networks import VEC, reparameterize
 from ssavae.share import ALONE, Batches, Share
@@ -78,6 +79,37 @@ def train_vec(
         if consistency is not None:
             consistency.follow()
         yield {name: loss.detach() for name, loss in losses.items()}
+
+
+def train_student(
+    vec: VEC,
+    student: nn.Module,
+    batches: Batches,
+    optimizer: Optimizer,
+    backward: Backward,
+    *,
+    variance: float,
+) -> Iterator[Losses]:
+    """Train a student of the frozen VEC's encoder: a smaller network that puts rows in the same places.
+
+    Minimises ``loss_student`` over S alone. No label is used, and batches may be changed at random: the
+    encoder says of every row, whatever it is, where it belongs.
+
+    Yields
+    ------
+    dict
+        The batch's losses by name, detached, on the device.
+    """
+    student.train()
+    for x, _ in batches:
+        with frozen(vec):
+            with torch.no_grad():
+                mu, logits = vec(x)
+            mu_student = student(x)
+            told = vec.classifier(mu_student)
+            loss = loss_student(mu_student, told, mu, logits, variance).mean()
+            step(loss, optimizer, backward)
+        yield {"loss_student": loss.detach()}
 
 
 def train_decoder(

@@ -91,7 +91,7 @@ def mix(x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
     torch.Size([4, 3])
     """
     far = _between(0.0, 0.4, (len(x), *[1] * (x.ndim - 1)), x.device)
-    return x.lerp(x[torch.randperm(len(x), device=x.device)], far)
+    return x.lerp(x[torch.randperm(len(x), device=x.device)], far.to(x.dtype))
 
 
 CHANGES = {"shift": shift, "mirror": mirror, "cover": cover, "noise": noise, "mix": mix}
@@ -153,6 +153,21 @@ def wobble(x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
 
 
 STRONG = {"image": distort, "table": swap, "signal": wobble}
+
+
+NEARBY = {"image": shift, "table": mix, "signal": mix}
+
+
+def nearby(x: Float[Tensor, "b *shape"], kind: str) -> Float[Tensor, "b *shape"]:
+    """Change about half of the rows a little: shift images, mix rows of tables and signals.
+
+    Examples
+    --------
+    >>> nearby(torch.ones(4, 3), "table").shape
+    torch.Size([4, 3])
+    """
+    chosen = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) < 0.5
+    return torch.where(chosen, NEARBY[kind](x), x)
 
 
 def check_augment(names: Sequence[str], kind: str) -> None:

@@ -28,7 +28,8 @@ from ssavae.share import ALONE, Batches, Share
 from ssavae.signals import stop_signals_to
 
 READ_EVERY = 25  # batches between two looks at the losses: on a GPU each look waits for the device
-STAGES = ("vec", "decoder")
+# The title of each stage; its place is a part of the seed: new ones go to the end.
+STAGES = {"vec": "step 1 (vec)", "decoder": "step 2 (decoder)", "student": "step 1 (student)"}
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ def train(session: Session, stage: Stage, rows: Rows, settings: Settings) -> Non
     """
     if stage.name in session.done:
         return
-    seed = (settings.seed, STAGES.index(stage.name))
+    seed = (settings.seed, list(STAGES).index(stage.name))
     loop = Loop(n_batches=len(epoch_order(rows.y, settings.batch_size, (*seed, 0))))
     stage.start(settings.n_epochs * loop.n_batches)
     torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
@@ -357,7 +358,7 @@ def showing_progress(session: Session, stage: str, n_epochs: int) -> Iterator[No
     """Show a bar with every loss and the time left, and one line an epoch that stays."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    title = f"step {STAGES.index(stage) + 1} ({stage})"
+    title = STAGES[stage]
     columns = (TextColumn(title), BarColumn(20), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns) as bars:
         task = bars.add_task("", total=n_epochs)

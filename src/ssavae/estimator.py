@@ -53,7 +53,7 @@ from ssavae.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, 
 from ssavae.share import share_of
 from ssavae.sources import Source, opened, survey
 from ssavae.splits import hold_out
-from ssavae.stages import decoder_stage, measured_variance, vec_stage
+from ssavae.stages import decoder_stage, measured_variance, student_stage, vec_stage
 from ssavae.suggestions import candidates, choose_rows, uncertainty
 
 if TYPE_CHECKING:
@@ -97,9 +97,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Weight of ``loss_consistency`` in step 1, by which unlabelled rows help to classify: changed at
         random, they keep the class that a teacher gives them, the average of the VEC over its updates. 0 is
         the paper's plain method; None takes 1 where under a quarter of the rows has a label, else 0.
-    n_epochs, n_epochs_decoder : int or None
-        Epochs of step 1 and of step 2; None takes 10, and more where that is under 2,000 updates.
-        ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on from.
+    n_epochs, n_epochs_decoder, n_epochs_student : int or None
+        Epochs of step 1, of step 2 and of the student; None takes 10, of the student 30, and more where that
+        is under 2,000 updates. ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on
+        from.
     augment : tuple of {"shift", "mirror", "cover", "noise", "mix"}
         Random changes of the rows of step 1 that leave their class as it is: images are shifted, mirrored
         or in part covered, tables and signals get noise as large as their own spread, or move towards one
@@ -111,6 +112,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Peak learning rates of the VEC, the decoder and the discriminator (Adam, one cycle).
     widths : tuple of int or None
         Units or channels of the layers; None sizes them from the shape of a row.
+    student_widths : tuple of int or None
+        Units of the layers of a student: a small dense network that learns the map from the encoder after
+        step 1 and codes rows in its place, at a fraction of the time and some accuracy. None does without.
     encoder, decoder : torch.nn.Module or None
         Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
     validation_fraction : float or None
@@ -169,6 +173,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         weight_consistency: float | None = None,
         n_epochs: int | None = None,
         n_epochs_decoder: int | None = None,
+        n_epochs_student: int | None = None,
         augment: tuple[str, ...] = (),
         batch_size: int = 128,
         batch_size_decoder: int = 32,
@@ -176,6 +181,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         learning_rate_decoder: float = 2e-3,
         learning_rate_disc: float = 2e-3,
         widths: tuple[int, ...] | None = None,
+        student_widths: tuple[int, ...] | None = None,
         encoder: nn.Module | None = None,
         decoder: nn.Module | None = None,
         validation_fraction: float | None = None,
@@ -200,6 +206,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.weight_consistency = weight_consistency
         self.n_epochs = n_epochs
         self.n_epochs_decoder = n_epochs_decoder
+        self.n_epochs_student = n_epochs_student
         self.augment = augment
         self.batch_size = batch_size
         self.batch_size_decoder = batch_size_decoder
@@ -207,6 +214,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.learning_rate_decoder = learning_rate_decoder
         self.learning_rate_disc = learning_rate_disc
         self.widths = widths
+        self.student_widths = student_widths
         self.encoder = encoder
         self.decoder = decoder
         self.validation_fraction = validation_fraction
@@ -300,7 +308,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         if job.vec is not None:
             self._take_vec(session, job.vec)
         if job.vec_too:
-            self._run_vec(session, fabric, job.rows, partial(self._measure_vec, job.held, job.watched))
+            measure = partial(self._measure_vec, job.held, job.watched)
+            self._run_vec(session, fabric, job.rows, measure)
+            if self.vec_.student is not None:
+                self._run_student(session, fabric, job.rows, partial(measure, self.vec_))
         self._run_decoder(session, fabric, job.rows, partial(self._measure_decoder, job.held))
 
     def fit_decoder(
@@ -311,7 +322,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.beta, self.gamma = self.beta if beta is None else beta, self.gamma if gamma is None else gamma
         check_params(self.get_params(deep=False))
         fabric = self._launched()
-        self.history_ = [row for row in self.history_ if row["step"] == "vec"]
+        self.history_ = [row for row in self.history_ if row["step"] != "decoder"]
         with _own_random_state(self.seed_):
             self._build_decoder()
             every = np.arange(len(rows))
@@ -404,9 +415,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _build(self, with_detail: bool) -> None:
         shape, bounded = self.preprocess_.input_shape, self.preprocess_.bounded
-        self.spec_ = Spec(
-            shape, int(self.latent_dim), max(1, len(self.classes_)), bounded, tuple(plain(self.widths) or ())
-        )
+        widths, student_widths = (tuple(plain(each) or ()) for each in (self.widths, self.student_widths))
+        n_classes = max(1, len(self.classes_))
+        self.spec_ = Spec(shape, int(self.latent_dim), n_classes, bounded, widths, student_widths)
         self._build_networks(with_detail)
 
     def _build_networks(self, with_detail: bool) -> None:
@@ -420,10 +431,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _training_rows(self, rows: Any, labels: np.ndarray, kept: np.ndarray, fabric: Fabric | None) -> Rows:
         device = torch.device("cpu") if fabric is None else fabric.device
-        inputs = self._inputs(rows, kept)
-        if isinstance(inputs, Inputs):
-            return SourceRows(inputs.source, labels[kept], inputs.to_inputs, device, self.n_workers)
-        return TensorRows(inputs, labels[kept], device)
+        to_inputs = self.preprocess_.forward
+        if isinstance(rows, Source):
+            return SourceRows(rows.take(kept), labels[kept], to_inputs, device, self.n_workers)
+        return TensorRows(torch.from_numpy(to_inputs(rows[kept])), labels[kept], device)
 
     def _session(self, fabric: Fabric, job: Job) -> Session:
         """Set a run up; one of both steps keeps its state in the checkpoint folder."""
@@ -447,8 +458,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.vec_.detail = None  # after the networks are built: they are drawn as if step 1 had run here
         self.vec_.load_state_dict(other.vec_.state_dict())
         if "vec" not in session.done:
-            session.done.append("vec")
-            session.history.extend(row for row in other.history_ if row["step"] == "vec")
+            session.done.extend(["vec", "student"])
+            session.history.extend(row for row in other.history_ if row["step"] != "decoder")
 
     def _choose_consistency(self, labels: np.ndarray) -> float:
         """Unlabelled rows are asked where labels are few, and can be where there are classes."""
@@ -475,12 +486,28 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             teacher=teacher,
             weight_consistency=weight_consistency,
             change=STRONG[self.preprocess_.kind],
-            measure=partial(measure, self.vec_ if teacher is None else teacher.vec),
+            measure=partial(
+                measure, VEC(self.vec_.encoder, self.vec_.classifier) if teacher is None else teacher.vec
+            ),
         )
         self._run(session, stage, rows, self.n_epochs, self.batch_size)
         if teacher is not None:
             teacher.hand_over(self.vec_)
             del session.modules["teacher"]
+
+    def _run_student(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
+        """Let the student learn the map of step 1."""
+        encode = Inference(VEC(self.vec_.encoder, self.vec_.classifier), self.decoder_).encode
+        stage = student_stage(
+            fabric,
+            session.share,
+            self.vec_,
+            learning_rate=self.learning_rate,
+            kind=self.preprocess_.kind,
+            variance=measured_variance(encode(some_inputs(rows, SCALE_ROWS)[0])),
+            measure=measure,
+        )
+        self._run(session, stage, rows, self.n_epochs_student, self.batch_size, least=30)
 
     def _choose_detail(self, weight_consistency: float) -> float:
         """Ask more of a code that has more room: two dimensions hold little beside the class."""
@@ -508,11 +535,19 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         )
         self._run(session, stage, rows, self.n_epochs_decoder, self.batch_size_decoder)
 
-    def _run(self, session: Session, stage: Stage, rows: Rows, n_epochs: int | None, batch_size: int) -> None:
+    def _run(
+        self,
+        session: Session,
+        stage: Stage,
+        rows: Rows,
+        n_epochs: int | None,
+        batch_size: int,
+        least: int = 10,
+    ) -> None:
         n = session.share.n_processes
         batch_size = min(batch_size, len(rows.y)) // n * n
         must(batch_size > 0, f"{len(rows.y)} rows cannot be shared out among {n} processes")
-        enough = max(10, -(-MIN_STEPS // (len(rows.y) // batch_size)))
+        enough = max(least, -(-MIN_STEPS // (len(rows.y) // batch_size)))
         settings = Settings(enough if n_epochs is None else n_epochs, batch_size, self.seed_, self.patience)
         self.history_ = session.history
         first = session.share.rank == 0
@@ -759,6 +794,15 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             return Inputs(rows.take(indices), self.preprocess_.forward)
         return torch.from_numpy(self.preprocess_.forward(rows[indices]))
 
+    def _unread(self, rows: Any, indices: np.ndarray) -> Tensor | Inputs:
+        """Leave it to the networks to turn rows into inputs, batch by batch: each then stays in the cache.
+
+        Tables are turned column by column, which is dear for few rows.
+        """
+        if isinstance(rows, Source) or self.preprocess_.kind == "table":
+            return self._inputs(rows, indices)
+        return Inputs(rows[indices], self.preprocess_.forward)
+
     def _infer(self, X: Any, function: Callable[[Inference, Any], Tensor]) -> np.ndarray:
         rows = self._checked(X)
         return self._apply(function, rows, np.arange(len(rows)))
@@ -766,7 +810,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _apply(
         self, function: Callable[[Inference, Any], Tensor], rows: Any, numbers: np.ndarray
     ) -> np.ndarray:
-        parts = (self._inputs(rows, part) for part in _portions(numbers))
+        parts = (self._unread(rows, part) for part in _portions(numbers))
         return np.concatenate([function(self._at_rest, part).numpy() for part in parts])
 
     def __sklearn_tags__(self) -> Tags:

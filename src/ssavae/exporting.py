@@ -23,6 +23,7 @@ from ssavae.estimator import SSAVAE
 from ssavae.exported import DESCRIPTION_FILE, SCHEMA_VERSION, Exported
 from ssavae.files import folder_at_once
 from ssavae.inference import Inference
+from ssavae.networks import VEC
 from ssavae.preprocess import Preprocess
 
 PARITY_ROWS = (1, 2, 257)  # batches in which torch and onnxruntime must agree
@@ -83,11 +84,11 @@ def _check_free(folder: Path, overwrite: bool) -> None:
 
 
 class RowEncoder(nn.Module):
-    """E with the scaling before it: rows as they are measured -> mu; of tables network inputs -> mu."""
+    """E, or S, with the scaling before it: rows as measured -> mu; of tables network inputs -> mu."""
 
-    def __init__(self, encoder: nn.Module, preprocess: Preprocess) -> None:
+    def __init__(self, vec: VEC, preprocess: Preprocess) -> None:
         super().__init__()
-        self.encoder, self.preprocess = encoder, preprocess
+        self.vec, self.preprocess = vec, preprocess
 
     def forward(self, x: Tensor) -> Tensor:
         if self.preprocess.kind != "table":
@@ -95,7 +96,7 @@ class RowEncoder(nn.Module):
             *sides, channels = np.roll(self.preprocess.input_shape, -1).tolist()
             scaled = ((x - low) / scale).float()
             x = scaled.reshape(-1, *sides, channels).movedim(-1, 1)
-        return self.encoder(x)[0]
+        return self.vec.code(x)
 
 
 class RowDecoder(nn.Module):
@@ -135,7 +136,7 @@ def _graphs(model: SSAVAE) -> dict[str, Graph]:
         rows = np.zeros((2, *preprocess.input_shape), dtype=np.float32)
     else:
         rows = np.zeros((2, *preprocess.row_shape), dtype=preprocess.working_dtype)
-    graphs: dict[str, Graph] = {"encoder": (RowEncoder(vec.encoder, preprocess), rows, ("x", "mu"))}
+    graphs: dict[str, Graph] = {"encoder": (RowEncoder(vec, preprocess), rows, ("x", "mu"))}
     if len(model.classes_):
         calibrated = CalibratedClassifier(vec.classifier, model.calibration_.temperature)
         graphs["classifier"] = (calibrated, codes, ("z", "probabilities"))

@@ -34,11 +34,11 @@ class Inference:
 
     def encode(self, x: Tensor | Inputs) -> Tensor:
         """Return mu of each input, (n, K)."""
-        return self.apply(lambda part: self.vec.encoder(part)[0], x)
+        return self.apply(self.vec.code, x)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and logvar of each input, (n, K) both."""
-        both = self.apply(lambda part: torch.cat(self.vec.encoder(part)[:2], dim=1), x)
+        both = self.apply(lambda part: torch.cat(self.vec.read(part)[:2], dim=1), x)
         mu, logvar = both.chunk(2, dim=1)
         return mu, logvar
 
@@ -60,7 +60,7 @@ class Inference:
 
     def reconstruct(self, x: Tensor | Inputs) -> Tensor:
         """Return G(mu(x)) for each input."""
-        return self.apply(lambda part: self.decoder(self.vec.encoder(part)[0]), x)
+        return self.apply(lambda part: self.decoder(self.vec.code(part)), x)
 
     def feature_loss(self, x: Tensor | Inputs) -> Tensor:
         """Return loss_rec between each input and G(mu(x)), (n,)."""
@@ -94,7 +94,7 @@ class Inference:
         agrees : (n,) of bool
             Whether C decides for the same class at z and at mu(G(z)).
         """
-        mu = self.apply(lambda part: self.vec.encoder(self.decoder(part))[0], z)
+        mu = self.apply(lambda part: self.vec.code(self.decoder(part)), z)
         distances = np.log(loss_latent(z, mu).double().numpy() + 1e-12)
         agrees = self.classify(z).argmax(dim=1) == self.classify(mu).argmax(dim=1)
         return np.column_stack([distances, -log_density(z.double().numpy())]), agrees.numpy()
@@ -115,8 +115,8 @@ class Inference:
 
     def _surveyed(self, x: Tensor) -> Tensor:
         """Return loss_rec, loss_latent, and mu of each input, (n, 2 + K)."""
-        mu, _, features = self.vec.encoder(x)
-        mu_rec, _, features_rec = self.vec.encoder(self.decoder(mu))
+        mu, _, features = self.vec.read(x)
+        mu_rec, _, features_rec = self.vec.read(self.decoder(mu))
         rec = loss_rec(features, features_rec, self.feature_weights)
         losses = torch.stack([rec, loss_latent(mu, mu_rec)], dim=1)
         return torch.cat([losses, mu], dim=1)

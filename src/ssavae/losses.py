@@ -98,6 +98,44 @@ def loss_consistency(
     return loss_class(logits, target)
 
 
+def loss_student(
+    mu: Float[Tensor, "b k"],
+    logits: Float[Tensor, "b c"],
+    mu_encoder: Float[Tensor, "b k"],
+    logits_encoder: Float[Tensor, "b c"],
+    variance: float,
+) -> Float[Tensor, "b"]:
+    r"""How far the student is from the encoder, in place and in class (Hinton 2015; our addition).
+
+    .. math:: \frac{\lVert \mu_S - \mu \rVert^2}{K \, \bar{v}} + \mathrm{KL}(p \, \Vert \, p_S),
+        \quad p = \mathrm{softmax}(C(\mu)), \; p_S = \mathrm{softmax}(C(\mu_S))
+
+    The second term tells which places on the map matter: those near the border of two classes.
+
+    Parameters
+    ----------
+    mu, logits : (B, K), (B, C)
+        The student's code, and what the classifier reads from it.
+    mu_encoder, logits_encoder : (B, K), (B, C)
+        The same of the encoder.
+    variance : float
+        Mean variance v of an element of the encoder's codes over the rows, above 0.
+
+    Returns
+    -------
+    (B,), at least 0.
+
+    Examples
+    --------
+    >>> loss_student(torch.tensor([[1.0, 3.0]]), torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1, 2), 0.5)
+    tensor([4.])
+    """
+    distance = (mu - mu_encoder).square().mean(dim=1) / variance
+    targets = logits_encoder.log_softmax(dim=1)
+    classes = F.kl_div(logits.log_softmax(dim=1), targets, reduction="none", log_target=True).sum(dim=1)
+    return distance + classes
+
+
 def loss_detail(
     x: Float[Tensor, "b *shape"], x_rec: Float[Tensor, "b *shape"], variance: float
 ) -> Float[Tensor, "b"]:

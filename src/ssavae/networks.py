@@ -1,4 +1,4 @@
-"""The four networks of the method, for tables (MLP), signals (1-D) and images (2-D convolutions).
+"""The networks of the method, for tables (MLP), signals (1-D) and images (2-D convolutions).
 
 One recipe serves every kind: a stack of layers that halves the sides while they are long, its
 mirror image as decoder, and the same stack without batch normalisation as discriminator.
@@ -40,6 +40,8 @@ class Spec:
         True where inputs lie in [0, 1], which ends the decoder in a sigmoid.
     widths : tuple of int
         Units or channels of each layer; empty means :func:`default_widths`.
+    student_widths : tuple of int
+        Units of each layer of the :class:`Student`; empty means that there is none.
     """
 
     input_shape: tuple[int, ...]
@@ -47,6 +49,7 @@ class Spec:
     n_classes: int
     bounded: bool
     widths: tuple[int, ...] = ()
+    student_widths: tuple[int, ...] = ()
 
 
 class Encoding(NamedTuple):
@@ -209,23 +212,56 @@ class Discriminator(nn.Module):
         return self.logit(x.flatten(1)).squeeze(1)
 
 
+class Student(nn.Module):
+    """S: x -> mu, dense layers on the values of a row, that learn the map from the encoder."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        flat = replace(spec, input_shape=(math.prod(spec.input_shape),), widths=spec.student_widths)
+        self.layers, size = _encoder_layers(flat, batch_norm=True)
+        self.mu = nn.Linear(size, spec.latent_dim)
+
+    def forward(self, x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b k"]:
+        h = x.flatten(1)
+        for layer in self.layers:
+            h = layer(h)
+        return self.mu(h)
+
+
 class VEC(nn.Module):
-    """The Variational Encoder Classifier of step 1: encoder, classifier and, where wanted, what keeps detail.
+    """The Variational Encoder Classifier of step 1: encoder, classifier and, where wanted, their helpers.
 
     Parameters
     ----------
     encoder, classifier : nn.Module
     detail : nn.Module or None
         The auxiliary decoder of ``loss_detail``; None where ``weight_detail`` is 0.
+    student : nn.Module or None
+        What codes rows in the encoder's place, faster.
     """
 
-    def __init__(self, encoder: nn.Module, classifier: nn.Module, detail: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        classifier: nn.Module,
+        detail: nn.Module | None = None,
+        student: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        self.encoder, self.classifier, self.detail = encoder, classifier, detail
+        self.encoder, self.classifier, self.detail, self.student = encoder, classifier, detail, student
+
+    def code(self, x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b k"]:
+        """Return the code's mean: the student's where there is one."""
+        return self.encoder(x)[0] if self.student is None else self.student(x)
+
+    def read(self, x: Float[Tensor, "b *shape"]) -> Encoding:
+        """Return all that the encoder says of a batch, with the mean of :meth:`code`."""
+        encoding = Encoding(*self.encoder(x))
+        return encoding if self.student is None else encoding._replace(mu=self.student(x))
 
     def forward(self, x: Float[Tensor, "b *shape"]) -> tuple[Tensor, Tensor]:
         """Return the code's mean and the class logits read from it."""
-        mu = self.encoder(x)[0]
+        mu = self.code(x)
         return mu, self.classifier(mu)
 
 
@@ -245,4 +281,7 @@ def build_vec(spec: Spec, with_detail: bool, encoder: nn.Module | None = None) -
     widths = spec.widths or default_widths(spec.input_shape)
     halved = replace(spec, widths=tuple(max(1, width // 2) for width in widths))
     detail = Decoder(halved) if with_detail else None
-    return laid_out(VEC(encoder or Encoder(spec), Classifier(spec), detail), spec)
+    vec = VEC(encoder or Encoder(spec), Classifier(spec), detail)
+    if spec.student_widths:
+        vec.student = Student(spec)  # last: what is drawn before is the same without one
+    return laid_out(vec, spec)

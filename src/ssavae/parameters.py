@@ -16,6 +16,7 @@ AT_LEAST = {
     "batch_size_decoder": 2,
     "n_epochs": 1,
     "n_epochs_decoder": 0,
+    "n_epochs_student": 1,
     "patience": 1,
     "devices": 1,
     "nodes": 1,

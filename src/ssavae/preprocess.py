@@ -142,8 +142,7 @@ class Preprocess:
         if self.kind == "table":
             return self._table_inputs(x)
         low, scale = self.scaling
-        scaled = x - np.float32(0)  # a copy, of floats
-        scaled = scaled.astype(np.result_type(scaled, low), copy=False)
+        scaled = x.astype(np.result_type(x, low))  # a copy
         scaled -= low  # in place: more copies would triple the memory of all rows, and the time of a batch
         scaled /= scale
         scaled = scaled.reshape(len(x), *self.row_shape[: len(self.input_shape) - 1], self.input_shape[0])

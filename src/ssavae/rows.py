@@ -107,9 +107,9 @@ class _Batches(Dataset[Tensor]):
 
 
 class Inputs:
-    """Network inputs of a Source's rows, made portion by portion: what ``Tensor.split`` is to a tensor."""
+    """Network inputs of rows, made portion by portion: what ``Tensor.split`` is to a tensor."""
 
-    def __init__(self, source: Source, to_inputs: Callable[[np.ndarray], np.ndarray]) -> None:
+    def __init__(self, source: Source | np.ndarray, to_inputs: Callable[[np.ndarray], np.ndarray]) -> None:
         self.source, self.to_inputs = source, to_inputs
 
     def __len__(self) -> int:

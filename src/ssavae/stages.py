@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from ssavae.algorithms import Losses, frozen, train_decoder, train_vec
-from ssavae.augment import CHANGES, augmented
+from ssavae.algorithms import Losses, frozen, train_decoder, train_student, train_vec
+from ssavae.augment import CHANGES, augmented, nearby
 from ssavae.consistency import Consistency, Teacher
 from ssavae.engine import Stage
 from ssavae.networks import VEC
@@ -43,7 +44,7 @@ def vec_stage(
     ``loss_consistency``, which is left out where there is no teacher.
     """
     placed = placed_vec(fabric, vec)
-    optimizer = Adam(vec.parameters(), lr=learning_rate, fused=True)
+    optimizer = Adam(placed.parameters(), lr=learning_rate, fused=True)
     consistency = None
     if teacher is not None:
         teacher.to(fabric.device)
@@ -65,6 +66,34 @@ def vec_stage(
         )
 
     return Stage("vec", algorithm, {"vec": optimizer}, measure)
+
+
+def student_stage(
+    fabric: Fabric,
+    share: Share,
+    vec: VEC,
+    *,
+    learning_rate: float,
+    kind: str,
+    variance: float,
+    measure: Measure,
+) -> Stage:
+    """Bind the student's training to a VEC that has one; ``variance`` as in ``loss_student``.
+
+    ``kind`` is that of the rows, half of which are changed: ``augment.nearby``.
+    """
+    with frozen(vec):  # so that processes do not look for gradients of it
+        placed = placed_vec(fabric, vec)
+    assert vec.student is not None
+    student = fabric.setup_module(vec.student)
+    optimizer = Adam(student.parameters(), lr=learning_rate, fused=True)
+    change = share.changing(partial(nearby, kind=kind))
+
+    def algorithm(batches: Batches) -> Iterator[Losses]:
+        changed = augmented(batches, [change])
+        return train_student(placed, student, changed, optimizer, fabric.backward, variance=variance)
+
+    return Stage("student", algorithm, {"student": optimizer}, measure)
 
 
 def decoder_stage(
@@ -117,7 +146,10 @@ def decoder_stage(
 
 
 def placed_vec(fabric: Fabric, vec: VEC) -> VEC:
-    """Put a VEC on the device, each part wrapped for the chosen precision; the weights are shared."""
+    """Put a VEC, less its student, on the device, each part wrapped for the chosen precision.
+
+    The weights are shared.
+    """
     parts = [
         None if part is None else fabric.setup_module(part)
         for part in (vec.encoder, vec.classifier, vec.detail)
@@ -126,5 +158,5 @@ def placed_vec(fabric: Fabric, vec: VEC) -> VEC:
 
 
 def measured_variance(x: Tensor) -> float:
-    """Mean variance of an element of x over the rows; 1 where nothing varies."""
+    """Mean variance of an element of x, inputs or codes, over the rows; 1 where nothing varies."""
     return float(torch.var(x, dim=0).mean()) or 1.0
