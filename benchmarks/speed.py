@@ -134,14 +134,15 @@ def repeated(update: Callable[[], Any], n: int) -> Callable[[], float]:
     return lambda: timed(lambda: [update() for _ in range(n)])
 
 
-def engine(step: str, x: Tensor, y: np.ndarray) -> Callable[[], float]:
+def engine(step: str, x: Tensor, y: np.ndarray, weight_detail: float = 0.5) -> Callable[[], float]:
     """Return a function that trains an epoch of one step as ``fit`` does and tells the engine's seconds."""
     fabric = launch("cpu", "32-true")
-    vec = build_vec(SPEC, with_detail=step == "vec")
+    vec = build_vec(SPEC, with_detail=step == "vec" and weight_detail > 0)
     decoder, disc = (laid_out(net(SPEC), SPEC) for net in (Decoder, Discriminator))
     if step == "vec":
-        told: dict[str, Any] = {"weight_kl": 0.02, "weight_detail": 0.5, "variance": measured_variance(x)}
-        told |= {"augment": (), "teacher": None, "weight_consistency": 0.0, "change": STRONG["image"]}
+        told: dict[str, Any] = {"weight_kl": 0.02, "weight_detail": weight_detail, "augment": ()}
+        told |= {"teacher": None, "weight_consistency": 0.0, "change": STRONG["image"]}
+        told |= {"variance": measured_variance(x)}
         stage = vec_stage(fabric, ALONE, vec, learning_rate=2e-3, measure=dict, **told)
     else:
         told = {"learning_rate": 2e-3, "learning_rate_disc": 2e-3, "beta": 0.005, "gamma": 0.05}

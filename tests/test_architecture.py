@@ -157,16 +157,16 @@ def test_functions_are_short():
 
 # A longer file wants a reason, and gets a limit of its own.
 LONGER = {
-    # A third of it documents and stores parameters, in the form that scikit-learn wants; the rest is
+    # A quarter of it documents and stores parameters, in the form that scikit-learn wants; the rest is
     # one short method after the other, each handing over to its module.
-    "src/ssavae/estimator.py": 920,
+    "src/ssavae/estimator.py": 760,
 }
 
 
 # The method and its tools stay holdable in one head; what draws and what regenerates the paper stands beside.
 # More than the 4,500 lines of the plan: docstrings count, and confidence, budgets, audits, tables of
-# every sort, windows, rows larger than memory, ONNX, cards and a student were added; beside it stand 2,500 of the
-# explorer's server and 2,000 of figures and experiments.
+# every sort, windows, rows larger than memory, ONNX, cards and a student were added; beside it stand 2,500
+# lines of the explorer's server and 2,000 of figures and experiments.
 BESIDE = ("figures", "experiments", "explorer")
 
 

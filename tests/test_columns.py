@@ -1,6 +1,7 @@
 """Columns of a table: numbers, whole numbers, categories and gaps, into network inputs and back."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ssavae.columns import Column, as_numbers, mixed_cells, warn_of_columns
+from ssavae.columns import LARGEST, TAIL, Column, as_numbers, mixed_cells, warn_of_columns
 from ssavae.preprocess import Preprocess
 
 FLOATS = st.floats(-1e5, 1e5, width=32) | st.just(float("nan"))
@@ -134,3 +135,9 @@ def test_a_column_that_numbers_the_rows_is_named(kind):
     with pytest.warns(UserWarning, match="^row-numbering column: id .leave it out") as told:
         warn_of_columns(x, ["id", "width", "price", "shelf"])
     assert len(told) == 1
+
+
+def test_what_other_languages_are_told_of_scaling_is_what_is_done():
+    told = (Path(__file__).parents[1] / "docs" / "onnx.md").read_text("utf-8")
+    assert f"beyond |v| > {TAIL:g}, sign(v) ({TAIL:g} + log(1 + |v| - {TAIL:g}))" in told
+    assert f"the exponent at most {LARGEST:g}" in told

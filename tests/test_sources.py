@@ -215,8 +215,12 @@ def test_training_holds_no_more_rows_than_a_piece(tmp_path, all_large, toy_image
     monkeypatch.setattr(Source, "__getitem__", watched)
     y = np.tile(toy_images[1], 10)
     settings: dict = {"n_epochs": 1, "n_epochs_decoder": 1, "widths": (8, 8), "batch_size": 16}
-    for name, n in (("SCALE_ROWS", 32), ("SAMPLER_ROWS", 64), ("NOVELTY_ROWS", 32)):
-        monkeypatch.setattr(f"ssavae.estimator.{name}", n)
+    for name, n in (
+        ("training.SCALE_ROWS", 32),
+        ("estimator.SAMPLER_ROWS", 64),
+        ("estimator.NOVELTY_ROWS", 32),
+    ):
+        monkeypatch.setattr(f"ssavae.{name}", n)
     monkeypatch.setattr("ssavae.inference.BATCH", 40)
     model = SSAVAE(**settings, validation_fraction=0.2, random_state=0).fit(x, y)
     model.predict(x)

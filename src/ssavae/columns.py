@@ -15,9 +15,8 @@ import numpy as np
 
 MOST_CATEGORIES = 255  # a column with more different texts holds names or remarks
 NORMAL_IQR = 1.349  # interquartile range of N(0, 1): by it the scale of a normal column is its deviation
-TAIL = (
-    10.0  # deviations beyond which a number counts by its logarithm: one error code must not rule a network
-)
+# Deviations beyond which a number counts by its logarithm: one error code must not rule a network.
+TAIL = 10.0
 LEAST_COUNTED = 20  # rows, from which on whole numbers that never repeat are no chance
 LARGEST = 80.0  # of a decoded logarithm: what a decoder makes of a code from nowhere must stay a number
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,26 +19,21 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ssavae import __version__, checkpoint
-from ssavae.algorithms import feature_weights, latent_weight
-from ssavae.augment import STRONG, check_augment
+from ssavae.augment import check_augment
 from ssavae.calibration import Calibration, conformal_limit, label_folds
 from ssavae.checks import must
 from ssavae.columns import framed, mixed_cells, warn_of_columns
-from ssavae.consistency import Teacher
 from ssavae.devices import chosen, launch
 from ssavae.elsewhere import Job, train_elsewhere
-from ssavae.engine import Session, Settings, Stage, showing_progress, train
-from ssavae.events import recording
 from ssavae.fitted import described, restore, restore_weights, tensors_of
 from ssavae.hub import fetch, is_on_hub
 from ssavae.inference import Inference
 from ssavae.labels import check_labels, class_indices, encode_labels
-from ssavae.networks import VEC, Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
+from ssavae.networks import Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
 from ssavae.parameters import check_params, plain, seed_of, tuples
 from ssavae.preprocess import Preprocess, check_finite
 from ssavae.processes import are_to_start
 from ssavae.rows import (
-    LABELLED_SHARE,
     Inputs,
     Rows,
     SourceRows,
@@ -53,20 +46,15 @@ from ssavae.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, 
 from ssavae.share import share_of
 from ssavae.sources import Source, opened, survey
 from ssavae.splits import hold_out
-from ssavae.stages import decoder_stage, measured_variance, student_stage, vec_stage
 from ssavae.suggestions import candidates, choose_rows, uncertainty
+from ssavae.training import choose_consistency, choose_detail, train_networks
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-MIN_STEPS = 2000  # updates in a step, at least, where n_epochs is None: small tables need more epochs
-SCALE_ROWS = 2000  # rows from which variances and feature weights are measured
 SAMPLER_ROWS = 20000  # rows from which samplers are made
 MANY_LABELS = 10000  # from which rows are held out without being asked for
 NOVELTY_ROWS = 5000  # rows whose novelty sets the limits: a quantile of 5 % is then good to 0.3 %
-WEIGHT_KL, SHARE_DETAIL = (0.02, 0.001), (1.0, 0.1)  # without and with loss_consistency
-ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "checkpoint_every", "verbose", "n_workers")
-ELSEWHERE += ("device", "devices", "nodes")
 INFERENCE_ROWS = 10000  # rows turned into network inputs at once
 
 
@@ -160,6 +148,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     """
 
     feature_names_in_: np.ndarray  # where X had column names
+    history_: list[dict[str, Any]]
+    feature_weights_: tuple[float, ...]
 
     def __init__(
         self,
@@ -276,12 +266,12 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         with _own_random_state(self.seed_):
             training = self._training_rows(rows, labels, kept, fabric)
             self.data_sha256_ = training.digest()
-            self._build(with_detail=self._choose_detail(self._choose_consistency(training.y)) > 0)
+            self._build(with_detail=choose_detail(self, choose_consistency(self, training.y)) > 0)
             job = Job(training, held, watched, resume, vec=vec)
             if fabric is None:
                 train_elsewhere(self, job)
             else:
-                self._train(fabric, job)
+                train_networks(self, fabric, job)
             self._learn_samplers(training)
         self.vec_.detail = None  # the auxiliary decoder has done its work in step 1
         if held is not None:
@@ -302,18 +292,6 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             return None
         return launch(self.device, self.precision, self.devices, self.nodes)
 
-    def _train(self, fabric: Fabric, job: Job) -> None:
-        """Train the networks, both steps or the second alone."""
-        session = self._session(fabric, job)
-        if job.vec is not None:
-            self._take_vec(session, job.vec)
-        if job.vec_too:
-            measure = partial(self._measure_vec, job.held, job.watched)
-            self._run_vec(session, fabric, job.rows, measure)
-            if self.vec_.student is not None:
-                self._run_student(session, fabric, job.rows, partial(measure, self.vec_))
-        self._run_decoder(session, fabric, job.rows, partial(self._measure_decoder, job.held))
-
     def fit_decoder(
         self, X: ArrayLike | Dataset[Any], *, beta: float | None = None, gamma: float | None = None
     ) -> SSAVAE:
@@ -330,7 +308,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             if fabric is None:
                 train_elsewhere(self, Job(training, vec_too=False))
             else:
-                self._train(fabric, Job(training, vec_too=False))
+                train_networks(self, fabric, Job(training, vec_too=False))
         known = self._strangeness(some_inputs(training, NOVELTY_ROWS)[0])
         self.calibration_ = self.calibration_.knowing(known, held_out=False)
         return self
@@ -436,146 +414,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             return SourceRows(rows.take(kept), labels[kept], to_inputs, device, self.n_workers)
         return TensorRows(torch.from_numpy(to_inputs(rows[kept])), labels[kept], device)
 
-    def _session(self, fabric: Fabric, job: Job) -> Session:
-        """Set a run up; one of both steps keeps its state in the checkpoint folder."""
-        modules = {"vec": self.vec_, "decoder": self.decoder_, "discriminator": self.discriminator_}
-        session = Session(modules, fabric.device, seed=self.seed_, share=share_of(fabric))
-        told = json.dumps([self._plain_params(), self.seed_, self.data_sha256_], sort_keys=True)
-        session.share.agree(told)
-        if not job.vec_too:
-            session.history = self.history_
-        elif self.checkpoint_folder is not None:
-            session.folder, session.checkpoint_every = Path(self.checkpoint_folder), self.checkpoint_every
-            session.fingerprint = hashlib.sha256(told.encode()).hexdigest()
-        if job.resume:
-            session.resume()
-        return session
-
-    def _take_vec(self, session: Session, other: SSAVAE) -> None:
-        """Put another model's VEC in the place of step 1."""
-        same = (other.data_sha256_, other.seed_, other.spec_) == (self.data_sha256_, self.seed_, self.spec_)
-        must(same, "vec=... was trained on other rows, with another seed or with other networks")
-        self.vec_.detail = None  # after the networks are built: they are drawn as if step 1 had run here
-        self.vec_.load_state_dict(other.vec_.state_dict())
-        if "vec" not in session.done:
-            session.done.extend(["vec", "student"])
-            session.history.extend(row for row in other.history_ if row["step"] != "decoder")
-
-    def _choose_consistency(self, labels: np.ndarray) -> float:
-        """Unlabelled rows are asked where labels are few, and can be where there are classes."""
-        few = (labels >= 0).sum() < LABELLED_SHARE * len(labels)
-        weight = float(few) if self.weight_consistency is None else self.weight_consistency
-        return float(weight) if len(self.classes_) else 0.0
-
-    def _run_vec(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
-        """Step 1, Algorithm 1; where there is a teacher, it is what remains."""
-        weight_consistency = self._choose_consistency(rows.y)
-        asked = weight_consistency > 0 and "vec" not in session.done
-        teacher = Teacher(self.vec_, self.spec_.n_classes) if asked else None
-        if teacher is not None:
-            session.add("teacher", teacher)
-        stage = vec_stage(
-            fabric,
-            session.share,
-            self.vec_,
-            learning_rate=self.learning_rate,
-            weight_kl=WEIGHT_KL[weight_consistency > 0] if self.weight_kl is None else self.weight_kl,
-            weight_detail=self._choose_detail(weight_consistency),
-            variance=measured_variance(some_inputs(rows, SCALE_ROWS)[0]),
-            augment=self.augment,
-            teacher=teacher,
-            weight_consistency=weight_consistency,
-            change=STRONG[self.preprocess_.kind],
-            measure=partial(
-                measure, VEC(self.vec_.encoder, self.vec_.classifier) if teacher is None else teacher.vec
-            ),
-        )
-        self._run(session, stage, rows, self.n_epochs, self.batch_size)
-        if teacher is not None:
-            teacher.hand_over(self.vec_)
-            del session.modules["teacher"]
-
-    def _run_student(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
-        """Let the student learn the map of step 1."""
-        encode = Inference(VEC(self.vec_.encoder, self.vec_.classifier), self.decoder_).encode
-        stage = student_stage(
-            fabric,
-            session.share,
-            self.vec_,
-            learning_rate=self.learning_rate,
-            kind=self.preprocess_.kind,
-            variance=measured_variance(encode(some_inputs(rows, SCALE_ROWS)[0])),
-            measure=measure,
-        )
-        self._run(session, stage, rows, self.n_epochs_student, self.batch_size, least=30)
-
-    def _choose_detail(self, weight_consistency: float) -> float:
-        """Ask more of a code that has more room: two dimensions hold little beside the class."""
-        most = min(5.0, 0.25 * self.latent_dim) * SHARE_DETAIL[weight_consistency > 0]
-        return float(most if self.weight_detail is None else self.weight_detail)
-
-    def _run_decoder(self, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
-        """Step 2, Algorithm 2."""
-        self.vec_.to(fabric.device)
-        inputs = some_inputs(rows, SCALE_ROWS)[0]
-        self.feature_weights_ = feature_weights(self.vec_, inputs)
-        stage = decoder_stage(
-            fabric,
-            session.share,
-            self.vec_,
-            self.decoder_,
-            self.discriminator_,
-            learning_rate=self.learning_rate_decoder,
-            learning_rate_disc=self.learning_rate_disc,
-            beta=self.beta,
-            gamma=self.gamma,
-            weights=self.feature_weights_,
-            weight_latent=latent_weight(self._at_rest.encode(inputs)),
-            measure=measure,
-        )
-        self._run(session, stage, rows, self.n_epochs_decoder, self.batch_size_decoder)
-
-    def _run(
-        self,
-        session: Session,
-        stage: Stage,
-        rows: Rows,
-        n_epochs: int | None,
-        batch_size: int,
-        least: int = 10,
-    ) -> None:
-        n = session.share.n_processes
-        batch_size = min(batch_size, len(rows.y)) // n * n
-        must(batch_size > 0, f"{len(rows.y)} rows cannot be shared out among {n} processes")
-        enough = max(least, -(-MIN_STEPS // (len(rows.y) // batch_size)))
-        settings = Settings(enough if n_epochs is None else n_epochs, batch_size, self.seed_, self.patience)
-        self.history_ = session.history
-        first = session.share.rank == 0
-        shown = (
-            showing_progress(session, stage.name, settings.n_epochs)
-            if self.verbose and first
-            else nullcontext()
-        )
-        with shown, recording(session.folder if first else None) as session.record:
-            try:
-                train(session, stage, rows, settings)
-            finally:
-                for module in session.modules.values():
-                    module.to("cpu").eval()
-
     def _watched(self, X: Any, y: Any) -> tuple[Tensor | Inputs, np.ndarray]:
         inputs, labels = self._inputs(self._validated(X)), encode_labels(y, self.classes_)[0]
         if len(inputs) != len(labels):
             raise ValueError(f"eval_set has {len(inputs)} rows and {len(labels)} labels")
         return inputs, labels
-
-    def _measure_vec(self, held: Any, watched: Any, vec: VEC) -> dict[str, float]:
-        at_rest = Inference(vec, self.decoder_)
-        measured = {} if held is None else {"val_loss": at_rest.class_loss(*held)}
-        return measured if watched is None else measured | {"eval_accuracy": at_rest.class_accuracy(*watched)}
-
-    def _measure_decoder(self, held: Any) -> dict[str, float]:
-        return {} if held is None else {"val_loss": float(self._at_rest.feature_loss(held[0]).mean())}
 
     def _learn_samplers(self, rows: Rows) -> None:
         """Fit the mixtures to codes z ~ q(z|x) of training rows; only the VEC has a part in them."""
@@ -681,10 +524,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         probs, features = self.predict_proba(X), partial(self._apply, Inference.hidden, self._checked(X))
         labelled = np.zeros(len(probs), dtype=bool) if y is None else encode_labels(y, self.classes_)[0] >= 0
         must(len(labelled) == len(probs), f"y has {len(labelled)} labels, X has {len(probs)} rows")
-        uncertain, width = uncertainty(probs), features(np.zeros(1, dtype=np.int64)).shape[1]
+        uncertain, width = uncertainty(probs), features([slice(1)]).shape[1]
         free = candidates(uncertain, np.flatnonzero(~labelled), width, n)
-        known = map(features, _portions(np.flatnonzero(labelled)))
-        return free[choose_rows(uncertain[free], features(free), known, n)] if len(free) else free
+        known = (features([portion]) for portion in _portions(np.flatnonzero(labelled)))
+        chosen = partial(choose_rows, uncertain[free], known=known, n=n)
+        return free[chosen(features(_portions(free)))] if len(free) else free
 
     def is_trusted(self, Z: ArrayLike, alpha: float = 0.05) -> np.ndarray:
         """Say at which codes (n, latent_dim) the map may be read, (n,) of bool.
@@ -787,14 +631,13 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         found: Any = validate_data(self, X, **checks)
         return found if cells is None else cells
 
-    def _inputs(self, rows: Any, indices: np.ndarray | None = None) -> Tensor | Inputs:
+    def _inputs(self, rows: Any, indices: slice | np.ndarray = slice(None)) -> Tensor | Inputs:
         """Turn rows, all or some, into network inputs."""
-        indices = np.arange(len(rows)) if indices is None else indices
         if isinstance(rows, Source):
             return Inputs(rows.take(indices), self.preprocess_.forward)
         return torch.from_numpy(self.preprocess_.forward(rows[indices]))
 
-    def _unread(self, rows: Any, indices: np.ndarray) -> Tensor | Inputs:
+    def _unread(self, rows: Any, indices: slice | np.ndarray) -> Tensor | Inputs:
         """Leave it to the networks to turn rows into inputs, batch by batch: each then stays in the cache.
 
         Tables are turned column by column, which is dear for few rows.
@@ -805,12 +648,13 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _infer(self, X: Any, function: Callable[[Inference, Any], Tensor]) -> np.ndarray:
         rows = self._checked(X)
-        return self._apply(function, rows, np.arange(len(rows)))
+        starts = range(0, len(rows), INFERENCE_ROWS)
+        return self._apply(function, rows, [slice(i, i + INFERENCE_ROWS) for i in starts])
 
     def _apply(
-        self, function: Callable[[Inference, Any], Tensor], rows: Any, numbers: np.ndarray
+        self, function: Callable[[Inference, Any], Tensor], rows: Any, portions: Sequence[slice | np.ndarray]
     ) -> np.ndarray:
-        parts = (self._unread(rows, part) for part in _portions(numbers))
+        parts = (self._unread(rows, portion) for portion in portions)
         return np.concatenate([function(self._at_rest, part).numpy() for part in parts])
 
     def __sklearn_tags__(self) -> Tags:
@@ -839,17 +683,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def save(self, folder: str | Path) -> None:
         """Write the model folder: model.json, weights.safetensors and history.csv."""
         check_is_fitted(self, "calibration_")
-        checkpoint.save_model(
-            Path(folder), described(self, self._plain_params(), __version__), tensors_of(self)
-        )
+        checkpoint.save_model(Path(folder), described(self, __version__), tensors_of(self))
         checkpoint.save_history(Path(folder), self.history_)
-
-    def _plain_params(self) -> dict[str, Any]:
-        """Parameters that make the model what it is, as plain values."""
-        params = {k: v for k, v in self.get_params(deep=False).items() if k not in ELSEWHERE}
-        if not isinstance(self.random_state, int | None):
-            params["random_state"] = self.seed_
-        return {name: plain(value) for name, value in params.items()}
 
 
 def load(

@@ -13,20 +13,30 @@ from torch import Tensor
 from ssavae import checkpoint
 from ssavae.calibration import Calibration
 from ssavae.networks import Spec
-from ssavae.parameters import tuples
+from ssavae.parameters import plain, tuples
 from ssavae.preprocess import Preprocess
 from ssavae.samplers import pack, unpack
 
 NETWORKS = ("vec", "decoder", "discriminator")
+ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "checkpoint_every", "verbose", "n_workers")
+ELSEWHERE += ("device", "devices", "nodes")  # parameters that say where a model is trained, not what it is
 SCORES = ("class_scores", "novelty_scale", "novelty_scores")
 
 
-def described(model: Any, params: Mapping[str, Any], version: str) -> dict[str, Any]:
+def plain_params(model: Any) -> dict[str, Any]:
+    """Return the parameters that make a model what it is, as plain values."""
+    params = {k: v for k, v in model.get_params(deep=False).items() if k not in ELSEWHERE}
+    if not isinstance(model.random_state, int | None):
+        params["random_state"] = model.seed_
+    return {name: plain(value) for name, value in params.items()}
+
+
+def described(model: Any, version: str) -> dict[str, Any]:
     """Return all that a fitted model knows but its arrays, as values that JSON can hold; and the version."""
     return {
         "versions": {"ssavae": version, "torch": str(torch.__version__), "numpy": np.__version__},
         "data_sha256": model.data_sha256_,
-        "params": dict(params),
+        "params": plain_params(model),
         "custom": [name for name in ("encoder", "decoder") if getattr(model, name) is not None],
         "spec": asdict(model.spec_),
         "preprocess": asdict(model.preprocess_),

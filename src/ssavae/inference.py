@@ -14,7 +14,7 @@ from ssavae.losses import loss_latent, loss_rec
 from ssavae.networks import VEC
 from ssavae.rows import Inputs, channels_last
 
-BATCH = 256  # rows at once, which leaves what is between the layers in the cache; results do not depend on it
+BATCH = 512  # rows at once, which leaves what is between the layers in the cache; results do not depend on it
 
 
 @dataclass(frozen=True)

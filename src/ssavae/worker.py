@@ -19,6 +19,7 @@ from ssavae.parameters import tuples
 from ssavae.preprocess import Preprocess
 from ssavae.processes import is_first, leave, report
 from ssavae.rows import TensorRows
+from ssavae.training import train_networks
 
 
 def train_handed(folder: Path) -> None:
@@ -36,7 +37,7 @@ def train_handed(folder: Path) -> None:
     model._build(with_detail=told["with_detail"])
     if not job.vec_too:
         take(model, told["trained"])
-    model._train(fabric, job)
+    train_networks(model, fabric, job)
     if is_first():
         save_state(folder / DONE, trained(model))
 

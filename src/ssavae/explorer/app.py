@@ -16,14 +16,14 @@ from starlette.routing import Route
 
 from ssavae import __version__
 from ssavae.columns import Column
-from ssavae.estimator import ELSEWHERE, SSAVAE
+from ssavae.estimator import SSAVAE
 from ssavae.explorer import files, openapi, problems, schema
 from ssavae.explorer.limits import BODY_BYTES, IMAGE_PIXELS, LANDED_ROWS, LOOPBACK, Admission, Gate
 from ssavae.explorer.points import Points, rows_at
 from ssavae.explorer.problems import Problem
 from ssavae.explorer.service import Service
 from ssavae.explorer.values import pack, show_cell
-from ssavae.parameters import plain
+from ssavae.fitted import plain_params
 
 PAGE = Path(__file__).with_name("page")
 SPREAD_ROWS = 1000
@@ -114,7 +114,7 @@ class Api:
     async def describe(self) -> schema.ModelInfo:
         """Say what the model is, and what it can be asked."""
         model, told = self.model, self.model.preprocess_
-        params = {k: plain(v) for k, v in model.get_params(deep=False).items() if k not in ELSEWHERE}
+        params = plain_params(model)
         limit = self.service.limit()
         return schema.ModelInfo(
             name=self.name,
