@@ -357,6 +357,8 @@ def test_numbers_of_numpy_are_as_good_as_plain_ones(toy_table, tmp_path, params)
         ({"n_epochs_decoder": -1}, "n_epochs_decoder=-1 must be at least 0"),
         ({"batch_size": 1}, "batch_size=1 must be at least 2"),
         ({"gamma": -1.0}, "gamma=-1.0 must be a weight"),
+        ({"widths": (8, 0)}, "widths=.8, 0. must be widths of at least 1"),
+        ({"student_widths": np.array([0])}, "student_widths=.0. must be widths of at least 1"),
         ({"patience": 3}, "patience=3 needs rows to watch"),
         ({"validation_fraction": 0.99}, "leaves under 2 of 120 rows"),
         ({"random_state": 2**33}, "random_state=8589934592 must be"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ssavae.named_sets import CAUTIONS, SETS
-from ssavae.runs import Run
+from ssavae.runs import SECONDS, Run
 
 MADE_BY = "<!-- made by `ssavae card` from model.json, run.json and metrics.json -->"
 PAPER = "https://doi.org/10.3390/make2030020"
@@ -214,7 +214,7 @@ def _protocol(model: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
         lines += ["```console", f"$ {protocol['command']}", "```"]
     parameters = {k: v for k, v in model["params"].items() if v is not None}
     lines += ["```toml", *(f"{key} = {json.dumps(value)}" for key, value in parameters.items()), "```"]
-    measured = {k: protocol[k] for k in ("seconds_vec", "seconds_decoder") if _is_number(protocol.get(k))}
+    measured = {k: protocol[k] for k in SECONDS if _is_number(protocol.get(k))}
     lines += [f"- {name.replace('_', ' of ')}: {value:.0f}" for name, value in measured.items()]
     machine = {
         k: protocol[k] for k in ("date", "cpu", "cores", "gpu", "python", "git_commit") if protocol.get(k)

@@ -42,6 +42,10 @@ def check_params(params: Mapping[str, Any]) -> None:
         value = params.get(name)
         if value is not None and value < least:
             raise ValueError(f"{name}={value} must be at least {least}")
+    for name in ("widths", "student_widths"):
+        value = params.get(name)
+        if value is not None and not all(width >= 1 for width in value):
+            raise ValueError(f"{name}={plain(value)} must be widths of at least 1")
     n = params.get("devices", 1) * params.get("nodes", 1)
     for name in ("batch_size", "batch_size_decoder"):
         value = params.get(name, n)

@@ -39,6 +39,7 @@ from ssavae.processes import is_first
 from ssavae.runs import (
     JUDGE_FILE,
     RUN_FILE,
+    SECONDS,
     Run,
     begin,
     described,
@@ -136,8 +137,7 @@ def _protocol(
         "parameters": {**run.parameters, "kind": model.preprocess_.kind},
         "preset": run.preset,
         "seed": model.seed_,
-        "seconds_vec": seconds.get("vec"),
-        "seconds_decoder": seconds.get("decoder"),
+        **{name: seconds.get(step) for name, step in SECONDS.items()},
         "error_unit": "range of an image is [0, 1]" if model.preprocess_.bounded else "standard deviations",
         **machine(),
     }

@@ -35,6 +35,7 @@ else:
 PRESETS = Path(__file__).with_name("presets")
 RUN_FILE, METRICS_FILE = "run.json", "metrics.json"
 JUDGE_FILE = "judge.safetensors"
+SECONDS = {f"seconds_{step}": step for step in ("vec", "student", "decoder")}  # in metrics.json's protocol
 ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "verbose")  # no values for a command line
 
 

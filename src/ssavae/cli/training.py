@@ -135,6 +135,7 @@ def _train(context: typer.Context, out: Path, run: Run, resume: bool = False) ->
     from ssavae.devices import chosen
     from ssavae.parameters import check_params
     from ssavae.reports import train_run
+    from ssavae.runs import SECONDS
 
     devices, nodes = (run.parameters.get(name, 1) for name in ("devices", "nodes"))
     check_params(run.parameters)
@@ -147,6 +148,6 @@ def _train(context: typer.Context, out: Path, run: Run, resume: bool = False) ->
     if not processes.is_first():
         return
     protocol = metrics.pop("protocol")
-    metrics |= {key: protocol[key] for key in ("seconds_vec", "seconds_decoder")}
+    metrics |= {name: protocol[name] for name in SECONDS if protocol[name] is not None}
     print_values(f"{run.data}, latent_dim {run.parameters['latent_dim']}, test part", metrics)
     say_written(*files)
