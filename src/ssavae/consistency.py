@@ -44,7 +44,7 @@ class Teacher(nn.Module):
 
     def __init__(self, vec: VEC, n_classes: int) -> None:
         super().__init__()
-        self.vec = VEC(copy.deepcopy(vec.encoder), copy.deepcopy(vec.classifier)).requires_grad_(False)
+        self.vec = copy.deepcopy(vec.bare()).requires_grad_(False)
         self.register_buffer("n_updates", torch.zeros(()))
         self.register_buffer("confidence", torch.tensor(STRICT))
         self.register_buffer("shares", torch.full((n_classes,), 1.0 / n_classes))
@@ -54,7 +54,7 @@ class Teacher(nn.Module):
         """Move on towards a VEC: fast at first, later by a share of ``1 - DECAY`` an update."""
         self.n_updates += 1
         share = (10.0 / (9.0 + self.n_updates)).clamp(1.0 - DECAY, 1.0)
-        theirs = VEC(vec.encoder, vec.classifier).state_dict()
+        theirs = vec.bare().state_dict()
         for name, mine in self.vec.state_dict().items():
             if mine.is_floating_point():
                 mine.lerp_(theirs[name], share)

@@ -527,8 +527,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         uncertain, width = uncertainty(probs), features([slice(1)]).shape[1]
         free = candidates(uncertain, np.flatnonzero(~labelled), width, n)
         known = (features([portion]) for portion in _portions(np.flatnonzero(labelled)))
-        chosen = partial(choose_rows, uncertain[free], known=known, n=n)
-        return free[chosen(features(_portions(free)))] if len(free) else free
+        return free[choose_rows(uncertain[free], features(_portions(free)), known, n)] if len(free) else free
 
     def is_trusted(self, Z: ArrayLike, alpha: float = 0.05) -> np.ndarray:
         """Say at which codes (n, latent_dim) the map may be read, (n,) of bool.
@@ -648,8 +647,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _infer(self, X: Any, function: Callable[[Inference, Any], Tensor]) -> np.ndarray:
         rows = self._checked(X)
-        starts = range(0, len(rows), INFERENCE_ROWS)
-        return self._apply(function, rows, [slice(i, i + INFERENCE_ROWS) for i in starts])
+        return self._apply(function, rows, _slices(len(rows)))
 
     def _apply(
         self, function: Callable[[Inference, Any], Tensor], rows: Any, portions: Sequence[slice | np.ndarray]
@@ -732,9 +730,14 @@ def load(
     return loaded
 
 
+def _slices(n: int) -> list[slice]:
+    """Divide n rows into such as are turned into network inputs at once."""
+    return [slice(i, i + INFERENCE_ROWS) for i in range(0, n, INFERENCE_ROWS)]
+
+
 def _portions(numbers: np.ndarray) -> list[np.ndarray]:
-    """Divide row numbers into such as are turned into network inputs at once."""
-    return np.array_split(numbers, -(-len(numbers) // INFERENCE_ROWS)) if len(numbers) else []
+    """Divide row numbers likewise."""
+    return [numbers[each] for each in _slices(len(numbers))]
 
 
 @contextmanager

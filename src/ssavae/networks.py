@@ -250,6 +250,10 @@ class VEC(nn.Module):
         super().__init__()
         self.encoder, self.classifier, self.detail, self.student = encoder, classifier, detail, student
 
+    def bare(self) -> VEC:
+        """Return encoder and classifier, the very same ones, without their helpers."""
+        return VEC(self.encoder, self.classifier)
+
     def code(self, x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b k"]:
         """Return the code's mean: the student's where there is one."""
         return self.encoder(x)[0] if self.student is None else self.student(x)

@@ -113,7 +113,7 @@ def _run_vec(model: Any, session: Session, fabric: Fabric, rows: Rows, measure: 
         teacher=teacher,
         weight_consistency=weight_consistency,
         change=STRONG[model.preprocess_.kind],
-        measure=partial(measure, _by_encoder(model.vec_) if teacher is None else teacher.vec),
+        measure=partial(measure, model.vec_.bare() if teacher is None else teacher.vec),
     )
     _run(model, session, stage, rows, model.n_epochs, model.batch_size)
     if teacher is not None:
@@ -123,7 +123,7 @@ def _run_vec(model: Any, session: Session, fabric: Fabric, rows: Rows, measure: 
 
 def _run_student(model: Any, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
     """Let the student learn the map of step 1."""
-    encode = Inference(_by_encoder(model.vec_), model.decoder_).encode
+    encode = Inference(model.vec_.bare(), model.decoder_).encode
     stage = student_stage(
         fabric,
         session.share,
@@ -194,8 +194,3 @@ def _measure_vec(model: Any, held: Any, watched: Any, vec: VEC) -> dict[str, flo
 def _measure_decoder(model: Any, held: Any) -> dict[str, float]:
     at_rest = Inference(model.vec_, model.decoder_, model.feature_weights_)
     return {} if held is None else {"val_loss": float(at_rest.feature_loss(held[0]).mean())}
-
-
-def _by_encoder(vec: VEC) -> VEC:
-    """Return a VEC that codes rows by the encoder, whether there is a student or not."""
-    return VEC(vec.encoder, vec.classifier)
