@@ -31,18 +31,18 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from ssavae.algorithms import Batches, Losses, frozen, step
-from ssavae.augment import STRONG
-from ssavae.budgets import draw_labelled
-from ssavae.checkpoint import write_atomically
+from ssavae.app.runs.environment import machine
 from ssavae.consistency import Teacher
-from ssavae.datasets import load_dataset
-from ssavae.engine import one_cycle
-from ssavae.inference import Inference
+from ssavae.data.label_budget import draw_labelled
+from ssavae.data.loading import load_dataset
+from ssavae.inference.predictor import Inference
 from ssavae.losses import loss_class, loss_consistency, loss_kl
 from ssavae.networks import VEC, Decoder, Spec, build_vec, reparameterize
-from ssavae.preprocess import Preprocess
-from ssavae.rows import TensorRows, epoch_order
-from ssavae.runs import machine
+from ssavae.persistence.model_folder import write_atomically
+from ssavae.preprocessing.preprocessor import Preprocess
+from ssavae.training.augmentations import STRONG
+from ssavae.training.batches import TensorRows, epoch_order
+from ssavae.training.loop import one_cycle
 
 BATCH, LEARNING_RATE = 128, 2e-3
 FIXED = ("per_class", "updates", "latent_dim", "radius", "weight_kl")

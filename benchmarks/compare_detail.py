@@ -40,7 +40,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
 from ssavae.algorithms import Batches, Losses, feature_weights, frozen, step, train_decoder, train_vec
-from ssavae.inference import Inference
+from ssavae.inference.predictor import Inference
 from ssavae.losses import loss_class, loss_detail, loss_kl
 from ssavae.networks import (
     SLOPE,
@@ -53,8 +53,8 @@ from ssavae.networks import (
     laid_out,
     reparameterize,
 )
-from ssavae.rows import TensorRows
-from ssavae.stages import measured_variance
+from ssavae.training.batches import TensorRows
+from ssavae.training.stages import measured_variance
 
 LEARNING_RATE = 2e-3
 VARIANCE_ROWS = 5000  # rows that the variance in loss_detail is measured on

@@ -39,8 +39,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from ssavae.algorithms import Batches, Losses, feature_weights, frozen, latent_weight, step
-from ssavae.engine import one_cycle
-from ssavae.inference import Inference
+from ssavae.inference.predictor import Inference
 from ssavae.losses import loss_adv, loss_disc, loss_latent, loss_rec
 from ssavae.networks import (
     VEC,
@@ -52,6 +51,7 @@ from ssavae.networks import (
     laid_out,
     reparameterize,
 )
+from ssavae.training.loop import one_cycle
 
 LEARNING_RATE = 2e-3  # the decoder's
 BETAS = (0.5, 0.99)

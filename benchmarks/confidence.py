@@ -21,11 +21,11 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from ssavae import SSAVAE
-from ssavae.calibration import Calibration
-from ssavae.datasets import load_dataset
-from ssavae.evaluate import accuracy, coverage, expected_calibration_error
-from ssavae.files import write_atomically
-from ssavae.runs import machine
+from ssavae._serialize import write_atomically
+from ssavae.app.runs.environment import machine
+from ssavae.data.loading import load_dataset
+from ssavae.inference.calibration import Calibration
+from ssavae.metrics.classification import accuracy, coverage, expected_calibration_error
 
 
 def rows_of(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

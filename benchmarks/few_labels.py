@@ -34,12 +34,13 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
 from ssavae import SSAVAE
-from ssavae.budgets import draw_labelled
-from ssavae.checkpoint import write_atomically
-from ssavae.datasets import load_dataset
-from ssavae.evaluate import accuracy, expected_calibration_error, knn_accuracy
-from ssavae.runs import machine
-from ssavae.sources import spread
+from ssavae.app.runs.environment import machine
+from ssavae.data.label_budget import draw_labelled
+from ssavae.data.loading import load_dataset
+from ssavae.metrics.classification import accuracy, expected_calibration_error
+from ssavae.metrics.latent import knn_accuracy
+from ssavae.persistence.model_folder import write_atomically
+from ssavae.preprocessing.lazy import spread
 
 N_PEER = 20000  # rows that scikit-learn's methods see
 Data = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x, y with -1, x_test, y_test

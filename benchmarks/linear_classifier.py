@@ -16,8 +16,8 @@ from typing import Any
 
 from sklearn.linear_model import LogisticRegression
 
-from ssavae.datasets import load_dataset
-from ssavae.runs import machine
+from ssavae.app.runs.environment import machine
+from ssavae.data.loading import load_dataset
 
 PENALTIES = (0.01, 0.1, 1.0)  # scikit-learn's C; 1 is its default
 

@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssavae import evaluate
 from ssavae.algorithms import Batches, Losses
-from ssavae.datasets import load_dataset
-from ssavae.inference import Inference
-from ssavae.judge import Judge, judge_features, judge_logits, load_judge, save_judge, train_judge
+from ssavae.app.runs.environment import machine
+from ssavae.data.loading import load_dataset
+from ssavae.inference.predictor import Inference
+from ssavae.inference.samplers import fit_mixture
+from ssavae.metrics import classification, generation
+from ssavae.metrics.judge import Judge, judge_features, judge_logits, load_judge, save_judge, train_judge
 from ssavae.networks import Spec, reparameterize
-from ssavae.preprocess import Preprocess
-from ssavae.rows import TensorRows, epoch_order
-from ssavae.runs import machine
-from ssavae.samplers import fit_mixture
+from ssavae.preprocessing.preprocessor import Preprocess
+from ssavae.training.batches import TensorRows, epoch_order
 
 SEED = 0
 BATCH = 128
@@ -123,16 +123,18 @@ class Seen:
     def agreement(self, kept: slice | np.ndarray = slice(None)) -> float:
         """Share of the images in which the judge sees the class wanted; NaN where none is kept."""
         assert self.y is not None
-        return evaluate.agreement(self.logits[kept], self.y[kept]) if len(self.y[kept]) else float("nan")
+        return (
+            classification.agreement(self.logits[kept], self.y[kept]) if len(self.y[kept]) else float("nan")
+        )
 
     def variety(self) -> float:
         """Mean distance within a class."""
         assert self.y is not None
-        return evaluate.variety(self.features, self.y)
+        return generation.variety(self.features, self.y)
 
     def distance(self, real: Seen) -> float:
         """Fréchet distance to real images."""
-        return evaluate.frechet_distance(real.features, self.features)
+        return generation.frechet_distance(real.features, self.features)
 
     def confidence(self) -> float:
         """Mean probability of the class that the judge sees."""
@@ -151,7 +153,7 @@ def measure_reconstructions(at_rest: Inference, judge: Judge, real: Seen) -> dic
     """Compare G(mu(x)) with x."""
     made = Seen(judge, at_rest.reconstruct(real.x), real.y)
     return {
-        "pixel_error": evaluate.pixel_error(real.x.numpy(), made.x.numpy()),
+        "pixel_error": generation.pixel_error(real.x.numpy(), made.x.numpy()),
         "agreement_reconstructions": made.agreement(),
         "frechet_reconstructions": made.distance(real),
     }

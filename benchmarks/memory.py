@@ -15,7 +15,7 @@ updates of both steps (epochs are cut short) and as many rows held out.  What ea
 
 With ``--whole`` each size is trained once with its own twentieth held out, as ``fit`` does unasked, and
 every row goes through ``transform``: memory only.  By default 60,000 rows are few enough to be held,
-600,000 are not (``sources.RESIDENT``); with ``--stored`` both stay in their files.  Runs are added to
+600,000 are not (``lazy.RESIDENT``); with ``--stored`` both stay in their files.  Runs are added to
 those that the result file holds of the same updates.
 
 With ``--interleaved`` one process takes a batch from the 600,000 rows in their file and a batch from 60,000
@@ -40,8 +40,8 @@ from typing import Any
 import numpy as np
 from status import status_mb
 
-from ssavae.checkpoint import write_atomically
-from ssavae.runs import machine
+from ssavae.app.runs.environment import machine
+from ssavae.persistence.model_folder import write_atomically
 
 SIZES = (60_000, 600_000)
 HELD_OUT = 3000
@@ -53,7 +53,7 @@ RATES = tuple(
 
 def make_file(path: Path, n: int) -> None:
     """Write n images and their classes, a piece at a time."""
-    from ssavae.datasets import load_dataset
+    from ssavae.data.loading import load_dataset
 
     mnist = load_dataset("mnist")
     x, y = mnist.x_train, mnist.y_train
@@ -87,19 +87,21 @@ class Watch(threading.Thread):
 
 def train_one(path: Path, updates: tuple[int, int], whole: bool, stored: bool) -> dict[str, Any]:
     """Train on a file in this process, and say what it took."""
-    from ssavae import SSAVAE, engine, sources
+    from ssavae import SSAVAE
+    from ssavae.preprocessing import lazy
+    from ssavae.training import loop
 
     if stored:
-        sources.RESIDENT = 0
+        lazy.RESIDENT = 0
 
-    watch, order = Watch(), engine.epoch_order
+    watch, order = Watch(), loop.epoch_order
     watch.start()
     at_start = status_mb("VmRSS")
 
     def cut_short(y: np.ndarray, batch_size: int, seed: Any) -> np.ndarray:
         return order(y, batch_size, seed)[: updates[seed[1]]]
 
-    engine.epoch_order, spent = cut_short, timed(engine)
+    loop.epoch_order, spent = cut_short, timed()
     x, y = np.load(path, mmap_mode="r"), np.load(labels_of(path))
     model = SSAVAE(n_epochs=1, n_epochs_decoder=1, random_state=0)
     model.set_params(validation_fraction=None if whole else HELD_OUT / len(x))
@@ -124,17 +126,17 @@ def train_one(path: Path, updates: tuple[int, int], whole: bool, stored: bool) -
     }
 
 
-def timed(engine: Any) -> dict[str, tuple[float, float]]:
-    """Have the engine's epochs timed: step -> seconds by the clock, seconds of the process."""
+def timed() -> dict[str, tuple[float, float]]:
+    """Time the epochs: step -> seconds by the clock, seconds of the process."""
     spent: dict[str, tuple[float, float]] = {}
-    inner = engine._train_epoch
+    inner = loop._train_epoch
 
     def train_epoch(session: Any, stage: Any, *rest: Any) -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         inner(session, stage, *rest)
         spent[stage.name] = time.perf_counter() - wall, time.process_time() - cpu
 
-    engine._train_epoch = train_epoch
+    loop._train_epoch = train_epoch
     return spent
 
 
@@ -142,11 +144,13 @@ def interleave(path: Path, updates: tuple[int, int]) -> dict[str, Any]:
     """Train on batches from a file and from memory by turns, and say how long each took with its update."""
     import torch
 
-    from ssavae import SSAVAE, engine, estimator
-    from ssavae.rows import Inputs, SourceRows, TensorRows
+    from ssavae import SSAVAE, estimator
+    from ssavae.preprocessing.inputs import Inputs
+    from ssavae.training import loop
+    from ssavae.training.batches import SourceRows, TensorRows
 
-    order, seconds = engine.epoch_order, []
-    engine.epoch_order = lambda y, size, seed: order(y, size, seed)[: 2 * updates[seed[1]]]
+    order, seconds = loop.epoch_order, []
+    loop.epoch_order = lambda y, size, seed: order(y, size, seed)[: 2 * updates[seed[1]]]
 
     class ByTurns(SourceRows):
         def batches(self, order: np.ndarray) -> Iterator[Any]:
@@ -166,7 +170,7 @@ def interleave(path: Path, updates: tuple[int, int]) -> dict[str, Any]:
     x, y = np.load(path, mmap_mode="r"), np.load(labels_of(path))
     SSAVAE(n_epochs=1, n_epochs_decoder=1, random_state=0, validation_fraction=HELD_OUT / len(x)).fit(x, y)
     found: dict[str, Any] = {}
-    for step, (stored, held) in zip(engine.STAGES, seconds, strict=True):
+    for step, (stored, held) in zip(loop.STAGES, seconds, strict=True):
         middle = statistics.median(stored), statistics.median(held)
         found[step] = {"pairs": len(held), "seconds_stored": middle[0], "seconds_held": middle[1]}
         found[step] |= {"rows_per_second_ratio": middle[1] / middle[0]}

@@ -29,11 +29,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
 
 from ssavae import SSAVAE
-from ssavae.datasets import LabelledData, load_dataset
-from ssavae.faults import macro_f1
-from ssavae.files import write_atomically
-from ssavae.named_sets import HIDDEN
-from ssavae.runs import machine, plan_parameters, plan_reading
+from ssavae._serialize import write_atomically
+from ssavae.app.runs.environment import machine
+from ssavae.app.runs.settings import plan_parameters, plan_reading
+from ssavae.data.catalog import HIDDEN
+from ssavae.data.labelled import LabelledData
+from ssavae.data.loading import load_dataset
+from ssavae.metrics.classification import macro_f1
 
 NAME = "tennessee_eastman"
 PRESET = plan_parameters(NAME, {}, ["n_epochs_decoder=0"])

@@ -29,12 +29,12 @@ import numpy as np
 from status import status_mb
 
 from ssavae import load
-from ssavae.checkpoint import write_atomically
-from ssavae.datasets import load_dataset
-from ssavae.runs import machine
+from ssavae.app.runs.environment import machine
+from ssavae.data.loading import load_dataset
+from ssavae.persistence.model_folder import write_atomically
 
 WARM_SECONDS = 10.0
-MAIN = "from ssavae.cli import main; main()"
+MAIN = "from ssavae.app.cli import main; main()"
 
 
 def repeated(data: str, n: int, path: Path) -> np.ndarray:

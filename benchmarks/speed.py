@@ -33,16 +33,16 @@ from torch.optim import Adam
 
 from ssavae import SSAVAE
 from ssavae.algorithms import feature_weights
-from ssavae.augment import STRONG
-from ssavae.checkpoint import write_atomically
-from ssavae.datasets import load_dataset
-from ssavae.devices import launch
-from ssavae.engine import Session, Settings, train
+from ssavae.app.runs.environment import machine
+from ssavae.data.loading import load_dataset
 from ssavae.networks import Decoder, Discriminator, Spec, build_vec, laid_out
-from ssavae.rows import TensorRows
-from ssavae.runs import machine
-from ssavae.share import ALONE
-from ssavae.stages import decoder_stage, measured_variance, vec_stage
+from ssavae.persistence.model_folder import write_atomically
+from ssavae.training.augmentations import STRONG
+from ssavae.training.batches import TensorRows
+from ssavae.training.distributed.context import ALONE
+from ssavae.training.distributed.fabric import launch
+from ssavae.training.loop import Session, Settings, train
+from ssavae.training.stages import decoder_stage, measured_variance, vec_stage
 
 RESULT = Path(__file__).parent / "results" / "speed.json"
 BATCH, REPEATS = 128, 7
@@ -250,7 +250,7 @@ def first_line_seconds() -> float:
     """Return the seconds from typing `ssavae train digits` to the first line about the training."""
     with tempfile.TemporaryDirectory() as folder:
         words = ["train", "digits", "--out", folder, "--overwrite", "--set", "n_epochs=20"]
-        program = "from ssavae.cli import main; main()"
+        program = "from ssavae.app.cli import main; main()"
         begin = time.perf_counter()
         command = [sys.executable, "-u", "-c", program, *words]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -269,7 +269,7 @@ def imports() -> dict[str, Any]:
         "import torch": partial(process_seconds, "import torch"),
         "import ssavae": partial(process_seconds, "import ssavae"),
         "from ssavae import SSAVAE": partial(process_seconds, "from ssavae import SSAVAE"),
-        "ssavae --help": partial(process_seconds, "from ssavae.cli import main; main(['--help'])"),
+        "ssavae --help": partial(process_seconds, "from ssavae.app.cli import main; main(['--help'])"),
         "first line of ssavae train digits": first_line_seconds,
     }
     seconds = medians(alternating(functions, repeats=3))
@@ -324,7 +324,7 @@ def peak_mib() -> float:
 
 def quality() -> dict[str, Any]:
     """Seconds of training until MNIST, K = 2, passes 0.97 test accuracy, and its judge 0.95 agreement."""
-    from ssavae.judge import judge_logits, train_judge
+    from ssavae.metrics.judge import judge_logits, train_judge
 
     data = load_dataset("mnist")
     x_test, y_test = data.x_test, data.y_test

@@ -20,11 +20,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ssavae import SSAVAE
-from ssavae.budgets import draw_labelled
-from ssavae.checkpoint import write_atomically
-from ssavae.datasets import load_dataset
-from ssavae.runs import machine
-from ssavae.sources import spread
+from ssavae.app.runs.environment import machine
+from ssavae.data.label_budget import draw_labelled
+from ssavae.data.loading import load_dataset
+from ssavae.persistence.model_folder import write_atomically
+from ssavae.preprocessing.lazy import spread
 
 CHOICES = ("suggested", "random")
 

@@ -23,9 +23,9 @@ from sklearn import datasets
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ssavae import SSAVAE
-from ssavae.files import write_atomically
-from ssavae.runs import machine
-from ssavae.splits import hold_out
+from ssavae._serialize import write_atomically
+from ssavae.app.runs.environment import machine
+from ssavae.preprocessing.splits import hold_out
 
 LOADED = ("wine", "breast_cancer", "iris", "digits")
 

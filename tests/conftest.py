@@ -17,7 +17,7 @@ SEED = 20200901
 
 # Shapes and dtypes in signatures are checked while the tests run. The hook has to stand before the modules
 # are imported: pytest loads this file before it collects tests or docstrings, here and in workers of xdist.
-CHECKED = [f"ssavae.{name}" for name in ("losses", "networks", "samplers")]
+CHECKED = [f"ssavae.{name}" for name in ("losses", "networks", "inference.samplers")]
 if not any(name in sys.modules for name in CHECKED):
     install_import_hook(CHECKED, "beartype.beartype")
 

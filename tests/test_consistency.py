@@ -11,10 +11,10 @@ from torch.optim import SGD
 
 from ssavae import SSAVAE
 from ssavae.algorithms import train_vec
-from ssavae.augment import STRONG, distort, swap, wobble
 from ssavae.consistency import DECAY, Consistency, Teacher
 from ssavae.losses import loss_class, loss_consistency
 from ssavae.networks import Spec, build_vec
+from ssavae.training.augmentations import STRONG, distort, swap, wobble
 
 SPEC = Spec((5,), latent_dim=2, n_classes=3, bounded=False, widths=(8,))
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ssavae import SSAVAE, load
-from ssavae.evaluate import expected_calibration_error, knn_accuracy
+from ssavae.metrics.classification import expected_calibration_error
+from ssavae.metrics.latent import knn_accuracy
 
 OPTIONS = {
     "default": {},

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssavae import SSAVAE, evaluate
-from ssavae.cli import main
-from ssavae.datasets import load_dataset
-from ssavae.judge import judge_features, judge_logits, train_judge
+from ssavae import SSAVAE
+from ssavae.app.cli import main
+from ssavae.data.loading import load_dataset
+from ssavae.metrics import classification, generation, latent
+from ssavae.metrics.judge import judge_features, judge_logits, train_judge
 
 ROOT = Path(__file__).parents[1]
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("real_data")]
@@ -35,7 +36,7 @@ def unit(x: np.ndarray) -> np.ndarray:
 def class_means_error(x, y, x_test, y_test) -> float:
     """Pixel error of a model that knows the class and nothing else."""
     means = np.stack([x[y == c].mean(axis=0) for c in range(y.max() + 1)])
-    return evaluate.pixel_error(x_test, means[y_test])
+    return generation.pixel_error(x_test, means[y_test])
 
 
 @pytest.mark.parametrize(("name", "least"), [("mnist", 0.975), ("fashion_mnist", 0.86)])
@@ -46,14 +47,14 @@ def test_codes_of_100_dimensions_keep_class_and_detail(name, least):
     assert model.score(data["x_test"], data["y_test"]) >= least
     made = unit(model.reconstruct(data["x_test"]))
     by_class = class_means_error(unit(x), y, unit(data["x_test"]), data["y_test"])
-    assert evaluate.pixel_error(unit(data["x_test"]), made) < 0.5 * by_class
+    assert generation.pixel_error(unit(data["x_test"]), made) < 0.5 * by_class
 
     judge = train_judge(unit(x), y, n_epochs=4)
     wanted = np.repeat(np.arange(10), 100)
     sampled = unit(model.sample(1000, y=wanted, random_state=0))
-    agreement = evaluate.agreement(judge_logits(judge, sampled), wanted)
+    agreement = classification.agreement(judge_logits(judge, sampled), wanted)
     assert agreement >= (0.93 if name == "mnist" else 0.75)
-    ratio = evaluate.variety(judge_features(judge, sampled), wanted) / evaluate.variety(
+    ratio = generation.variety(judge_features(judge, sampled), wanted) / generation.variety(
         judge_features(judge, unit(data["x_test"])), data["y_test"]
     )
     assert ratio >= 0.75
@@ -66,7 +67,7 @@ def test_a_map_of_mnist_tells_the_digits_apart():
     )
     assert model.score(data["x_test"], data["y_test"]) >= 0.95
     z, z_test = model.transform(data["x_train"][:20000]), model.transform(data["x_test"])
-    assert evaluate.knn_accuracy(z, data["y_train"][:20000], z_test, data["y_test"]) >= 0.95
+    assert latent.knn_accuracy(z, data["y_train"][:20000], z_test, data["y_test"]) >= 0.95
 
 
 def test_a_plant_s_table_is_mapped_and_decoded_in_its_own_units():
@@ -121,7 +122,7 @@ def test_onnxruntime_reads_every_test_digit_as_torch_does(tmp_path):
             main([str(word) for word in words])
         assert ended.value.code == 0
     words = ["predict", "--onnx", str(folder), "mnist", "--out", str(tmp_path / "onnx.npz")]
-    program = f"import sys\nsys.modules['torch'] = None\nfrom ssavae.cli import main\nmain({words!r})"
+    program = f"import sys\nsys.modules['torch'] = None\nfrom ssavae.app.cli import main\nmain({words!r})"
     command, env = [sys.executable, "-c", program], os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
     assert done.returncode == 0, done.stderr

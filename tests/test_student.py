@@ -9,10 +9,11 @@ import torch
 from sklearn.datasets import load_digits
 from torch.optim import Adam
 
-from ssavae import SSAVAE, Exported, load, stages
+from ssavae import SSAVAE, Exported, load
 from ssavae.algorithms import train_student
-from ssavae.exporting import export_onnx
 from ssavae.networks import Spec, build_vec
+from ssavae.onnx.export import export_onnx
+from ssavae.training import stages
 
 SPEC = Spec((1, 8, 8), latent_dim=2, n_classes=3, bounded=True, widths=(8,), student_widths=(32, 16))
 SHORT: dict[str, Any] = {"n_epochs": 2, "n_epochs_student": 3, "n_epochs_decoder": 1, "batch_size": 32}

@@ -26,7 +26,7 @@ from ours import Trained, train_ordinary, train_ssavae
 from shared import BATCH, Images
 
 from ssavae import SSAVAE
-from ssavae.runs import machine
+from ssavae.app.runs.environment import machine
 
 METHODS = ("ssavae", "vae", "pythae_vae", "pythae_vaegan", "pythae_vaegan_mended", "pythae_aae")
 NO_MEASURES = ("method", "seed", "losses", "date", "git_commit")

@@ -10,11 +10,11 @@ from ours import Trained
 from shared import Images, Seen, judge_of, measure_class_samples, measure_reconstructions
 from torch import Tensor
 
-from ssavae import evaluate
-from ssavae.judge import Judge
+from ssavae.inference.samplers import Mixture, fit_samplers, prior
+from ssavae.metrics import latent
+from ssavae.metrics.judge import Judge
 from ssavae.networks import reparameterize
-from ssavae.samplers import Mixture, fit_samplers, prior
-from ssavae.sources import spread
+from ssavae.preprocessing.lazy import spread
 
 N_TEST = 5000  # the first test rows: half of them, for speed
 N_TRAIN = 20000  # training rows, spread over all, whose codes the mixtures and the neighbours are made of
@@ -55,7 +55,7 @@ class Yardstick:
             **self._class_samples(trained, mixtures, seed),
             **self._accepted_samples(trained, seed),
             "frechet_prior_samples": self._prior_samples(trained, seed),
-            "knn_accuracy": evaluate.knn_accuracy(mu, self.images.y[some], mu_test, self.real.y),
+            "knn_accuracy": latent.knn_accuracy(mu, self.images.y[some], mu_test, self.real.y),
         }
 
     def wanted(self) -> np.ndarray:

@@ -24,15 +24,16 @@ from torch.nn.functional import binary_cross_entropy
 from torch.optim import Adam
 
 from ssavae.algorithms import Batches, step
-from ssavae.datasets import load_dataset
-from ssavae.engine import Session, Settings, Stage, showing_progress, train
-from ssavae.evaluate import pixel_error
-from ssavae.inference import Inference
+from ssavae.app.runs.environment import machine
+from ssavae.data.loading import load_dataset
+from ssavae.inference.predictor import Inference
 from ssavae.losses import loss_kl
+from ssavae.metrics.generation import pixel_error
 from ssavae.networks import VEC, Classifier, Decoder, Encoder, Spec, laid_out, reparameterize
-from ssavae.preprocess import Preprocess
-from ssavae.rows import TensorRows
-from ssavae.runs import machine
+from ssavae.preprocessing.preprocessor import Preprocess
+from ssavae.training.batches import TensorRows
+from ssavae.training.loop import Session, Settings, Stage, train
+from ssavae.training.progress import showing_progress
 
 SEED = 0
 BATCH = 128

@@ -15,7 +15,7 @@ from ordinary_vae import fit_vae
 from shared import BATCH, Images
 
 from ssavae import SSAVAE
-from ssavae.inference import Inference
+from ssavae.inference.predictor import Inference
 
 PROBED = 10  # updates
 

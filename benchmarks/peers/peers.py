@@ -33,9 +33,9 @@ from shared import BATCH, Images
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import remove_parametrizations
 
-from ssavae.inference import Inference
+from ssavae.inference.predictor import Inference
 from ssavae.networks import VEC, Decoder, Discriminator, Encoder, Spec, laid_out
-from ssavae.rows import channels_last
+from ssavae.preprocessing.inputs import channels_last
 
 ENDLESS = 10**6  # epochs: the clock ends the training
 LEARNING_RATE = 2e-3  # as ours; with pythae's 1e-4 every method is far behind after the same seconds

@@ -37,10 +37,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import speed as ours  # ours.py of this folder needs the same path
 
 from ssavae import SSAVAE
-from ssavae.checkpoint import write_atomically
-from ssavae.datasets import load_dataset
+from ssavae.app.runs.environment import machine
+from ssavae.data.loading import load_dataset
 from ssavae.networks import Decoder, Encoder, laid_out
-from ssavae.runs import machine
+from ssavae.persistence.model_folder import write_atomically
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "speed_peers.json"
 N_BATCHES = 8

@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 
 from ssavae import SSAVAE
-from ssavae.budgets import draw_labelled
-from ssavae.datasets import load_dataset
-from ssavae.evaluate import knn_accuracy
-from ssavae.files import write_atomically
-from ssavae.runs import machine
+from ssavae._serialize import write_atomically
+from ssavae.app.runs.environment import machine
+from ssavae.data.label_budget import draw_labelled
+from ssavae.data.loading import load_dataset
+from ssavae.metrics.latent import knn_accuracy
 
 
 def quality(z: np.ndarray, truth: np.ndarray, y: np.ndarray, z_test: np.ndarray, y_test: np.ndarray) -> dict:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ssavae._version import __version__
+
 if TYPE_CHECKING:
     from ssavae.estimator import SSAVAE, load
-    from ssavae.exported import Exported
+    from ssavae.onnx.runtime import Exported
 
-__version__ = "0.1.0"
 __all__ = ["SSAVAE", "Exported", "__version__", "load"]
-_HOMES = {"SSAVAE": "ssavae.estimator", "load": "ssavae.estimator", "Exported": "ssavae.exported"}
+_HOMES = {"SSAVAE": "ssavae.estimator", "load": "ssavae.estimator", "Exported": "ssavae.onnx.runtime"}
 
 
 def __getattr__(name: str) -> Any:

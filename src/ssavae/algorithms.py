@@ -27,7 +27,7 @@ from ssavae.losses import (
     loss_student,
 )
 from ssavae.networks import VEC, reparameterize
-from ssavae.share import ALONE, Batches, Share
+from ssavae.training.distributed.context import ALONE, Batches, Share
 
 Losses = dict[str, Tensor]
 Backward = Callable[[Tensor], None]

@@ -18,36 +18,31 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ssavae import __version__, checkpoint
-from ssavae.augment import check_augment
-from ssavae.calibration import Calibration, conformal_limit, label_folds
-from ssavae.checks import must
-from ssavae.columns import framed, mixed_cells, warn_of_columns
-from ssavae.devices import chosen, launch
-from ssavae.elsewhere import Job, train_elsewhere
-from ssavae.fitted import described, restore, restore_weights, tensors_of
-from ssavae.hub import fetch, is_on_hub
-from ssavae.inference import Inference
-from ssavae.labels import check_labels, class_indices, encode_labels
+from ssavae._checks import must
+from ssavae._serialize import plain, tuples
+from ssavae._version import __version__
+from ssavae.inference.active_learning import candidates, choose_rows, uncertainty
+from ssavae.inference.calibration import Calibration, conformal_limit
+from ssavae.inference.predictor import Inference
+from ssavae.inference.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
 from ssavae.networks import Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
-from ssavae.parameters import check_params, plain, seed_of, tuples
-from ssavae.preprocess import Preprocess, check_finite
-from ssavae.processes import are_to_start
-from ssavae.rows import (
-    Inputs,
-    Rows,
-    SourceRows,
-    TensorRows,
-    labels_of,
-    some_inputs,
-    source_of,
-)
-from ssavae.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
-from ssavae.share import share_of
-from ssavae.sources import Source, opened, survey
-from ssavae.splits import hold_out
-from ssavae.suggestions import candidates, choose_rows, uncertainty
-from ssavae.training import choose_consistency, choose_detail, train_networks
+from ssavae.persistence import model_folder, training_state
+from ssavae.persistence.fitted import described, restore, restore_weights, tensors_of
+from ssavae.persistence.hub import fetch, is_on_hub
+from ssavae.preprocessing.columns import framed, mixed_cells, warn_of_columns
+from ssavae.preprocessing.inputs import Inputs, labels_of, source_of
+from ssavae.preprocessing.labels import check_labels, class_indices, encode_labels
+from ssavae.preprocessing.lazy import Source, opened, survey
+from ssavae.preprocessing.preprocessor import Preprocess, check_finite
+from ssavae.preprocessing.splits import hold_out, label_folds
+from ssavae.training.augmentations import check_augment
+from ssavae.training.batches import Rows, SourceRows, TensorRows, some_inputs
+from ssavae.training.distributed.context import share_of
+from ssavae.training.distributed.fabric import chosen, launch
+from ssavae.training.distributed.launcher import are_to_start
+from ssavae.training.distributed.remote import Job, train_elsewhere
+from ssavae.training.parameters import check_params, seed_of
+from ssavae.training.steps import choose_consistency, choose_detail, train_networks
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -282,7 +277,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             )
             self._calibrate_crosswise(some_inputs(training, NOVELTY_ROWS)[0], X, labels, folds)
         if self.checkpoint_folder is not None and (fabric is None or fabric.is_global_zero):
-            checkpoint.drop_state(Path(self.checkpoint_folder))
+            training_state.drop_state(Path(self.checkpoint_folder))
         return self
 
     def _launched(self) -> Fabric | None:
@@ -317,7 +312,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Learn confidence anew from rows that were not trained on.
 
         Sets the temperature of :meth:`predict_proba` and the limits of :meth:`predict_set` and
-        :meth:`is_novel`, as :meth:`fit` does with the rows that it holds out; see ``ssavae.calibration``.
+        :meth:`is_novel`, as :meth:`fit` does with the rows that it holds out; see ``ssavae.inference.calibration``.
 
         Parameters
         ----------
@@ -375,7 +370,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _choose_seed(self, resume: bool) -> int:
         """Take the user's seed, else that of the run to resume, else a new one."""
         if resume and self.random_state is None and self.checkpoint_folder is not None:
-            return checkpoint.load_state(Path(self.checkpoint_folder))["seed"]
+            return training_state.load_state(Path(self.checkpoint_folder))["seed"]
         return seed_of(self.random_state)
 
     def _prepare(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
@@ -512,7 +507,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Return which rows to label next, best first, (n,); fewer where there are fewer.
 
         Unsure ones, far from one another and from labelled ones in the encoder's last hidden layer: see
-        ``ssavae.suggestions``.
+        ``ssavae.inference.active_learning``.
 
         Parameters
         ----------
@@ -681,8 +676,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def save(self, folder: str | Path) -> None:
         """Write the model folder: model.json, weights.safetensors and history.csv."""
         check_is_fitted(self, "calibration_")
-        checkpoint.save_model(Path(folder), described(self, __version__), tensors_of(self))
-        checkpoint.save_history(Path(folder), self.history_)
+        model_folder.save_model(Path(folder), described(self, __version__), tensors_of(self))
+        model_folder.save_history(Path(folder), self.history_)
 
 
 def load(
@@ -714,7 +709,7 @@ def load(
         f"revision={revision!r} needs a model on the hub, hf://user/name",
     )
     local = fetch(str(folder), revision) if is_on_hub(folder) else Path(folder)
-    model, tensors = checkpoint.load_model(local)
+    model, tensors = model_folder.load_model(local)
     given: dict[str, Any] = {"encoder": encoder, "decoder": decoder}
     missing = [name for name in model["custom"] if given[name] is None]
     if missing:
@@ -726,7 +721,7 @@ def load(
     with _own_random_state(loaded.seed_):
         loaded._build_networks(with_detail=False)
     restore_weights(loaded, tensors)
-    loaded.history_ = checkpoint.load_history(local)
+    loaded.history_ = model_folder.load_history(local)
     return loaded
 
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from ssavae.figures.canvas import class_colors, save
-from ssavae.figures.confidence import reliability_diagram
 from ssavae.figures.curves import loss_curves, regime_curves
 from ssavae.figures.maps import decoded_grid, latent_map
-from ssavae.figures.panels import MapPanel, map_panels
-from ssavae.figures.rows import Kind, class_samples, reconstructions
-from ssavae.figures.sheets import BetaLine, beta_sheet
+from ssavae.figures.paper_figure7 import MapPanel, map_panels
+from ssavae.figures.paper_figure9 import BetaLine, beta_sheet
+from ssavae.figures.reconstructions import Kind, class_samples, reconstructions
+from ssavae.figures.reliability import reliability_diagram
+from ssavae.figures.style import class_colors, save
 from ssavae.figures.sweeps import sweep_curves
-from ssavae.figures.tracks import track
+from ssavae.figures.timeline import track
 
 __all__ = [
     "BetaLine",

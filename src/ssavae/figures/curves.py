@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ssavae.checks import must
-from ssavae.figures.canvas import TEN, WIDTH, Array, new_figure, plain
+from ssavae._checks import must
+from ssavae.figures.style import TEN, WIDTH, Array, new_figure, plain
 
 _MEASURES = {
     "agreement": "agreement with the judge",

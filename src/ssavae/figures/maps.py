@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from ssavae.checks import classes, must, numbers, same_shape
-from ssavae.figures.canvas import (
+from ssavae._checks import classes, must, numbers, same_shape
+from ssavae.figures.style import (
     GREY,
     TEN,
     Array,

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ssavae.checks import must
-from ssavae.figures.canvas import TEN, WIDTH, new_figure, plain
+from ssavae._checks import must
+from ssavae.figures.style import TEN, WIDTH, new_figure, plain
 
 _LOG_FROM = 50.0  # an axis whose ends differ by this factor is logarithmic
 _MANY = 8  # lines beyond which points say more

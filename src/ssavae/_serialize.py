@@ -1,0 +1,77 @@
+"""Files and folders that are there whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is either there whole or not at all, even if the power fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_at_once(folder: Path) -> Iterator[Path]:
+    """Give a folder to write into that takes the place of ``folder`` at the end, or goes with an error."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("new", "old"))
+    fresh.mkdir()
+    try:
+        yield fresh
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def plain(value: Any) -> Any:
+    """Turn numpy's numbers and arrays, as grids of parameters hold them, into plain ones, tuples into lists.
+
+    Examples
+    --------
+    >>> plain((np.int64(3), np.float64(0.5))), plain(np.arange(2)), plain(None)
+    ([3, 0.5], [0, 1], None)
+    """
+    value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    return [plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn JSON's lists back into the tuples that they were.
+
+    Examples
+    --------
+    >>> tuples({"widths": [8, 8], "beta": 0.5})
+    {'widths': (8, 8), 'beta': 0.5}
+    """
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

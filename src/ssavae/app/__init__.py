@@ -1,0 +1,1 @@
+"""The application: run folders, experiments, the explorer and the command line."""

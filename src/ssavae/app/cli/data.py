@@ -1,0 +1,85 @@
+"""The named data sets, and what stands on both sides of a split."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ssavae.app.cli.console import print_table
+from ssavae.app.cli.main import app
+from ssavae.app.cli.options import (
+    DataArgument,
+    DropOption,
+    GroupOption,
+    HopOption,
+    KindOption,
+    LabelOption,
+    TestFractionOption,
+    WindowOption,
+    examples,
+    fraction,
+)
+
+data_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data", epilog=examples("data", "data get mnist"))
+
+
+@data_app.callback(epilog=examples("data", "data get mnist"))
+def data(context: typer.Context) -> None:
+    """List or get the named data sets.
+
+    Where they come from, and whether they are here.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from ssavae.data.catalog import EMBEDDED, available
+
+    rows = []
+    for each in available():
+        how = f"ssavae data get {each.name}" if each.downloads else f"put {each.file} into $SSAVAE_DATA"
+        here = "embedded" if each.source == EMBEDDED else str(each.path or f"no: {how}")
+        rows.append([each.name, f"{each.rows:,} {each.kind} rows", each.description, each.source, here])
+    print_table(["name", "size", "content", "comes from", "is here"], rows)
+
+
+@data_app.command("get", epilog=examples("data get mnist"))
+def get(name: Annotated[str, typer.Argument(help="A name that `ssavae data` lists.")]) -> None:
+    """Download a named set into the user cache and check it."""
+    from ssavae._checks import UsageError
+    from ssavae.data.catalog import SETS, fetch, unknown_name
+
+    if name not in SETS:
+        raise UsageError(unknown_name(name))
+    typer.echo(f"{name} is at {fetch(name)}")
+
+
+@data_app.command("audit", epilog=examples("data audit bearings.csv --label fault --group machine"))
+def audit(
+    data: DataArgument,
+    label: LabelOption = None,
+    group: GroupOption = None,
+    kind: KindOption = None,
+    drop: DropOption = None,
+    window: WindowOption = None,
+    hop: HopOption = None,
+    test_fraction: TestFractionOption = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split, where DATA has no test part.")] = 0,
+) -> None:
+    """Check what stands on both sides of a split.
+
+    Exact copies, windows that share samples, groups; of DATA's own test part, else of the split that
+    `ssavae train` would draw. Exits with 1 where there is any.
+    """
+    from ssavae.app.runs.evaluate import audit_data
+    from ssavae.data.labelled import Reading
+
+    reading = Reading(label, group, tuple(drop or ()), window, hop)
+    findings, caution = audit_data(data, reading, kind, fraction(test_fraction), seed)
+    rows = [[found.what, str(found.n_test), found.example] for found in findings]
+    print_table(["on both sides", "test rows", "for example"], rows)
+    if caution:
+        typer.echo(caution)
+    leaks = [f"{f.n_test} {f.what}" for f in findings if f.n_test]
+    if leaks:
+        raise ValueError(f"the test part of {data} holds {' and '.join(leaks)}: scores on it flatter")

@@ -1,0 +1,97 @@
+"""The application that all commands hang on, how it ends, and what errors look like."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ssavae.app.cli.console import plain_warnings
+from ssavae.training.distributed.launcher import leave, report
+
+
+class StoppableGroup(TyperGroup):
+    """Commands that tell what the engine said when Ctrl-C or SIGTERM stopped it, and exit with 130."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Run the command; typer itself would swallow the message."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            if not report(stop):
+                typer.echo(str(stop) or "stopped", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=StoppableGroup,
+    add_completion=False,
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@dataclass
+class Call:
+    """What was typed, and whether errors come with their traceback."""
+
+    words: Sequence[str]
+    debug: bool = False
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+) -> None:
+    """Partly labelled data in, a latent map out: to look at, classify with, decode and generate from."""
+    from ssavae._version import __version__
+
+    context.obj.debug = debug
+    if version:
+        typer.echo(f"ssavae {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failure, 2 wrong use, 130 stopped.
+
+    Parameters
+    ----------
+    argv : sequence of str or None
+        The words after ``ssavae``; None takes those of the process.
+    """
+    call = Call(sys.argv[1:] if argv is None else list(argv))
+    with plain_warnings():
+        status = _status(call)
+        leave(status)
+        raise SystemExit(status)
+
+
+def _status(call: Call) -> int:
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(list(call.words), prog_name="ssavae", standalone_mode=False, obj=call)
+        return status if isinstance(status, int) else 0
+    except Exception as error:
+        if call.debug:
+            traceback.print_exc()
+        if not report(error):
+            typer.echo(f"error: {_one_line(error)}", err=True)
+        return int(getattr(error, "exit_code", 1))
+
+
+def _one_line(error: Exception) -> str:
+    """Return an error's message without line breaks; typer's own errors keep theirs in format_message."""
+    told = getattr(error, "format_message", None)
+    text = told() if told is not None else str(error)
+    return " ".join(text.split()) or type(error).__name__

@@ -1,0 +1,1 @@
+"""The latent map in the browser, and its HTTP API."""

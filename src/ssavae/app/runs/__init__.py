@@ -1,0 +1,1 @@
+"""Run folders: train, evaluate, draw, export and publish a run."""

@@ -1,0 +1,1 @@
+"""Named data sets and files, read as labelled data."""

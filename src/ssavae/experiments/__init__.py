@@ -1,1 +1,0 @@
-"""The paper's figures from real data, with the numbers behind every picture: ``ssavae reproduce``."""

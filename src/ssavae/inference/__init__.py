@@ -1,0 +1,1 @@
+"""Trained networks applied to rows and codes: prediction, sampling, calibration."""

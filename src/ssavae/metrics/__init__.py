@@ -1,0 +1,1 @@
+"""Metrics of classification, generation, the latent map and fault detection."""

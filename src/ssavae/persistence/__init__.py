@@ -1,0 +1,1 @@
+"""Model folders, training state and the Hugging Face hub."""

@@ -1,0 +1,147 @@
+"""Labels of any type <-> class indices, -1 where there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def encode_labels(
+    y: Sequence[Any] | np.ndarray, classes: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Turn labels of any type into class indices: -1 for the integer -1, None, NaN and unseen classes.
+
+    Parameters
+    ----------
+    y : (n,)
+    classes : (c,) or None
+        Known classes; None takes the sorted labels that occur.
+
+    Returns
+    -------
+    indices : (n,) int64
+    classes : (c,)
+
+    Examples
+    --------
+    >>> encode_labels(np.array(["b", None, "a"], dtype=object))
+    (array([ 1, -1,  0]), array(['a', 'b'], dtype=object))
+    """
+    y = _label_array(y)
+    labelled = ~_is_missing(y)
+    if classes is None:
+        classes = _sorted_classes(y[labelled])
+    index = {value: i for i, value in enumerate(classes.tolist())}
+    indices = np.full(len(y), -1, dtype=np.int64)
+    indices[labelled] = [index.get(_python_value(value), -1) for value in y[labelled].tolist()]
+    return indices, classes
+
+
+def _is_missing(y: np.ndarray) -> np.ndarray:
+    if y.dtype.kind in "iu":
+        return y == -1
+    if y.dtype.kind == "f":
+        return np.isnan(y) | (y == -1)
+    if y.dtype.kind == "O":
+        return np.array([_missing_object(value) for value in y.tolist()], dtype=bool).reshape(len(y))
+    return np.zeros(len(y), dtype=bool)
+
+
+def _missing_object(value: Any) -> bool:
+    number = isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool)
+    return (
+        value is None or (number and (value == -1 or math.isnan(value))) or type(value).__name__ == "NAType"
+    )
+
+
+def _sorted_classes(labels: np.ndarray) -> np.ndarray:
+    if labels.dtype.kind != "O":
+        return np.unique(labels)
+    values = [_python_value(value) for value in labels.tolist()]
+    kinds = sorted({type(value).__name__ for value in values})
+    if len(kinds) > 1:
+        raise ValueError(f"y mixes labels of the types {', '.join(kinds)}: use one type for all classes")
+    classes = sorted(set(values))
+    return np.array(classes, dtype=object if kinds == ["str"] else None)
+
+
+def _python_value(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _label_array(y: Any) -> np.ndarray:
+    """Make an array of labels; numpy alone would turn the NaN of ["a", nan] into a class named "nan"."""
+    if isinstance(y, list | tuple) and any(isinstance(value, str) for value in y):
+        return np.array(y, dtype=object)
+    return np.asarray(y)
+
+
+def check_labels(y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Check labels against the rows and encode them; no labels at all give -1 and no classes.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, one class only is labelled, or y holds numbers that are no classes.
+    """
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import column_or_1d
+
+    if y is None:
+        return np.full(n_rows, -1, dtype=np.int64), np.empty(0, dtype=object)
+    y = column_or_1d(_label_array(y), warn=True)
+    if len(y) != n_rows:
+        raise ValueError(
+            f"y has {len(y)} labels, X has {n_rows} rows: give one label a row, -1 or None where unknown"
+        )
+    if y.dtype.kind == "f" and np.isinf(y).any():
+        raise ValueError(f"Input y contains infinity or a value too large for {y.dtype!r}")
+    labelled = y[~_is_missing(y)]
+    if y.dtype.kind in "Mm":
+        raise ValueError("y holds dates or durations: give classes, as text or whole numbers")
+    labels, classes = encode_labels(y)
+    if len(classes) and classes.dtype.kind == "f":
+        check_classification_targets(labelled.astype(float))
+    if len(classes) == 1:
+        raise ValueError(
+            f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs two; "
+            "pass y=None to train without labels"
+        )
+    return labels, classes
+
+
+def class_indices(y: Any, classes: np.ndarray, n: int) -> np.ndarray:
+    """Turn one class name, or n of them, into n indices.
+
+    Raises
+    ------
+    ValueError
+        If there are neither one nor n names, or one is no class.
+
+    Examples
+    --------
+    >>> class_indices("b", np.array(["a", "b"]), 3)
+    array([1, 1, 1])
+    """
+    names = np.full(n, y) if np.ndim(y) == 0 else _label_array(y)
+    if len(names) != n:
+        raise ValueError(f"y names {len(names)} classes for n={n} rows: give one class, or n of them")
+    indices, _ = encode_labels(names, classes)
+    if (indices < 0).any():
+        known = ", ".join(map(repr, classes.tolist()[:20]))
+        raise ValueError(f"y={names[indices < 0].tolist()[0]!r} is no class of this model: choose of {known}")
+    return indices
+
+
+def named_labels(y: np.ndarray | None, class_names: Sequence[str] | None) -> np.ndarray | None:
+    """Return class names, None where unlabelled, for class numbers whose names are known.
+
+    >>> named_labels(np.array([1, -1]), ("cat", "dog"))
+    array(['dog', None], dtype=object)
+    """
+    if y is None or class_names is None or y.dtype.kind not in "iu":
+        return y
+    return np.array([*class_names, None], dtype=object)[np.where(y < 0, len(class_names), y)]

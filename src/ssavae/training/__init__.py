@@ -1,0 +1,1 @@
+"""Training of the three parts: the loop, batches, augmentations, several processes."""

@@ -1,0 +1,554 @@
+"""The explorer's page in a real browser (Debian's chromium): looked at, dropped on, lassoed, exported."""
+
+import base64
+import io
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.datasets import load_wine
+
+from ssavae import SSAVAE
+from ssavae.data.label_budget import LabelBudget, grant_labels
+from ssavae.data.labelled import LabelledData, Reading
+from ssavae.data.partition import read
+
+uvicorn = pytest.importorskip("uvicorn", reason="the extra `explore` is not installed")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from ssavae.app.explorer.app import Api, create_app  # noqa: E402
+from ssavae.app.explorer.points import Points, rows_to_show  # noqa: E402
+from ssavae.app.explorer.serve import open_port  # noqa: E402
+from ssavae.app.explorer.service import Service  # noqa: E402
+from ssavae.app.explorer.static_export import FILE_BYTES, export_page  # noqa: E402
+
+CHROMIUM = os.environ.get("SSAVAE_CHROMIUM") or shutil.which("chromium")
+SOFTWARE_WEBGL = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+WIDE, NARROW = (1280, 800), (390, 844)
+NO_ROWS = np.empty(0, dtype=np.int64)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium"),
+]
+
+# ------------------------------------------------------------------------------------ models and servers
+
+
+@contextmanager
+def serving(model: SSAVAE, loaded: LabelledData, token: str | None = None) -> Iterator[str]:
+    """A server of this process, at a port that is free."""
+    points = Points.of(model, rows_to_show(loaded, NO_ROWS))
+    listening = open_port("127.0.0.1", 0)
+    config = uvicorn.Config(
+        create_app(model, points, loaded.name, token=token), log_level="warning", ws="none"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listening.close()
+
+
+@pytest.fixture(scope="module")
+def digits() -> LabelledData:
+    return read("digits")
+
+
+@pytest.fixture(scope="module")
+def digits_model(digits: LabelledData) -> SSAVAE:
+    model = SSAVAE(n_epochs=4, n_epochs_decoder=1, validation_fraction=0.1, random_state=0)
+    return model.fit(digits.x_train, np.array(digits.class_names)[digits.y_train])
+
+
+@pytest.fixture(scope="module")
+def digits_url(digits: LabelledData, digits_model: SSAVAE) -> Iterator[str]:
+    with serving(digits_model, digits) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def wine(tmp_path_factory: pytest.TempPathFactory) -> LabelledData:
+    """A csv with a column of words beside the numbers, and gaps in one."""
+    numbers: Any = load_wine(as_frame=True)
+    table = numbers.data.assign(cellar=np.where(numbers.data["alcohol"] > 13, "upper", "lower"))
+    table.loc[::9, "ash"] = np.nan
+    path = tmp_path_factory.mktemp("wine") / "wine.csv"
+    table.assign(cultivar="grown " + numbers.target.astype(str)).to_csv(path, index=False)
+    return read(str(path), Reading(label="cultivar"))
+
+
+@pytest.fixture(scope="module")
+def wine_model(wine: LabelledData) -> SSAVAE:
+    model = SSAVAE(n_epochs=25, n_epochs_decoder=5, random_state=0)
+    return model.fit(frame(wine), wine.y_train)
+
+
+def frame(loaded: LabelledData) -> pd.DataFrame:
+    return pd.DataFrame(loaded.x_train, columns=list(loaded.feature_names or ()))
+
+
+@pytest.fixture(scope="module")
+def wine_url(wine: LabelledData, wine_model: SSAVAE) -> Iterator[str]:
+    with serving(wine_model, wine) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def many() -> tuple[SSAVAE, LabelledData]:
+    """A code of 100 dimensions, 101 classes."""
+    rng = np.random.default_rng(0)
+    y = np.arange(606) % 101
+    x = (rng.normal(size=(101, 12)) * 4)[y] + rng.normal(size=(606, 12))
+    names = tuple(f"kind {c}" for c in range(101))
+    loaded = LabelledData("many", x, y, class_names=names)
+    model = SSAVAE(100, n_epochs=4, n_epochs_decoder=2, random_state=0).fit(x, np.array(names)[y])
+    return model, loaded
+
+
+# ------------------------------------------------------------------------------------------ the browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as tools:
+        launched = tools.chromium.launch(executable_path=CHROMIUM, args=SOFTWARE_WEBGL)
+        yield launched
+        launched.close()
+
+
+class Screen:
+    """A page that is open, and what went wrong in it."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.wrong: list[str] = []
+        page.on("console", lambda said: said.type == "error" and self.wrong.append(said.text))
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+
+    def open(self, url: str) -> "Screen":
+        self.page.goto(url)
+        self.page.wait_for_selector("html[data-ready]", timeout=60_000)
+        return self
+
+    def panel(self, text: str) -> str:
+        """Wait until the panel says this; return all that it says."""
+        self.page.locator("#panel").get_by_text(text).first.wait_for(timeout=20_000)
+        return self.page.inner_text("#panel")
+
+    def point_at(self, pixel: np.ndarray) -> None:
+        self.page.mouse.move(float(pixel[0]), float(pixel[1]))
+
+    def drag(self, *pixels: Any) -> None:
+        self.point_at(np.asarray(pixels[0]))
+        self.page.mouse.down()
+        for pixel in pixels[1:]:
+            self.page.mouse.move(float(pixel[0]), float(pixel[1]), steps=4)
+        self.page.mouse.up()
+
+    def frame(self) -> np.ndarray:
+        """Left, top, right and bottom of the plot on the screen."""
+        box = self.page.locator("#map .nsewdrag").bounding_box()
+        return np.array([box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]])
+
+    def view(self) -> np.ndarray:
+        """Left, right, bottom and top of the plot on the map."""
+        return np.array(self.page.evaluate("[...map.layout.xaxis.range, ...map.layout.yaxis.range]"))
+
+    def drawn(self) -> np.ndarray:
+        """The places (n, 2) of all points as they are drawn; NaN where one is hidden."""
+        script = "[0, 1].map((k) => Array.from(map.data[0]['xy'[k]], (v) => (Number.isNaN(v) ? null : v)))"
+        return np.array(self.page.evaluate(script), dtype=float).T
+
+    def pixels(self) -> np.ndarray:
+        """Where on the screen all points lie, (n, 2)."""
+        (left, top, right, bottom), (x0, x1, y0, y1) = self.frame(), self.view()
+        share = (self.drawn() - [x0, y1]) / [x1 - x0, y0 - y1]
+        return [left, top] + share * [right - left, bottom - top]
+
+    def place(self, pixel: np.ndarray) -> np.ndarray:
+        """The place on the map of a pixel."""
+        (left, top, right, bottom), (x0, x1, y0, y1) = self.frame(), self.view()
+        return [x0, y1] + (pixel - [left, top]) / [right - left, bottom - top] * [x1 - x0, y0 - y1]
+
+    def lonely(self) -> tuple[int, np.ndarray]:
+        """The item farthest from all others, and its pixel."""
+        pixels = self.pixels()
+        apart = np.linalg.norm(pixels[:, None] - pixels[None], axis=2) + 1e9 * np.eye(len(pixels))
+        item = int(apart.min(axis=1).argmax())
+        return item, pixels[item]
+
+    def empty(self) -> np.ndarray:
+        """The pixel farthest from all points."""
+        left, top, right, bottom = self.frame()
+        grid = np.stack(
+            np.meshgrid(np.linspace(left + 20, right - 20, 30), np.linspace(top + 20, bottom - 20, 30)), -1
+        )
+        grid = grid.reshape(-1, 2).round()
+        nearest = np.linalg.norm(grid[:, None] - self.pixels()[None], axis=2).min(axis=1)
+        return grid[nearest.argmax()]
+
+    def pictures(self) -> np.ndarray:
+        """The gray of the panel's images, (n, H, W)."""
+        script = """(canvases) => canvases.map((c) => {
+            const { data } = c.getContext("2d").getImageData(0, 0, c.width, c.height);
+            return [c.height, c.width, Array.from(data).filter((_, i) => i % 4 === 0)];
+        })"""
+        found = self.page.eval_on_selector_all("#panel canvas", script)
+        return np.array([np.reshape(gray, (height, width)) for height, width, gray in found])
+
+    def drop(self, name: str, content: bytes) -> None:
+        """Drop a file on the map."""
+        script = """([name, text]) => {
+            const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([bytes], name));
+            for (const type of ["dragenter", "dragover", "drop"]) {
+                map.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+            }
+        }"""
+        self.page.evaluate(script, [name, base64.b64encode(content).decode()])
+
+    def colors(self) -> np.ndarray:
+        """The colours of the map on the screen, (n, 3)."""
+        shot = Image.open(io.BytesIO(self.page.locator("#map").screenshot())).convert("RGB")
+        return np.asarray(shot).reshape(-1, 3).astype(int)
+
+    def shows(self, color: str) -> bool:
+        wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+        return bool((np.abs(self.colors() - wanted).max(axis=1) <= 40).sum() > 20)
+
+
+@pytest.fixture
+def screen(browser: Any) -> Iterator[Callable[..., Screen]]:
+    """Open pages of a size; afterwards nothing must have gone wrong in them."""
+    opened: list[Screen] = []
+
+    def new(size: tuple[int, int] = WIDE, *, offline: bool = False, **settings: Any) -> Screen:
+        viewport = {"width": size[0], "height": size[1]}
+        context = browser.new_context(viewport=viewport, color_scheme="light", offline=offline, **settings)
+        opened.append(Screen(context.new_page()))
+        return opened[-1]
+
+    yield new
+    for each in opened:
+        each.page.context.close()
+    assert [each.wrong for each in opened if each.wrong] == []
+
+
+# -------------------------------------------------------------------------------------------- the tests
+
+
+def test_the_page_shows_the_map(screen, digits_url, digits):
+    page = screen().open(digits_url)
+    n = len(digits.x_train) + len(digits.x_test)
+    assert f"{n:,} images" in page.page.inner_text("#facts")
+    assert page.page.locator("#legend button").count() == 10
+    assert np.isfinite(page.drawn()).all() and len(page.drawn()) == n
+    assert page.shows("#0072B2") and page.shows("#D55E00")
+    assert page.page.locator("#error").is_hidden()
+
+
+def test_hover_shows_the_item_and_its_reconstruction(screen, digits_url, digits, digits_model):
+    page = screen().open(digits_url)
+    item, pixel = page.lonely()
+    page.point_at(pixel)
+    page.panel(f"Item {item:,}")
+    row = np.concatenate([digits.x_train, digits.x_test])[item : item + 1]
+    shown, rebuilt = page.pictures()
+    assert np.abs(shown - 255 * row[0]).max() <= 1
+    assert np.abs(rebuilt - 255 * digits_model.reconstruct(row)[0].clip(0, 1)).max() <= 1
+
+
+def test_the_empty_map_is_decoded_live_one_request_at_a_time(screen, digits_url, digits_model):
+    page = screen().open(digits_url)
+    under_way, most = 0, 0
+
+    def count(change: int) -> Callable[[Any], None]:
+        def counted(request: Any) -> None:
+            nonlocal under_way, most
+            if "/api/" in request.url:
+                under_way += change
+                most = max(most, under_way)
+
+        return counted
+
+    page.page.on("request", count(1))
+    page.page.on("requestfinished", count(-1))
+    pixel = page.empty()
+    for step in range(25):
+        page.point_at(pixel + np.array([step - 24, 0]))
+    x, y = page.place(pixel)
+    page.panel(f"Decoded at {x:.2f}, {y:.2f}")
+    wanted = 255 * digits_model.inverse_transform([[x, y]])[0].clip(0, 1)
+    assert np.abs(page.pictures()[0] - wanted).max() <= 3  # a pixel is not a point
+    assert most == 1
+
+
+def test_a_drag_plays_the_way_between_two_places(screen, digits_url, digits, digits_model):
+    page = screen().open(digits_url)
+    item, pixel = page.lonely()
+    page.drag(pixel, page.empty())
+    page.panel("of the way")
+    slider = page.page.locator("#panel input[type=range]")
+    slider.evaluate("(s) => { s.value = 0; s.dispatchEvent(new Event('input')); }")
+    rows = np.concatenate([digits.x_train, digits.x_test])[item : item + 1]
+    assert np.abs(page.pictures()[0] - 255 * digits_model.reconstruct(rows)[0].clip(0, 1)).max() <= 1
+    page.page.get_by_role("button", name="Play").click()
+    page.panel("100 % of the way")
+    x, y = page.place(page.empty())
+    wanted = 255 * digits_model.inverse_transform([[x, y]])[0].clip(0, 1)
+    assert np.abs(page.pictures()[0] - wanted).max() <= 3
+
+
+def test_a_png_lands(screen, digits_url, digits, digits_model):
+    page = screen().open(digits_url)
+    image = np.rint(255 * digits.x_test[3]).astype(np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG")
+    page.drop("a digit.png", content.getvalue())
+    said = page.panel("lands here")
+    assert f"read as {digits_model.predict(digits.x_test[3:4])[0]}" in said
+    assert "novelty" in said and np.abs(page.pictures()[0] - image.astype(int)).max() <= 1
+    page.drop("a digit.gif", b"GIF89a")
+    page.page.locator("#error", has_text="drop a .png, .csv or .npy").wait_for()
+
+
+def test_a_file_is_chosen_by_button(screen, digits_url, digits):
+    page = screen().open(digits_url)
+    content = io.BytesIO()
+    np.save(content, digits.x_test[:3])
+    page.page.set_input_files("#file", {"name": "three.npy", "mimeType": "", "buffer": content.getvalue()})
+    page.panel("1 of 3")
+    page.page.get_by_role("button", name="Next row").click()
+    page.panel("2 of 3")
+
+
+def test_a_csv_row_lands(screen, wine_url, wine, wine_model):
+    page = screen().open(wine_url)
+    row = frame(wine).iloc[[70]]
+    page.drop("one.csv", row.to_csv(index=False).encode())
+    said = page.panel("lands here")
+    assert f"read as {wine_model.predict(row)[0]}" in said
+    assert "cellar" in said and str(row["cellar"].iloc[0]) in said
+
+
+def test_a_column_colours_the_map(screen, wine_url):
+    page = screen().open(wine_url)
+    page.page.select_option("#color-by", label="alcohol")
+    page.page.locator("#scale .bar").wait_for()
+    page.page.select_option("#color-by", label="cellar")
+    page.page.locator("#legend button", has_text="upper").wait_for()
+    assert page.page.locator("#scale").is_hidden()
+
+
+def test_labels_given_to_a_lasso_are_taken_by_train(screen, digits_url, digits, tmp_path):
+    page = screen().open(digits_url)
+    pixels = page.pixels()
+    page.page.get_by_text("Lasso", exact=True).click()
+    left, top, right, bottom = page.frame()
+    middle = (left + right) / 2
+    page.drag((left + 1, top + 1), (middle, top + 1), (middle, bottom - 1), (left + 1, bottom - 1))
+    inside = np.flatnonzero(pixels[:, 0] < middle)
+    page.panel(f"{len(inside):,} points selected")
+    page.page.fill("#new-label", "left, half")
+    page.page.get_by_role("button", name="Give this label").click()
+    kept = (inside >= len(digits.x_train)).sum()
+    assert f"{kept} of them are test rows" in page.page.inner_text("#label-count")
+    page.page.uncheck("#own-labels")
+    path = downloaded(page, tmp_path / "labels.csv")
+    granted = grant_labels(digits, LabelBudget(source=str(path)), NO_ROWS, 0).y_train
+    assert granted is not None
+    wanted = inside[inside < len(digits.x_train)]
+    assert set(np.flatnonzero(granted == "left, half")) == set(wanted)
+    assert (granted != None).sum() == len(wanted)  # noqa: E711
+    page.page.check("#own-labels")
+    path = downloaded(page, tmp_path / "all.csv")
+    granted = grant_labels(digits, LabelBudget(source=str(path)), NO_ROWS, 0).y_train
+    assert granted is not None
+    others = np.setdiff1d(np.arange(len(digits.x_train)), wanted)
+    assert (granted[others] == np.array(digits.class_names)[digits.y_train[others]]).all()  # type: ignore[index]
+
+
+def downloaded(page: Screen, path: Path) -> Path:
+    with page.page.expect_download() as waiting:
+        page.page.click("#download")
+    waiting.value.save_as(path)
+    assert path.read_text("utf-8").startswith("row,label\n")
+    return path
+
+
+def test_the_legend_hides_a_class(screen, digits_url, digits):
+    page = screen().open(digits_url)
+    zeros = np.concatenate([digits.y_train, digits.y_test]) == 0  # type: ignore[list-item]
+    entry = page.page.locator("#legend button").first
+    entry.click()
+    page.page.wait_for_function("map.data[0].x.some(Number.isNaN)")
+    assert (np.isnan(page.drawn()[:, 0]) == zeros).all()
+    assert entry.get_attribute("aria-pressed") == "false" and not page.shows("#0072B2")
+    page.page.get_by_role("button", name="Hide all").click()
+    page.page.wait_for_function("map.data[0].x.every(Number.isNaN)")
+    page.page.get_by_role("button", name="Show all").click()
+    page.page.wait_for_function("!map.data[0].x.some(Number.isNaN)")
+    assert page.shows("#0072B2")
+
+
+def test_samples_of_a_class(screen, digits_url):
+    page = screen().open(digits_url)
+    page.page.select_option("#sample-class", "4")
+    page.page.get_by_role("button", name="Sample", exact=True).click()
+    page.panel("12 samples of 4")
+    assert len(page.pictures()) == 12 and page.pictures().std(axis=(1, 2)).min() > 20
+
+
+def test_a_code_of_100_dimensions_and_101_classes(screen, many):
+    model, loaded = many
+    with serving(model, loaded) as url:
+        page = screen().open(url)
+        z = model.transform(loaded.x_train)
+        principal = page.drawn()
+        assert np.allclose(np.cov(principal.T)[0, 1], 0, atol=1e-3)
+        assert page.page.locator("#legend button").count() == 101
+        page.page.fill("#class-filter", "kind 77")
+        assert page.page.locator("#legend li:visible").count() == 1
+        item, pixel = page.lonely()
+        page.point_at(pixel)
+        assert f"label kind {item % 101}" in page.panel(f"Item {item}")
+        page.page.select_option("#axes-kind", "pair")
+        page.page.select_option("#x-axis", "7")
+        page.page.select_option("#y-axis", "42")
+        page.page.wait_for_function(
+            "map.layout.xaxis.title.text === 'code 8' && map.layout.yaxis.title.text === 'code 43'"
+        )
+        assert np.allclose(page.drawn(), z[:, [7, 42]], atol=1e-5)
+        pixel = page.empty()
+        page.point_at(pixel)
+        page.panel("Decoded at")
+        code = z.mean(axis=0)
+        code[[7, 42]] = page.place(pixel)
+        shown = [float(cell) for cell in page.page.locator("#panel td").all_inner_texts()]
+        assert np.allclose(shown, model.inverse_transform(code[None])[0], rtol=0.02, atol=0.02)
+        page.page.close()  # before the server, which it may still be asking
+
+
+def test_the_map_by_keyboard(screen, digits_url):
+    page = screen().open(digits_url)
+    page.page.focus("#map")
+    page.page.keyboard.press("ArrowRight")
+    page.page.keyboard.press("Shift+ArrowUp")
+    page.page.wait_for_function("/^(Decoded at|Item)/.test(panel.innerText)")
+    page.page.keyboard.press("Enter")
+    for _ in range(6):
+        page.page.keyboard.press("Shift+ArrowLeft")
+    page.page.keyboard.press("Enter")
+    page.panel("of the way")
+    page.page.keyboard.press("Escape")
+    page.panel("What lies there?")
+    before = page.view()
+    page.page.keyboard.press("+")
+    page.page.wait_for_function(
+        f"map.layout.xaxis.range[1] - map.layout.xaxis.range[0] < {before[1] - before[0]}"
+    )
+    reached = [page.page.evaluate("document.activeElement.id || document.activeElement.dataset.class")]
+    for _ in range(40):
+        page.page.keyboard.press("Tab")
+        reached.append(
+            page.page.evaluate("document.activeElement.id || document.activeElement.dataset.class")
+        )
+    assert {"color-by", "0", "9", "sample", "file", "select-shown"} <= set(reached)
+
+
+def test_narrow_and_dark(screen, digits_url):
+    page = screen(NARROW).open(digits_url)
+    assert page.page.evaluate("document.scrollingElement.scrollWidth") <= NARROW[0]
+    tops = [page.page.locator(name).bounding_box()["y"] for name in ("#stage", "#panel", "#controls")]
+    assert tops == sorted(tops)
+    light = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.page.click("#theme")
+    page.page.wait_for_function("map.layout.paper_bgcolor === '#181b21'")
+    assert page.page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+
+
+def test_a_token_is_taken_from_the_address_and_does_not_stay_there(screen, wine, wine_model):
+    with serving(wine_model, wine, token="a token for this test") as url:
+        page = screen().open(f"{url}#token=a+token+for+this+test")
+        assert page.page.url == url
+        page.point_at(page.empty())
+        page.panel("Decoded at")
+        page.page.reload()
+        page.page.wait_for_selector("html[data-ready]")
+        other = screen()
+        other.page.goto(url)
+        other.page.locator("#error", has_text="token").wait_for()
+        other.wrong.clear()  # the browser's own word for the refusal
+        page.page.close()
+
+
+def test_a_server_that_is_gone_is_told(screen, wine, wine_model):
+    with serving(wine_model, wine) as url:
+        page = screen().open(url)
+    page.point_at(page.empty())
+    page.page.locator("#error", has_text="does not answer").wait_for()
+    page.wrong.clear()  # the browser's own word for it
+
+
+def test_the_exported_file_works_without_network(screen, digits, digits_model, tmp_path):
+    path = exported(digits_model, digits, tmp_path)
+    assert path.stat().st_size < FILE_BYTES
+    page = screen(offline=True)
+    asked: list[str] = []
+    page.page.on("request", lambda request: asked.append(request.url.partition(":")[0]))
+    page.open(path.as_uri())
+    item, pixel = page.lonely()
+    page.point_at(pixel)
+    page.panel(f"Item {item:,}")
+    row = np.concatenate([digits.x_train, digits.x_test])[item]
+    assert np.abs(page.pictures()[0] - 255 * row).max() <= 1
+    pixel = page.empty()
+    page.point_at(pixel)
+    page.panel("Decoded at")
+    wanted = 255 * digits_model.inverse_transform(page.place(pixel)[None])[0].clip(0, 1)
+    assert np.abs(page.pictures()[0] - wanted).mean() < 8  # between the atlas's points
+    page.page.get_by_role("button", name="Sample", exact=True).click()
+    page.panel("12 samples")
+    page.page.locator("#legend button").first.click()
+    page.page.wait_for_function("map.data[0].x.some(Number.isNaN)")
+    page.page.click("#select-shown")
+    page.panel("points selected")
+    shown = np.concatenate([digits.y_train, digits.y_test]) != 0  # type: ignore[list-item]
+    spread = 255 * np.concatenate([digits.x_train, digits.x_test])[shown].std(axis=0)
+    assert np.abs(page.pictures()[1] - spread).mean() < 3  # of a thousand of them
+    assert page.page.locator("#file").is_hidden()
+    assert set(asked) <= {"file", "data", "blob"}
+
+
+def test_an_exported_table_with_gaps_and_words(screen, wine, wine_model, tmp_path):
+    page = screen(offline=True).open(exported(wine_model, wine, tmp_path).as_uri())
+    item, pixel = page.lonely()
+    page.point_at(pixel)
+    said = page.panel(f"Item {item}")
+    assert str(frame(wine)["cellar"].iloc[item]) in said
+    page.page.select_option("#color-by", label="cellar")
+    page.page.locator("#legend button", has_text="upper").wait_for()
+
+
+def exported(model: SSAVAE, loaded: LabelledData, folder: Path) -> Path:
+    """The page as one file, written by a thread without playwright's event loop."""
+    api = Api(Service(model, Points.of(model, rows_to_show(loaded, NO_ROWS))), loaded.name)
+    path = folder / "map.html"
+    with ThreadPoolExecutor(1) as other:
+        other.submit(export_page, api, path).result()
+    return path

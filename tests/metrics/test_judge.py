@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from scipy.ndimage import gaussian_filter
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from ssavae.metrics.classification import agreement
+from ssavae.metrics.judge import (
+    Judge,
+    judge_features,
+    judge_logits,
+    load_judge,
+    perceptual_distance,
+    save_judge,
+    train_judge,
+)
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, ...]:
+    data: Any = load_digits()
+    images = (data.images / 16).astype(np.float32)
+    parts = train_test_split(images, data.target, test_size=0.3, random_state=0)
+    return tuple(np.asarray(part) for part in parts)
+
+
+@pytest.fixture(scope="module")
+def judge(digits: tuple[np.ndarray, ...]) -> Judge:
+    x, _, y, _ = digits
+    return train_judge(x, y, n_epochs=12, batch_size=64)
+
+
+def test_judge_knows_unseen_digits(judge: Judge, digits: tuple[np.ndarray, ...]) -> None:
+    _, x, _, y = digits
+    assert agreement(judge_logits(judge, x), y) >= 0.96
+
+
+def test_judge_disagrees_with_wrong_classes(judge: Judge, digits: tuple[np.ndarray, ...]) -> None:
+    _, x, _, y = digits
+    assert agreement(judge_logits(judge, x), (y + 1) % 10) < 0.05
+
+
+def test_judge_training_is_repeatable_and_leaves_the_global_state_alone(
+    digits: tuple[np.ndarray, ...],
+) -> None:
+    x, _, y, _ = digits
+    before = torch.get_rng_state()
+    logits = [
+        judge_logits(train_judge(x[:200], y[:200], n_epochs=1, random_state=seed), x) for seed in (0, 0, 1)
+    ]
+    assert torch.equal(before, torch.get_rng_state())
+    assert np.array_equal(logits[0], logits[1])
+    assert not np.allclose(logits[0], logits[2])
+
+
+def test_judge_rows_do_not_depend_on_each_other(judge: Judge, digits: tuple[np.ndarray, ...]) -> None:
+    x = digits[1][:20]
+    judge.train()
+    together = judge_features(judge, x)
+    apart = judge_features(judge, x, batch_size=1)
+    assert together.shape == (20, 128)
+    assert (together >= 0).all()
+    np.testing.assert_allclose(together, apart, atol=1e-5)
+
+
+def test_judge_ignores_unlabelled_rows(digits: tuple[np.ndarray, ...]) -> None:
+    x, _, y, _ = digits
+    labelled = train_judge(x[:100], y[:100], n_epochs=1)
+    mixed = train_judge(x[:150], np.r_[y[:100], np.full(50, -1)], n_epochs=1)
+    assert np.array_equal(judge_logits(labelled, x), judge_logits(mixed, x))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (9, 13, 3), (28, 28, 1), (5,), (64, 2), (3, 40)])
+def test_judge_takes_any_row(shape: tuple[int, ...]) -> None:
+    x = RNG.random((33, *shape)).astype(np.float32)
+    judge = train_judge(x, np.arange(33) % 3, n_epochs=1, batch_size=32)
+    assert judge_logits(judge, x[:1]).shape == (1, 3)
+    assert judge.is_image == (len(shape) > 1 and min(shape[:2]) >= 8)
+
+
+def test_judge_takes_grey_images_with_and_without_channel(judge: Judge) -> None:
+    x = RNG.random((4, 8, 8))
+    assert np.array_equal(judge_logits(judge, x), judge_logits(judge, x[..., None]))
+
+
+def test_judge_learns_a_table_of_any_scale() -> None:
+    y = np.arange(300) % 2
+    x = 1e4 + 1e3 * RNG.standard_normal((300, 6)) + 3e3 * y[:, None]
+    judge = train_judge(x, y, n_epochs=15, batch_size=32)
+    assert agreement(judge_logits(judge, x), y) > 0.95
+
+
+def test_saved_judge_says_the_same(judge: Judge, digits: tuple[np.ndarray, ...], tmp_path: Path) -> None:
+    path = tmp_path / "judge.safetensors"
+    save_judge(judge, path)
+    again = load_judge(path)
+    assert not again.training
+    assert [file.name for file in tmp_path.iterdir()] == ["judge.safetensors"]
+    assert np.array_equal(judge_logits(judge, digits[1]), judge_logits(again, digits[1]))
+
+
+def test_load_judge_refuses_other_files(judge: Judge, tmp_path: Path) -> None:
+    path = tmp_path / "judge.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="path must name a judge's file"):
+        load_judge(path)
+    wrong = {"ssavae_judge": json.dumps({"sample_shape": [8, 8], "n_classes": 9, "feature_dim": 128})}
+    save_file({k: v.contiguous() for k, v in judge.state_dict().items()}, path, metadata=wrong)
+    with pytest.raises(ValueError, match="path must name a judge's file"):
+        load_judge(path)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ValueError, match="path must name a judge's file"):
+        load_judge(path)
+
+
+def test_judge_refuses_rows_of_another_shape(judge: Judge) -> None:
+    with pytest.raises(ValueError, match=r"a row of x must have shape \(8, 8\), found \(9, 9\)"):
+        judge_logits(judge, np.zeros((2, 9, 9)))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.full((4, 8, 8), 255), [0, 1, 0, 1], r"x must lie in \[0, 1\], found 255 to 255"),
+        (np.zeros((4, 8, 8)), [0, 0, 0, 0], "y must hold two classes or more, found only 0"),
+        (np.zeros((4, 8, 8)), [-1, -1, -1, -1], "y must have a labelled row, found none in 4"),
+    ],
+)
+def test_train_judge_refuses(x: np.ndarray, y: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train_judge(x, y)
+
+
+def test_perceptual_distance_is_what_its_equation_says(judge: Judge) -> None:
+    x, other = RNG.random((2, 5, 8, 8)).astype(np.float32)
+    blocks = [judge.body[:end] for end in (3, 6, 9)]
+    wanted = 0.0
+    with torch.no_grad():
+        for block in blocks:
+            a, b = (block(torch.from_numpy(images[:, None])).numpy() for images in (x, other))
+            units = [act / np.maximum(np.linalg.norm(act, axis=1, keepdims=True), 1e-12) for act in (a, b)]
+            wanted += np.mean(np.sum((units[0] - units[1]) ** 2, axis=1))
+    assert 0.1 < wanted < 6
+    assert perceptual_distance(judge, x, other) == pytest.approx(wanted, rel=1e-4)
+    assert perceptual_distance(judge, other, x) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_perceptual_distance_is_zero_for_equal_images(judge: Judge, digits: tuple[np.ndarray, ...]) -> None:
+    assert perceptual_distance(judge, digits[1], digits[1]) == 0
+    assert perceptual_distance(judge, digits[1], digits[1][..., None]) == 0
+
+
+def test_perceptual_distance_grows_with_blur_shift_and_noise(
+    judge: Judge, digits: tuple[np.ndarray, ...]
+) -> None:
+    x = digits[1]
+    noise = RNG.standard_normal(x.shape)
+    changed = {
+        "blur": [gaussian_filter(x, (0, s, s)) for s in (0.4, 0.7, 1, 2)],
+        "shift": [np.roll(x, steps, axis=2) for steps in (1, 2, 3)],
+        "noise": [(x + s * noise).clip(0, 1) for s in (0.02, 0.1, 0.3)],
+    }
+    for name, series in changed.items():
+        found = [perceptual_distance(judge, x, made) for made in series]
+        assert found == sorted(found) and found[0] > 0 and found[-1] > 0.5, (name, found)
+
+
+def test_perceptual_distance_does_not_depend_on_batches(judge: Judge, digits: tuple[np.ndarray, ...]) -> None:
+    x, other = digits[1][:50], digits[1][50:100]
+    judge.train()
+    whole = perceptual_distance(judge, x, other)
+    assert perceptual_distance(judge, x, other, batch_size=7) == pytest.approx(whole, rel=1e-5)
+    apart = [perceptual_distance(judge, a[None], b[None]) for a, b in zip(x, other, strict=True)]
+    assert np.mean(apart) == pytest.approx(whole, rel=1e-5)
+
+
+def test_perceptual_distance_sees_colour() -> None:
+    x = RNG.random((40, 9, 13, 3)).astype(np.float32)
+    judge = train_judge(x, np.arange(40) % 2, n_epochs=1, batch_size=20)
+    assert perceptual_distance(judge, x, x[..., ::-1]) > 0.01
+
+
+def test_perceptual_distance_needs_images_of_the_judge_s_shape(judge: Judge) -> None:
+    x, table = np.zeros((4, 8, 8)), RNG.random((8, 5))
+    with pytest.raises(ValueError, match=r"judge must be one of images, found one of rows of shape \(5,\)"):
+        perceptual_distance(train_judge(table, np.arange(8) % 2, n_epochs=1), table, table)
+    with pytest.raises(ValueError, match=r"a row of x_rec must have shape \(8, 8\), found \(9, 9\)"):
+        perceptual_distance(judge, x, np.zeros((4, 9, 9)))
+    with pytest.raises(ValueError, match=r"x_rec must have shape \(4, 8, 8\), found \(3, 8, 8\)"):
+        perceptual_distance(judge, x, x[:3])
+    with pytest.raises(ValueError, match="x_rec must be finite, found 256 NaN"):
+        perceptual_distance(judge, x, x + np.nan)
+    with pytest.raises(ValueError, match=r"x must lie in \[0, 1\], found 2 to 2"):
+        perceptual_distance(judge, x + 2, x)
