@@ -35,11 +35,11 @@ from ssavae.app.runs.environment import machine
 from ssavae.consistency import Teacher
 from ssavae.data.label_budget import draw_labelled
 from ssavae.data.loading import load_dataset
-from ssavae.inference.predictor import Inference
+from ssavae.inference.predictor import Predictor
 from ssavae.losses import loss_class, loss_consistency, loss_kl
 from ssavae.networks import VEC, Decoder, Spec, build_vec, reparameterize
 from ssavae.persistence.model_folder import write_atomically
-from ssavae.preprocessing.preprocessor import Preprocess
+from ssavae.preprocessing.preprocessor import Preprocessor
 from ssavae.training.augmentations import STRONG
 from ssavae.training.batches import TensorRows, epoch_order
 from ssavae.training.loop import one_cycle
@@ -135,7 +135,7 @@ def measured(name: str, chosen: argparse.Namespace, seed: int, weight: float) ->
     """Train with one term and seed; return test accuracy of the last weights and of their average."""
     loaded = load_dataset(chosen.data)
     assert loaded.y_train is not None and loaded.x_test is not None and loaded.y_test is not None
-    prepare = Preprocess.fit(loaded.x_train, loaded.kind)
+    prepare = Preprocessor.fit(loaded.x_train, loaded.kind)
     x, x_test = (torch.from_numpy(prepare.forward(part)) for part in (loaded.x_train, loaded.x_test))
     y = np.full(len(x), -1)
     labelled = draw_labelled(loaded.y_train, seed, per_class=chosen.per_class)
@@ -157,7 +157,7 @@ def measured(name: str, chosen: argparse.Namespace, seed: int, weight: float) ->
     seconds = time.process_time() - begin
     found = {"seconds": seconds}
     for which, each in (("last", vec), ("average", teacher.vec)):
-        found[f"accuracy_{which}"] = Inference(each, Decoder(spec)).class_accuracy(x_test, loaded.y_test)
+        found[f"accuracy_{which}"] = Predictor(each, Decoder(spec)).class_accuracy(x_test, loaded.y_test)
     return found
 
 

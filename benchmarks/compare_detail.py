@@ -40,7 +40,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
 from ssavae.algorithms import Batches, Losses, feature_weights, frozen, step, train_decoder, train_vec
-from ssavae.inference.predictor import Inference
+from ssavae.inference.predictor import Predictor
 from ssavae.losses import loss_class, loss_detail, loss_kl
 from ssavae.networks import (
     SLOPE,
@@ -50,8 +50,8 @@ from ssavae.networks import (
     Encoding,
     Spec,
     build_vec,
-    laid_out,
     reparameterize,
+    to_memory_format,
 )
 from ssavae.training.batches import TensorRows
 from ssavae.training.stages import measured_variance
@@ -133,7 +133,7 @@ def step_1(
 def step_2(rows: TensorRows, spec: Spec, vec: VEC, n_epochs: int) -> tuple[Decoder, dict[str, float]]:
     """Train a fresh decoder on the VEC's features; return it with its seconds and losses."""
     torch.manual_seed(SEED)
-    decoder, resting = laid_out(Decoder(spec), spec), Discriminator(spec)
+    decoder, resting = to_memory_format(Decoder(spec), spec), Discriminator(spec)
     optimizer = Adam(decoder.parameters(), lr=LEARNING_RATE, fused=True)
     idle = Adam(resting.parameters())
     weights = feature_weights(vec, rows.x[:SCALE_ROWS])
@@ -146,18 +146,18 @@ def step_2(rows: TensorRows, spec: Spec, vec: VEC, n_epochs: int) -> tuple[Decod
     return decoder, train(algorithm, [one_cycle(optimizer, epochs).step], rows, epochs)
 
 
-def measure(at_rest: Inference, images: Images, rows: TensorRows) -> dict[str, float]:
+def measure(predictor: Predictor, images: Images, rows: TensorRows) -> dict[str, float]:
     """Measure code and decoder on all test images and on class-wise samples."""
     judge = judge_of(images)
     torch.manual_seed(SEED)
     real = Seen(judge, images.x_test, images.y_test)
-    posterior = at_rest.posterior(rows.x[:CODE_ROWS])
+    posterior = predictor.posterior(rows.x[:CODE_ROWS])
     codes, wanted = class_codes(*posterior, rows.y[:CODE_ROWS])
     return {
-        "test_accuracy": at_rest.class_accuracy(images.x_test, images.y_test),
-        "kl": float(loss_kl(*at_rest.posterior(images.x_test)).mean()),
-        **measure_reconstructions(at_rest, judge, real),
-        **measure_class_samples(Seen(judge, at_rest.decode(codes), wanted), real),
+        "test_accuracy": predictor.class_accuracy(images.x_test, images.y_test),
+        "kl": float(loss_kl(*predictor.posterior(images.x_test)).mean()),
+        **measure_reconstructions(predictor, judge, real),
+        **measure_class_samples(Seen(judge, predictor.decode(codes), wanted), real),
     }
 
 
@@ -195,7 +195,7 @@ def main() -> None:
     if options.save_vec:
         save_vec(vec, options.out.with_suffix(".safetensors"), options.data, options.latent_dim)
     decoder, second = step_2(rows, spec, vec, options.n_epochs_decoder)
-    found = measure(Inference(vec, decoder), images, rows)
+    found = measure(Predictor(vec, decoder), images, rows)
     write_result(options.out, vars(options), {**found, "step_1": first, "step_2": second})
 
 

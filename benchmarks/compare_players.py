@@ -39,7 +39,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from ssavae.algorithms import Batches, Losses, feature_weights, frozen, latent_weight, step
-from ssavae.inference.predictor import Inference
+from ssavae.inference.predictor import Predictor
 from ssavae.losses import loss_adv, loss_disc, loss_latent, loss_rec
 from ssavae.networks import (
     VEC,
@@ -48,8 +48,8 @@ from ssavae.networks import (
     Spec,
     build_vec,
     default_widths,
-    laid_out,
     reparameterize,
+    to_memory_format,
 )
 from ssavae.training.loop import one_cycle
 
@@ -96,7 +96,7 @@ def discriminator_with(norm: str, spec: Spec) -> Discriminator:
         widths = spec.widths or default_widths(spec.input_shape)
         for layer, width in zip(discriminator.layers, widths, strict=True):
             layer.norm = nn.BatchNorm2d(width)
-    return laid_out(discriminator, spec)
+    return to_memory_format(discriminator, spec)
 
 
 def decoders_loss(loss: str, discriminator: nn.Module, x: Tensor, decoded: Tensor) -> Tensor:
@@ -183,7 +183,7 @@ def load_vec(path: Path) -> tuple[VEC, Spec, Images]:
 
 def new_players(spec: Spec, norm: str, learning_rate_disc: float) -> Players:
     """Make both players afresh."""
-    decoder, discriminator = laid_out(Decoder(spec), spec), discriminator_with(norm, spec)
+    decoder, discriminator = to_memory_format(Decoder(spec), spec), discriminator_with(norm, spec)
     optimizer = Adam(decoder.parameters(), LEARNING_RATE, BETAS, fused=True)
     optimizer_disc = Adam(discriminator.parameters(), learning_rate_disc, BETAS, fused=True)
     return Players(decoder, discriminator, optimizer, optimizer_disc)
@@ -205,15 +205,15 @@ def course(optimizer: Adam, epochs: list[np.ndarray]) -> LambdaLR:
     return LambdaLR(optimizer, lambda i: one_cycle((i + 1) / n_steps))
 
 
-def measure(at_rest: Inference, images: Images, codes: Tensor, wanted: np.ndarray) -> dict[str, float]:
+def measure(predictor: Predictor, images: Images, codes: Tensor, wanted: np.ndarray) -> dict[str, float]:
     """Measure a decoder: reconstructions, samples by class, those that the VEC reads right, the prior."""
     judge = judge_of(images)
     real = Seen(judge, images.x_test[:N_MEASURED], images.y_test[:N_MEASURED])
-    made = Seen(judge, at_rest.decode(codes), wanted)
-    kept = at_rest.logits(made.x).argmax(dim=1).numpy() == wanted
-    by_prior = Seen(judge, at_rest.decode(torch.randn(N_MEASURED, codes.shape[1])))
+    made = Seen(judge, predictor.decode(codes), wanted)
+    kept = predictor.logits(made.x).argmax(dim=1).numpy() == wanted
+    by_prior = Seen(judge, predictor.decode(torch.randn(N_MEASURED, codes.shape[1])))
     return {
-        **measure_reconstructions(at_rest, judge, real),
+        **measure_reconstructions(predictor, judge, real),
         **measure_class_samples(made, real),
         "kept": float(kept.mean()),
         "agreement_kept": made.agreement(kept),
@@ -251,8 +251,8 @@ def main() -> None:
     vec, spec, images = load_vec(options.vec)
     torch.manual_seed(SEED)
     players, rows = new_players(spec, options.norm, options.learning_rate_disc), images.rows()
-    at_rest = Inference(vec, players.decoder)
-    mu, logvar = at_rest.posterior(images.x)
+    predictor = Predictor(vec, players.decoder)
+    mu, logvar = predictor.posterior(images.x)
     draw = drawing(options.codes, mu, logvar)
     weights = feature_weights(vec, images.x[:SCALE_ROWS])
     weighing = options.beta, options.gamma, weights, latent_weight(mu)
@@ -263,7 +263,7 @@ def main() -> None:
     trained = train(lambda batches: train_players(vec, players, batches, draw, rules), advance, rows, epochs)
 
     torch.manual_seed(SEED)
-    found = measure(at_rest, images, *class_codes(mu, logvar, images.y))
+    found = measure(predictor, images, *class_codes(mu, logvar, images.y))
     write_result(options.out, vars(options), {"data": images.name, **found, "step_2": trained})
 
 

@@ -1,7 +1,7 @@
 """Accuracy with few labels: SSAVAE beside its plain method, supervised training alone, and scikit-learn.
 
     python benchmarks/few_labels.py mnist --labels 100 --out benchmarks/results/few_labels_mnist_100.json
-    python benchmarks/few_labels.py fashion_mnist --labels 100 --augment mirror --out fashion.json
+    python benchmarks/few_labels.py fashion_mnist --labels 100 --augment flip --out fashion.json
 
 All learn from the same labelled rows, drawn by seed in equal numbers a class as `ssavae train
 --labels-per-class` draws them, and all but `supervised` see the other training rows without labels:
@@ -40,7 +40,7 @@ from ssavae.data.loading import load_dataset
 from ssavae.metrics.classification import accuracy, expected_calibration_error
 from ssavae.metrics.latent import knn_accuracy
 from ssavae.persistence.model_folder import write_atomically
-from ssavae.preprocessing.lazy import spread
+from ssavae.preprocessing.lazy import random_subset
 
 N_PEER = 20000  # rows that scikit-learn's methods see
 Data = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x, y with -1, x_test, y_test
@@ -83,7 +83,7 @@ def train_supervised(
 def train_peer(data: Data, seed: int, build: Callable[[], Any]) -> dict[str, Any]:
     """Fit one of scikit-learn's on principal components of some of the rows, all labelled ones among them."""
     x, y, x_test, y_test = data
-    rows = np.union1d(np.flatnonzero(y >= 0), spread(len(x), N_PEER))
+    rows = np.union1d(np.flatnonzero(y >= 0), random_subset(len(x), N_PEER))
     flat, flat_test = (part.reshape(len(part), -1) / 255.0 for part in (x[rows], x_test))
     pca = PCA(20, random_state=seed).fit(flat)
     peer = build().fit(pca.transform(flat), y[rows])

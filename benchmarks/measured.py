@@ -17,12 +17,12 @@ from torch import Tensor
 from ssavae.algorithms import Batches, Losses
 from ssavae.app.runs.environment import machine
 from ssavae.data.loading import load_dataset
-from ssavae.inference.predictor import Inference
+from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import fit_mixture
 from ssavae.metrics import classification, generation
 from ssavae.metrics.judge import Judge, judge_features, judge_logits, load_judge, save_judge, train_judge
 from ssavae.networks import Spec, reparameterize
-from ssavae.preprocessing.preprocessor import Preprocess
+from ssavae.preprocessing.preprocessor import Preprocessor
 from ssavae.training.batches import TensorRows, epoch_order
 
 SEED = 0
@@ -50,7 +50,7 @@ class Images:
         x_test, y, y_test = loaded.x_test, loaded.y_train, loaded.y_test
         assert x_test is not None and y is not None and y_test is not None
         assert y.dtype.kind == "i" and min(y.min(), y_test.min()) >= 0
-        preprocess = Preprocess.fit(loaded.x_train, "image")
+        preprocess = Preprocessor.fit(loaded.x_train, "image")
         inputs = [torch.from_numpy(preprocess.forward(part)) for part in (loaded.x_train, x_test)]
         return cls(loaded.name, inputs[0], y, inputs[1], y_test, preprocess.bounded)
 
@@ -149,9 +149,9 @@ def class_codes(mu: Tensor, logvar: Tensor, y: np.ndarray) -> tuple[Tensor, np.n
     return torch.from_numpy(np.concatenate(drawn)).float(), np.repeat(classes, PER_CLASS)
 
 
-def measure_reconstructions(at_rest: Inference, judge: Judge, real: Seen) -> dict[str, float]:
+def measure_reconstructions(predictor: Predictor, judge: Judge, real: Seen) -> dict[str, float]:
     """Compare G(mu(x)) with x."""
-    made = Seen(judge, at_rest.reconstruct(real.x), real.y)
+    made = Seen(judge, predictor.reconstruct(real.x), real.y)
     return {
         "pixel_error": generation.pixel_error(real.x.numpy(), made.x.numpy()),
         "agreement_reconstructions": made.agreement(),

@@ -92,7 +92,7 @@ def train_one(path: Path, updates: tuple[int, int], whole: bool, stored: bool) -
     from ssavae.training import loop
 
     if stored:
-        lazy.RESIDENT = 0
+        lazy.RESIDENT_BYTES = 0
 
     watch, order = Watch(), loop.epoch_order
     watch.start()

@@ -32,7 +32,7 @@ from ssavae import SSAVAE
 from ssavae._serialize import write_atomically
 from ssavae.app.runs.environment import machine
 from ssavae.app.runs.settings import plan_parameters, plan_reading
-from ssavae.data.catalog import HIDDEN
+from ssavae.data.catalog import UNDETECTABLE
 from ssavae.data.labelled import LabelledData
 from ssavae.data.loading import load_dataset
 from ssavae.metrics.classification import macro_f1
@@ -84,7 +84,7 @@ def scored(model: Any, data: LabelledData, y: np.ndarray, only_labelled: bool) -
     begin = time.process_time()
     model.fit(x[rows], y[rows])
     seconds = time.process_time() - begin
-    read_as, hidden = model.predict(x_test), [data.class_names.index(name) for name in HIDDEN[NAME]]
+    read_as, hidden = model.predict(x_test), [data.class_names.index(name) for name in UNDETECTABLE[NAME]]
     n_classes = len(data.class_names)
     return {
         "macro_f1_without_hidden": macro_f1(data.y_test, read_as, n_classes, hidden),

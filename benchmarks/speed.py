@@ -35,12 +35,12 @@ from ssavae import SSAVAE
 from ssavae.algorithms import feature_weights
 from ssavae.app.runs.environment import machine
 from ssavae.data.loading import load_dataset
-from ssavae.networks import Decoder, Discriminator, Spec, build_vec, laid_out
+from ssavae.networks import Decoder, Discriminator, Spec, build_vec, to_memory_format
 from ssavae.persistence.model_folder import write_atomically
 from ssavae.training.augmentations import STRONG
 from ssavae.training.batches import TensorRows
-from ssavae.training.distributed.context import ALONE
-from ssavae.training.distributed.fabric import launch
+from ssavae.training.distributed.context import SINGLE_PROCESS
+from ssavae.training.distributed.fabric import launch_fabric
 from ssavae.training.loop import Session, Settings, train
 from ssavae.training.stages import decoder_stage, measured_variance, vec_stage
 
@@ -107,7 +107,7 @@ def floor_vec(x: Tensor, compiled: bool = False) -> Callable[[], None]:
 def floor_decoder(x: Tensor, compiled: bool = False) -> Callable[[], None]:
     """One update of Algorithm 2's networks without its losses: a pass of each network where one is needed."""
     vec = build_vec(SPEC, with_detail=False).eval().requires_grad_(False)
-    decoder, disc = (laid_out(net(SPEC), SPEC) for net in (Decoder, Discriminator))
+    decoder, disc = (to_memory_format(net(SPEC), SPEC) for net in (Decoder, Discriminator))
     for net in (vec.encoder, decoder, disc) if compiled else ():
         net.compile(dynamic=False)
     optimizers = [Adam(net.parameters(), lr=1e-4, betas=(0.5, 0.99), fused=True) for net in (decoder, disc)]
@@ -136,19 +136,27 @@ def repeated(update: Callable[[], Any], n: int) -> Callable[[], float]:
 
 def engine(step: str, x: Tensor, y: np.ndarray, weight_detail: float = 0.5) -> Callable[[], float]:
     """Return a function that trains an epoch of one step as ``fit`` does and tells the engine's seconds."""
-    fabric = launch("cpu", "32-true")
+    fabric = launch_fabric("cpu", "32-true")
     vec = build_vec(SPEC, with_detail=step == "vec" and weight_detail > 0)
-    decoder, disc = (laid_out(net(SPEC), SPEC) for net in (Decoder, Discriminator))
+    decoder, disc = (to_memory_format(net(SPEC), SPEC) for net in (Decoder, Discriminator))
     if step == "vec":
         told: dict[str, Any] = {"weight_kl": 0.02, "weight_detail": weight_detail, "augment": ()}
         told |= {"teacher": None, "weight_consistency": 0.0, "change": STRONG["image"]}
         told |= {"variance": measured_variance(x)}
-        stage = vec_stage(fabric, ALONE, vec, learning_rate=2e-3, measure=dict, **told)
+        stage = vec_stage(fabric, SINGLE_PROCESS, vec, learning_rate=2e-3, measure=dict, **told)
     else:
         told = {"learning_rate": 2e-3, "learning_rate_disc": 2e-3, "beta": 0.005, "gamma": 0.05}
         weights = feature_weights(vec, x[:256])
         stage = decoder_stage(
-            fabric, ALONE, vec, decoder, disc, weights=weights, weight_latent=0.3, measure=dict, **told
+            fabric,
+            SINGLE_PROCESS,
+            vec,
+            decoder,
+            disc,
+            weights=weights,
+            weight_latent=0.3,
+            measure=dict,
+            **told,
         )
     rows = TensorRows(x, y, fabric.device)
 

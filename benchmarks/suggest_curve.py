@@ -24,7 +24,7 @@ from ssavae.app.runs.environment import machine
 from ssavae.data.label_budget import draw_labelled
 from ssavae.data.loading import load_dataset
 from ssavae.persistence.model_folder import write_atomically
-from ssavae.preprocessing.lazy import spread
+from ssavae.preprocessing.lazy import random_subset
 
 CHOICES = ("suggested", "random")
 
@@ -33,7 +33,7 @@ def curve(data: str, choice: str, seed: int, chosen: argparse.Namespace) -> list
     """Return labels and test accuracy, round by round."""
     loaded = load_dataset(data)
     assert loaded.y_train is not None and loaded.x_test is not None
-    some = spread(len(loaded.x_train), chosen.rows)
+    some = random_subset(len(loaded.x_train), chosen.rows)
     truth, x = loaded.y_train[some], loaded.x_train[some]
     y, rng, points = np.full(len(x), -1), np.random.default_rng(seed), []
     known = draw_labelled(truth, seed, per_class=chosen.per_class)

@@ -11,10 +11,10 @@ from torch.optim import SGD
 
 from ssavae import SSAVAE
 from ssavae.algorithms import train_vec
-from ssavae.consistency import DECAY, Consistency, Teacher
+from ssavae.consistency import EMA_DECAY, Consistency, Teacher
 from ssavae.losses import loss_class, loss_consistency
 from ssavae.networks import Spec, build_vec
-from ssavae.training.augmentations import STRONG, distort, swap, wobble
+from ssavae.training.augmentations import STRONG, affine, jitter, swap_noise
 
 SPEC = Spec((5,), latent_dim=2, n_classes=3, bounded=False, widths=(8,))
 
@@ -44,7 +44,7 @@ def test_changes_are_strong_finite_and_each_row_s_own(kind, x):
 def test_images_stay_in_their_range_and_near_where_they_were():
     x = torch.zeros(400, 1, 30, 30)
     x[:, :, 11:19, 11:19] = 1.0
-    changed = distort(x)
+    changed = affine(x)
     assert changed.min() >= 0 and changed.max() <= 1 + 1e-6
     assert (changed[:, 0, 14:16, 14:16] > 0.9).all()  # a shift of 2 pixels leaves the middle bright
     assert (changed[:, 0, :3] == 0).all()
@@ -53,14 +53,16 @@ def test_images_stay_in_their_range_and_near_where_they_were():
 
 def test_columns_keep_their_own_values():
     x = torch.arange(4.0) * 100 + torch.zeros(500, 4)
-    assert (swap(x) - x).abs().max() < 1  # noise alone: another row's value of a column is of that column
+    assert (
+        swap_noise(x) - x
+    ).abs().max() < 1  # noise alone: another row's value of a column is of that column
     y = torch.randn(5000, 2)
-    assert ((swap(y) - y).abs() > 0.5).float().mean() == pytest.approx(0.2 * 0.72, abs=0.03)
+    assert ((swap_noise(y) - y).abs() > 0.5).float().mean() == pytest.approx(0.2 * 0.72, abs=0.03)
 
 
 def test_signals_are_rolled_not_reversed():
     ramp = torch.arange(64.0).repeat(50, 1, 1)
-    steps = wobble(ramp).diff(dim=2)
+    steps = jitter(ramp).diff(dim=2)
     assert (steps.median(dim=2).values > 0).all()
 
 
@@ -73,7 +75,7 @@ def test_the_teacher_is_the_average_of_the_vec():
         with torch.no_grad():
             vec.encoder.mu.weight.add_(0.1)
         teacher.follow(vec)
-        share = max(1 - DECAY, min(1.0, 10 / (9 + n)))
+        share = max(1 - EMA_DECAY, min(1.0, 10 / (9 + n)))
         average += share * (vec.encoder.mu.weight.detach() - average)
     assert torch.allclose(teacher.vec.encoder.mu.weight, average, atol=1e-5)
     assert first.mean() < average.mean() < vec.encoder.mu.weight.mean()
@@ -93,7 +95,7 @@ def test_the_teacher_gets_no_gradient_and_says_the_same_whatever_the_batch(toy_t
     x, y = torch.from_numpy(toy_table[0]).float(), torch.from_numpy(toy_table[1])
     vec = build_vec(SPEC, with_detail=False)
     teacher = Teacher(vec, SPEC.n_classes)
-    consistency = Consistency(teacher, vec, teacher.vec, swap, weight=1.0)
+    consistency = Consistency(teacher, vec, teacher.vec, swap_noise, weight=1.0)
     optimizer = SGD(vec.parameters(), 0.1)
     quiet: dict[str, Any] = {"weight_kl": 0.0, "weight_detail": 0.0, "variance": 1.0}
     (losses,) = train_vec(vec, [(x, y)], optimizer, torch.Tensor.backward, **quiet, consistency=consistency)

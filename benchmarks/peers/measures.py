@@ -14,7 +14,7 @@ from ssavae.inference.samplers import Mixture, fit_samplers, prior
 from ssavae.metrics import latent
 from ssavae.metrics.judge import Judge
 from ssavae.networks import reparameterize
-from ssavae.preprocessing.lazy import spread
+from ssavae.preprocessing.lazy import random_subset
 
 N_TEST = 5000  # the first test rows: half of them, for speed
 N_TRAIN = 20000  # training rows, spread over all, whose codes the mixtures and the neighbours are made of
@@ -37,21 +37,21 @@ class Yardstick:
 
     def best(self) -> dict[str, float]:
         """Return what real rows reach, which no method need surpass."""
-        x = self.images.x[torch.from_numpy(spread(len(self.images.x), N_SAMPLES))]
+        x = self.images.x[torch.from_numpy(random_subset(len(self.images.x), N_SAMPLES))]
         frechet = Seen(self.judge, x).distance(self.real)
         return {"agreement_real_test": self.real.agreement(), "frechet_real_training": frechet}
 
     def measure(self, trained: Trained, seed: int) -> dict[str, float]:
         """Measure a trained method."""
-        some = spread(len(self.images.x), N_TRAIN)
-        mu, logvar = trained.at_rest.posterior(self.images.x[torch.from_numpy(some)])
+        some = random_subset(len(self.images.x), N_TRAIN)
+        mu, logvar = trained.predictor.posterior(self.images.x[torch.from_numpy(some)])
         torch.manual_seed(seed)
         codes = reparameterize(mu, logvar) if trained.stochastic else mu
         mixtures = fit_samplers(codes.double().numpy(), self.images.y[some], self.images.n_classes, seed)
-        mu_test = trained.at_rest.encode(self.real.x)
+        mu_test = trained.predictor.encode(self.real.x)
         assert self.real.y is not None
         return {
-            **measure_reconstructions(trained.at_rest, self.judge, self.real),
+            **measure_reconstructions(trained.predictor, self.judge, self.real),
             **self._class_samples(trained, mixtures, seed),
             **self._accepted_samples(trained, seed),
             "frechet_prior_samples": self._prior_samples(trained, seed),
@@ -66,7 +66,7 @@ class Yardstick:
         """Draw from one mixture a class, the same for every method."""
         rng, wanted = np.random.default_rng(seed), self.wanted()
         drawn = [mixtures[f"class_{c}"].draw(int((wanted == c).sum()), rng) for c in np.unique(wanted)]
-        made = trained.at_rest.decode(torch.from_numpy(np.concatenate(drawn)).float())
+        made = trained.predictor.decode(torch.from_numpy(np.concatenate(drawn)).float())
         return measure_class_samples(Seen(self.judge, made, wanted), self.real)
 
     def _accepted_samples(self, trained: Trained, seed: int) -> dict[str, float]:
@@ -79,6 +79,6 @@ class Yardstick:
         return {name.replace("class_samples", "accepted_samples"): value for name, value in found.items()}
 
     def _prior_samples(self, trained: Trained, seed: int) -> float:
-        latent_dim = trained.at_rest.encode(self.real.x[:2]).shape[1]
+        latent_dim = trained.predictor.encode(self.real.x[:2]).shape[1]
         codes: Tensor = torch.from_numpy(prior(latent_dim).draw(N_SAMPLES, np.random.default_rng(seed)))
-        return Seen(self.judge, trained.at_rest.decode(codes.float())).distance(self.real)
+        return Seen(self.judge, trained.predictor.decode(codes.float())).distance(self.real)

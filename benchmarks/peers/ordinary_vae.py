@@ -26,11 +26,11 @@ from torch.optim import Adam
 from ssavae.algorithms import Batches, step
 from ssavae.app.runs.environment import machine
 from ssavae.data.loading import load_dataset
-from ssavae.inference.predictor import Inference
+from ssavae.inference.predictor import Predictor
 from ssavae.losses import loss_kl
 from ssavae.metrics.generation import pixel_error
-from ssavae.networks import VEC, Classifier, Decoder, Encoder, Spec, laid_out, reparameterize
-from ssavae.preprocessing.preprocessor import Preprocess
+from ssavae.networks import VEC, Classifier, Decoder, Encoder, Spec, reparameterize, to_memory_format
+from ssavae.preprocessing.preprocessor import Preprocessor
 from ssavae.training.batches import TensorRows
 from ssavae.training.loop import Session, Settings, Stage, train
 from ssavae.training.progress import showing_progress
@@ -55,18 +55,18 @@ def train_vae(vae: VEC, batches: Batches, optimizer: Adam) -> Iterator[dict[str,
 
 def fit_vae(
     x: Tensor, latent_dim: int, n_epochs: int, seed: int, verbose: bool = False
-) -> tuple[Inference, list[dict[str, Any]]]:
+) -> tuple[Predictor, list[dict[str, Any]]]:
     """Train on network inputs (n, C, H, W) in [0, 1]; return the networks at rest and the history."""
     torch.manual_seed(seed)
     spec = Spec(tuple(x.shape[1:]), latent_dim, 1, bounded=True)
     encoder, classifier, decoder = Encoder(spec), Classifier(spec), Decoder(spec)
-    vae = laid_out(VEC(encoder, classifier, decoder), spec)
+    vae = to_memory_format(VEC(encoder, classifier, decoder), spec)
     optimizer = Adam([*encoder.parameters(), *decoder.parameters()], lr=2e-3, fused=True)
     session = Session({"vec": vae}, CPU)
     stage = Stage("vec", lambda batches: train_vae(vae, batches, optimizer), {"vec": optimizer})
     with showing_progress(session, "vec", n_epochs) if verbose else nullcontext():
         train(session, stage, TensorRows(x, np.full(len(x), -1), CPU), Settings(n_epochs, BATCH, seed))
-    return Inference(vae, decoder), session.history
+    return Predictor(vae, decoder), session.history
 
 
 def main() -> None:
@@ -80,16 +80,16 @@ def main() -> None:
 
     loaded = load_dataset(arguments.data)
     assert loaded.x_test is not None
-    preprocess = Preprocess.fit(loaded.x_train, "image")
+    preprocess = Preprocessor.fit(loaded.x_train, "image")
     x, x_test = (torch.from_numpy(preprocess.forward(part)) for part in (loaded.x_train, loaded.x_test))
-    at_rest, history = fit_vae(x, arguments.latent_dim, arguments.n_epochs, SEED, verbose=True)
+    predictor, history = fit_vae(x, arguments.latent_dim, arguments.n_epochs, SEED, verbose=True)
     result = {
         "command": " ".join(["python", *sys.argv]),
         "data": arguments.data,
         "seed": SEED,
         "n_epochs": arguments.n_epochs,
-        "pixel_error": pixel_error(x_test.numpy(), at_rest.reconstruct(x_test).numpy()),
-        "kl": float(loss_kl(*at_rest.posterior(x_test)).mean()),
+        "pixel_error": pixel_error(x_test.numpy(), predictor.reconstruct(x_test).numpy()),
+        "kl": float(loss_kl(*predictor.posterior(x_test)).mean()),
         "seconds": history[-1]["seconds"],
         **machine(),
     }

@@ -15,7 +15,7 @@ from ordinary_vae import fit_vae
 from shared import BATCH, Images
 
 from ssavae import SSAVAE
-from ssavae.inference.predictor import Inference
+from ssavae.inference.predictor import Predictor
 
 PROBED = 10  # updates
 
@@ -24,7 +24,7 @@ PROBED = 10  # updates
 class Trained:
     """A trained method: its networks, what the training took, and how its losses ended."""
 
-    at_rest: Inference
+    predictor: Predictor
     updates: int
     seconds: float
     losses: dict[str, float]
@@ -77,7 +77,7 @@ def train_ssavae(images: Images, latent_dim: int, seconds: float, seed: int, sha
     steps["updates_decoder"] = n_epochs * len(rows) // batch
     steps["seconds_decoder"] = model.history_[-1]["seconds"]
     return Trained(
-        Inference(model.vec_, model.decoder_),
+        Predictor(model.vec_, model.decoder_),
         updates=steps["updates_vec"] + steps["updates_decoder"],
         seconds=steps["seconds_vec"] + steps["seconds_decoder"],
         losses=ending(model.history_),
@@ -90,5 +90,5 @@ def train_ordinary(images: Images, latent_dim: int, seconds: float, seed: int) -
     """Train the ordinary VAE of our parts."""
     _, paces = fit_vae(images.x[: PROBED * BATCH], latent_dim, 2, seed)
     n_epochs, rows = portion(seconds / second_epoch(paces, "vec"), len(images.x), seed)
-    at_rest, history = fit_vae(images.x[rows], latent_dim, n_epochs, seed)
-    return Trained(at_rest, n_epochs * len(rows) // BATCH, history[-1]["seconds"], ending(history))
+    predictor, history = fit_vae(images.x[rows], latent_dim, n_epochs, seed)
+    return Trained(predictor, n_epochs * len(rows) // BATCH, history[-1]["seconds"], ending(history))

@@ -33,8 +33,8 @@ from shared import BATCH, Images
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import remove_parametrizations
 
-from ssavae.inference.predictor import Inference
-from ssavae.networks import VEC, Decoder, Discriminator, Encoder, Spec, laid_out
+from ssavae.inference.predictor import Predictor
+from ssavae.networks import VEC, Decoder, Discriminator, Encoder, Spec, to_memory_format
 from ssavae.preprocessing.inputs import channels_last
 
 ENDLESS = 10**6  # epochs: the clock ends the training
@@ -140,7 +140,9 @@ def build_vaegan(spec: Spec, encoder: PeerEncoder, decoder: PeerDecoder) -> VAEG
     config = VAEGANConfig(
         spec.input_shape, spec.latent_dim, adversarial_loss_scale=0.8, reconstruction_layer=3
     )
-    return VAEGAN(config, encoder, decoder, PeerDiscriminator(laid_out(unbound(Discriminator(spec)), spec)))
+    return VAEGAN(
+        config, encoder, decoder, PeerDiscriminator(to_memory_format(unbound(Discriminator(spec)), spec))
+    )
 
 
 def unbound(discriminator: Discriminator) -> Discriminator:
@@ -190,15 +192,15 @@ def train_peer(name: str, images: Images, latent_dim: int, seconds: float, seed:
     recipe, clock = RECIPES[name], Clock(seconds)
     torch.manual_seed(seed)
     spec = images.spec(latent_dim)
-    encoder, decoder = laid_out(Encoder(spec), spec), laid_out(Decoder(spec), spec)
+    encoder, decoder = to_memory_format(Encoder(spec), spec), to_memory_format(Decoder(spec), spec)
     model = recipe.build(spec, PeerEncoder(encoder), PeerDecoder(decoder))
     data = BaseDataset(images.x, torch.zeros(len(images.x)))
     with tempfile.TemporaryDirectory() as folder, quiet():
         trainer = recipe.trainer(model, data, training_config=recipe.options(folder, seed), callbacks=[clock])
         with suppress(OutOfTime):
             trainer.train()
-    at_rest = Inference(VEC(encoder, nn.Identity()), decoder)
-    return Trained(at_rest, clock.updates, clock.seconds, clock.losses, stochastic=name != "pythae_aae")
+    predictor = Predictor(VEC(encoder, nn.Identity()), decoder)
+    return Trained(predictor, clock.updates, clock.seconds, clock.losses, stochastic=name != "pythae_aae")
 
 
 @contextmanager

@@ -39,7 +39,7 @@ import speed as ours  # ours.py of this folder needs the same path
 from ssavae import SSAVAE
 from ssavae.app.runs.environment import machine
 from ssavae.data.loading import load_dataset
-from ssavae.networks import Decoder, Encoder, laid_out
+from ssavae.networks import Decoder, Encoder, to_memory_format
 from ssavae.persistence.model_folder import write_atomically
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "speed_peers.json"
@@ -55,7 +55,7 @@ def pythae_trainer(name: str, x: Tensor, helped: bool, folder: str) -> Callable[
 
     recipe = RECIPES[name]
     nets = [net(ours.SPEC) for net in (Encoder, Decoder)]
-    encoder, decoder = (laid_out(net, ours.SPEC) for net in nets) if helped else nets
+    encoder, decoder = (to_memory_format(net, ours.SPEC) for net in nets) if helped else nets
     model = recipe.build(ours.SPEC, PeerEncoder(encoder), PeerDecoder(decoder))
     options = recipe.options(folder, 0)
     if not helped:

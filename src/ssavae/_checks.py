@@ -19,13 +19,13 @@ class UsageError(ValueError):
     exit_code = 2
 
 
-def must(holds: bool | np.bool_, message: str) -> None:
+def check(holds: bool | np.bool_, message: str) -> None:
     """Raise ValueError with the message unless the condition holds."""
     if not holds:
         raise ValueError(message)
 
 
-def needs(module: str, extra: str, what: str) -> None:
+def require_package(module: str, extra: str, what: str) -> None:
     """Raise ImportError that says what to install, unless there is such a module."""
     if importlib.util.find_spec(module) is None:
         raise ImportError(f'{what} needs {module}: pip install "ssavae[{extra}]"')
@@ -33,7 +33,7 @@ def needs(module: str, extra: str, what: str) -> None:
 
 def same_shape(name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
     """Raise ValueError unless both shapes are equal."""
-    must(found == wanted, f"{name} must have shape {wanted}, found {found}")
+    check(found == wanted, f"{name} must have shape {wanted}, found {found}")
 
 
 def numbers(name: str, values: ArrayLike, n_dims: tuple[int, ...] = ()) -> Array:
@@ -43,12 +43,12 @@ def numbers(name: str, values: ArrayLike, n_dims: tuple[int, ...] = ()) -> Array
     """
     array = np.asarray(values)
     wanted = " or ".join(map(str, n_dims))
-    must(not n_dims or array.ndim in n_dims, f"{name} must have {wanted} axes, found shape {array.shape}")
-    must(array.size > 0, f"{name} is empty, found shape {array.shape}")
-    must(array.dtype.kind in "buif", f"{name} must hold numbers, found dtype {array.dtype}")
+    check(not n_dims or array.ndim in n_dims, f"{name} must have {wanted} axes, found shape {array.shape}")
+    check(array.size > 0, f"{name} is empty, found shape {array.shape}")
+    check(array.dtype.kind in "buif", f"{name} must hold numbers, found dtype {array.dtype}")
     array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
     n_bad = int(array.size - np.isfinite(array).sum())
-    must(n_bad == 0, f"{name} must be finite, found {n_bad} NaN or infinite values")
+    check(n_bad == 0, f"{name} must be finite, found {n_bad} NaN or infinite values")
     return array
 
 
@@ -59,10 +59,10 @@ def classes(name: str, values: ArrayLike, n: int, n_classes: int | None = None) 
     """
     array = np.asarray(values)
     same_shape(name, array.shape, (n,))
-    must(array.dtype.kind in "bui", f"{name} must hold integer class indices, found dtype {array.dtype}")
+    check(array.dtype.kind in "bui", f"{name} must hold integer class indices, found dtype {array.dtype}")
     if n_classes is not None:
         top = array.max()
-        must(top < n_classes, f"{name} must be below the {n_classes} class names, found {top}")
+        check(top < n_classes, f"{name} must be below the {n_classes} class names, found {top}")
     return array.astype(np.int64)
 
 

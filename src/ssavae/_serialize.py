@@ -28,7 +28,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def folder_at_once(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """Give a folder to write into that takes the place of ``folder`` at the end, or goes with an error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("new", "old"))
@@ -57,7 +57,7 @@ def plain(value: Any) -> Any:
     return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+def lists_to_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn JSON's lists back into the tuples that they were.
 
     Examples

@@ -27,7 +27,7 @@ from ssavae.losses import (
     loss_student,
 )
 from ssavae.networks import VEC, reparameterize
-from ssavae.training.distributed.context import ALONE, Batches, Share
+from ssavae.training.distributed.context import SINGLE_PROCESS, Batches, Context
 
 Losses = dict[str, Tensor]
 Backward = Callable[[Tensor], None]
@@ -43,7 +43,7 @@ def train_vec(
     weight_detail: float,
     variance: float,
     consistency: Consistency | None = None,
-    share: Share = ALONE,
+    share: Context = SINGLE_PROCESS,
 ) -> Iterator[Losses]:
     """Algorithm 1: train encoder and classifier so that the labels structure the latent space.
 
@@ -125,7 +125,7 @@ def train_decoder(
     gamma: float,
     weights: tuple[float, ...],
     weight_latent: float,
-    share: Share = ALONE,
+    share: Context = SINGLE_PROCESS,
 ) -> Iterator[Losses]:
     """Algorithm 2: train the decoder against the frozen VEC's features, a discriminator and the code.
 

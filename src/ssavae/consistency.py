@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from ssavae.networks import VEC
 
-DECAY = 0.999  # of the average, once there are enough updates to average over
-STRICT = 0.95  # how sure a guess must be at first, while the teacher knows nothing
-PACE = 0.01  # at which the teacher's confidence is followed, from batch to batch
+EMA_DECAY = 0.999  # of the average, once there are enough updates to average over
+INITIAL_THRESHOLD = 0.95  # how sure a guess must be at first, while the teacher knows nothing
+THRESHOLD_MOMENTUM = 0.01  # at which the teacher's confidence is followed, from batch to batch
 
 
 class Teacher(nn.Module):
@@ -46,14 +46,14 @@ class Teacher(nn.Module):
         super().__init__()
         self.vec = copy.deepcopy(vec.bare()).requires_grad_(False)
         self.register_buffer("n_updates", torch.zeros(()))
-        self.register_buffer("confidence", torch.tensor(STRICT))
+        self.register_buffer("confidence", torch.tensor(INITIAL_THRESHOLD))
         self.register_buffer("shares", torch.full((n_classes,), 1.0 / n_classes))
 
     @torch.no_grad()
     def follow(self, vec: VEC) -> None:
         """Move on towards a VEC: fast at first, later by a share of ``1 - DECAY`` an update."""
         self.n_updates += 1
-        share = (10.0 / (9.0 + self.n_updates)).clamp(1.0 - DECAY, 1.0)
+        share = (10.0 / (9.0 + self.n_updates)).clamp(1.0 - EMA_DECAY, 1.0)
         theirs = vec.bare().state_dict()
         for name, mine in self.vec.state_dict().items():
             if mine.is_floating_point():
@@ -64,8 +64,8 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def threshold(self, found: Float[Tensor, "c+1"]) -> Float[Tensor, "c"]:
         """Take a batch's mean confidence, then mean probabilities, into account; return tau of each class."""
-        self.confidence.lerp_(found[0], PACE)
-        self.shares.lerp_(found[1:], PACE)
+        self.confidence.lerp_(found[0], THRESHOLD_MOMENTUM)
+        self.shares.lerp_(found[1:], THRESHOLD_MOMENTUM)
         return self.confidence * self.shares / self.shares.max()
 
     def hand_over(self, vec: VEC) -> None:

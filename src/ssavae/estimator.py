@@ -18,28 +18,28 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ssavae._checks import must
-from ssavae._serialize import plain, tuples
+from ssavae._checks import check
+from ssavae._serialize import lists_to_tuples, plain
 from ssavae._version import __version__
 from ssavae.inference.active_learning import candidates, choose_rows, uncertainty
 from ssavae.inference.calibration import Calibration, conformal_limit
-from ssavae.inference.predictor import Inference
+from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
-from ssavae.networks import Decoder, Discriminator, Spec, build_vec, laid_out, reparameterize
+from ssavae.networks import Decoder, Discriminator, Spec, build_vec, reparameterize, to_memory_format
 from ssavae.persistence import model_folder, training_state
 from ssavae.persistence.fitted import described, restore, restore_weights, tensors_of
 from ssavae.persistence.hub import fetch, is_on_hub
-from ssavae.preprocessing.columns import framed, mixed_cells, warn_of_columns
+from ssavae.preprocessing.columns import object_cells, to_frame, warn_of_columns
 from ssavae.preprocessing.inputs import Inputs, labels_of, source_of
 from ssavae.preprocessing.labels import check_labels, class_indices, encode_labels
-from ssavae.preprocessing.lazy import Source, opened, survey
-from ssavae.preprocessing.preprocessor import Preprocess, check_finite
+from ssavae.preprocessing.lazy import LazyArray, load_if_small, sample_rows
+from ssavae.preprocessing.preprocessor import Preprocessor, check_finite
 from ssavae.preprocessing.splits import hold_out, label_folds
 from ssavae.training.augmentations import check_augment
 from ssavae.training.batches import Rows, SourceRows, TensorRows, some_inputs
-from ssavae.training.distributed.context import share_of
-from ssavae.training.distributed.fabric import chosen, launch
-from ssavae.training.distributed.launcher import are_to_start
+from ssavae.training.distributed.context import context_of
+from ssavae.training.distributed.fabric import launch_fabric, make_fabric
+from ssavae.training.distributed.launcher import must_launch
 from ssavae.training.distributed.remote import Job, train_elsewhere
 from ssavae.training.parameters import check_params, seed_of
 from ssavae.training.steps import choose_consistency, choose_detail, train_networks
@@ -84,7 +84,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Epochs of step 1, of step 2 and of the student; None takes 10, of the student 30, and more where that
         is under 2,000 updates. ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on
         from.
-    augment : tuple of {"shift", "mirror", "cover", "noise", "mix"}
+    augment : tuple of {"translate", "flip", "erase", "noise", "mixup"}
         Random changes of the rows of step 1 that leave their class as it is: images are shifted, mirrored
         or in part covered, tables and signals get noise as large as their own spread, or move towards one
         another.
@@ -253,7 +253,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         rows, labels = self._prepare(X, y)
         fabric = self._launched()
         seed = self._choose_seed(resume)
-        self.seed_ = seed if fabric is None else share_of(fabric).first(seed)
+        self.seed_ = seed if fabric is None else context_of(fabric).first(seed)
         held_out = hold_out(labels, self._share_held_out(labels), self.seed_, groups)
         kept = np.setdiff1d(np.arange(len(labels)), held_out)
         held = (self._inputs(rows, held_out), labels[held_out]) if len(held_out) else None
@@ -282,10 +282,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _launched(self) -> Fabric | None:
         """Return where to train; None where processes have yet to be started for it."""
-        if are_to_start(self.devices, self.nodes):
-            chosen(self.device, self.precision, self.devices)
+        if must_launch(self.devices, self.nodes):
+            make_fabric(self.device, self.precision, self.devices)
             return None
-        return launch(self.device, self.precision, self.devices, self.nodes)
+        return launch_fabric(self.device, self.precision, self.devices, self.nodes)
 
     def fit_decoder(
         self, X: ArrayLike | Dataset[Any], *, beta: float | None = None, gamma: float | None = None
@@ -304,7 +304,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
                 train_elsewhere(self, Job(training, vec_too=False))
             else:
                 train_networks(self, fabric, Job(training, vec_too=False))
-        known = self._strangeness(some_inputs(training, NOVELTY_ROWS)[0])
+        known = self._novelty_components(some_inputs(training, NOVELTY_ROWS)[0])
         self.calibration_ = self.calibration_.knowing(known, held_out=False)
         return self
 
@@ -327,14 +327,14 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """
         inputs = self._inputs(self._checked(X))
         labels = np.full(len(inputs), -1) if y is None else encode_labels(y, self.classes_)[0]
-        must(len(labels) == len(inputs), f"y has {len(labels)} labels, X has {len(inputs)} rows")
+        check(len(labels) == len(inputs), f"y has {len(labels)} labels, X has {len(inputs)} rows")
         self._calibrate(inputs, labels)
         return self
 
     def _calibrate(self, inputs: Tensor | Inputs, labels: np.ndarray) -> None:
         """Calibrate on rows that were not trained on."""
-        logits = self._at_rest.logits(inputs).double().numpy()
-        self.calibration_ = Calibration.fit(logits, labels, self._strangeness(inputs), held_out=True)
+        logits = self._predictor.logits(inputs).double().numpy()
+        self.calibration_ = Calibration.fit(logits, labels, self._novelty_components(inputs), held_out=True)
 
     def _calibrate_crosswise(
         self, inputs: Tensor, X: Any, labels: np.ndarray, folds: list[np.ndarray]
@@ -343,8 +343,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         logits = [self._sibling_logits(X, labels, fold) for fold in folds]
         logits.append(np.empty((0, self.spec_.n_classes)))
         known = labels[np.concatenate([*folds, np.empty(0, dtype=np.int64)])]
-        strangeness = self._strangeness(inputs)
-        self.calibration_ = Calibration.fit(np.concatenate(logits), known, strangeness, held_out=False)
+        novelty_components = self._novelty_components(inputs)
+        self.calibration_ = Calibration.fit(np.concatenate(logits), known, novelty_components, held_out=False)
 
     def _sibling_logits(self, X: Any, labels: np.ndarray, fold: np.ndarray) -> np.ndarray:
         """Train another VEC to which these labels are not shown, and return its logits of their rows."""
@@ -354,7 +354,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         shown = labels.copy()
         shown[fold] = -1
         sibling.fit(X, shown)
-        return sibling._at_rest.logits(sibling._inputs(sibling._validated(X), fold)).double().numpy()
+        return sibling._predictor.logits(sibling._inputs(sibling._validated(X), fold)).double().numpy()
 
     def _share_held_out(self, labels: np.ndarray) -> float:
         """Rows are held out without being asked for where labels are so many that none is missed."""
@@ -378,11 +378,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         y = labels_of(X) if y is None else y
         rows = self._opened(X, reset=True)
         names = getattr(self, "feature_names_in_", None)
-        self.preprocess_ = Preprocess.fit(rows, self.kind, names)
+        self.preprocess_ = Preprocessor.fit(rows, self.kind, names)
         check_finite(rows, names, missing_allowed=self.preprocess_.kind == "table")
         check_augment(self.augment, self.preprocess_.kind)
         if self.preprocess_.kind == "table":
-            warn_of_columns(survey(rows), self.preprocess_.names)
+            warn_of_columns(sample_rows(rows), self.preprocess_.names)
         labels, self.classes_ = check_labels(y, len(rows))
         return rows, labels
 
@@ -399,13 +399,13 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _build_decoder(self) -> None:
         decoder = Decoder(self.spec_) if self.decoder is None else copy.deepcopy(self.decoder)
-        self.decoder_ = laid_out(decoder, self.spec_)
-        self.discriminator_ = laid_out(Discriminator(self.spec_), self.spec_)
+        self.decoder_ = to_memory_format(decoder, self.spec_)
+        self.discriminator_ = to_memory_format(Discriminator(self.spec_), self.spec_)
 
     def _training_rows(self, rows: Any, labels: np.ndarray, kept: np.ndarray, fabric: Fabric | None) -> Rows:
         device = torch.device("cpu") if fabric is None else fabric.device
         to_inputs = self.preprocess_.forward
-        if isinstance(rows, Source):
+        if isinstance(rows, LazyArray):
             return SourceRows(rows.take(kept), labels[kept], to_inputs, device, self.n_workers)
         return TensorRows(torch.from_numpy(to_inputs(rows[kept])), labels[kept], device)
 
@@ -418,9 +418,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _learn_samplers(self, rows: Rows) -> None:
         """Fit the mixtures to codes z ~ q(z|x) of training rows; only the VEC has a part in them."""
         inputs, labels = some_inputs(rows, SAMPLER_ROWS)
-        at_rest = Inference(self.vec_, self.decoder_)
-        mu, logvar = at_rest.posterior(inputs)
-        labels = np.where(labels >= 0, labels, at_rest.classify(mu).argmax(dim=1).numpy())
+        predictor = Predictor(self.vec_, self.decoder_)
+        mu, logvar = predictor.posterior(inputs)
+        labels = np.where(labels >= 0, labels, predictor.classify(mu).argmax(dim=1).numpy())
         with _own_random_state(self.seed_):  # the same draws in a run that was resumed in step 2
             codes = reparameterize(mu, logvar).double().numpy()
         self.samplers_ = fit_samplers(codes, labels, len(self.classes_), self.seed_)
@@ -430,7 +430,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def transform(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the codes mu, (n, latent_dim); a row's code depends on that row alone."""
-        return self._infer(X, Inference.encode)
+        return self._infer(X, Predictor.encode)
 
     def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the class probabilities read from mu, (n, n_classes)."""
@@ -438,7 +438,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         if len(self.classes_) == 0:
             raise ValueError("this model was trained without labels: it has no classes to predict")
         temperature = self.calibration_.temperature
-        return self._infer(X, lambda at_rest, x: (at_rest.logits(x) / temperature).softmax(dim=1))
+        return self._infer(X, lambda predictor, x: (predictor.logits(x) / temperature).softmax(dim=1))
 
     def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return the most probable class of each row, (n,)."""
@@ -452,15 +452,15 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def reconstruct(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
         """Return G(mu(x)), in the shape and units of X."""
-        return self._rows(self._infer(X, Inference.reconstruct))
+        return self._rows(self._infer(X, Predictor.reconstruct))
 
     def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
         """Decode codes (n, latent_dim) to rows in the shape and units of X."""
-        return self._rows(self._at_rest.decode(self._codes(Z)).numpy())
+        return self._rows(self._predictor.decode(self._codes(Z)).numpy())
 
     def _rows(self, inputs: np.ndarray) -> Any:
         """Turn network inputs into rows; a table with texts that came as a DataFrame is one again."""
-        return framed(self.preprocess_.inverse(inputs), getattr(self, "feature_names_in_", None))
+        return to_frame(self.preprocess_.inverse(inputs), getattr(self, "feature_names_in_", None))
 
     def _codes(self, Z: ArrayLike) -> Tensor:
         check_is_fitted(self, "calibration_")
@@ -492,7 +492,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         in which half of the known rows are below 0 and 0.95 of them below 1.
         """
         novelty = self._calibration().novelty
-        return self._infer(X, lambda at_rest, x: torch.from_numpy(novelty(self._strangeness(x))))
+        return self._infer(X, lambda predictor, x: torch.from_numpy(novelty(self._novelty_components(x))))
 
     def is_novel(self, X: ArrayLike | Dataset[Any], alpha: float = 0.05) -> np.ndarray:
         """Say which rows are too strange, (n,): of rows like the known ones a share ``alpha`` is called so.
@@ -516,9 +516,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         y : (rows,) or None
             Labels, -1 or None where there is none yet: only such rows are suggested.
         """
-        probs, features = self.predict_proba(X), partial(self._apply, Inference.hidden, self._checked(X))
+        probs, features = self.predict_proba(X), partial(self._apply, Predictor.hidden, self._checked(X))
         labelled = np.zeros(len(probs), dtype=bool) if y is None else encode_labels(y, self.classes_)[0] >= 0
-        must(len(labelled) == len(probs), f"y has {len(labelled)} labels, X has {len(probs)} rows")
+        check(len(labelled) == len(probs), f"y has {len(labelled)} labels, X has {len(probs)} rows")
         uncertain, width = uncertainty(probs), features([slice(1)]).shape[1]
         free = candidates(uncertain, np.flatnonzero(~labelled), width, n)
         known = (features([portion]) for portion in _portions(np.flatnonzero(labelled)))
@@ -532,16 +532,16 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """
         codes = self._codes(Z)
         limit = conformal_limit(self.calibration_.novelty_scores, alpha)
-        strangeness, agrees = self._at_rest.returned(codes, self._log_density)
+        novelty_components, agrees = self._predictor.returned(codes, self._log_density)
         middle, scale = self.calibration_.novelty_scale[:, 1:]
-        return (((strangeness - middle) / scale).max(axis=1) <= limit) & agrees
+        return (((novelty_components - middle) / scale).max(axis=1) <= limit) & agrees
 
     def _calibration(self) -> Calibration:
         check_is_fitted(self, "calibration_")
         return self.calibration_
 
-    def _strangeness(self, inputs: Tensor | Inputs) -> np.ndarray:
-        return self._at_rest.strangeness(inputs, self._log_density)
+    def _novelty_components(self, inputs: Tensor | Inputs) -> np.ndarray:
+        return self._predictor.novelty_components(inputs, self._log_density)
 
     def _log_density(self, codes: np.ndarray) -> np.ndarray:
         return log_density(self.samplers_, self.class_shares_, codes)
@@ -580,15 +580,15 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             wanted = class_indices(y, self.classes_, n)
         codes = np.empty((n, self.spec_.latent_dim))
         for c in np.unique(wanted):
-            score = partial(self._at_rest.decodes_to, int(c))
+            score = partial(self._predictor.decodes_to, int(c))
             codes[wanted == c] = draw_accepted(
                 self.samplers_[f"class_{c}"], int((wanted == c).sum()), score, rng
             )
         return codes
 
     @property
-    def _at_rest(self) -> Inference:
-        return Inference(self.vec_, self.decoder_, self.feature_weights_)
+    def _predictor(self) -> Predictor:
+        return Predictor(self.vec_, self.decoder_, self.feature_weights_)
 
     def _checked(self, X: Any) -> Any:
         """Check rows against the ones trained on; those that are dear to read are not looked through."""
@@ -598,26 +598,26 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _validated(self, X: Any) -> Any:
         rows = self._opened(X, reset=False)
         names = getattr(self, "feature_names_in_", None)
-        if not isinstance(rows, Source) or rows.is_dense:
+        if not isinstance(rows, LazyArray) or rows.is_cheap_to_scan:
             check_finite(rows, names, missing_allowed=self.preprocess_.kind == "table")
         return rows
 
     def _opened(self, X: Any, reset: bool) -> Any:
         """Return checked rows: an array, or a Source of rows that stay where they are."""
         source = source_of(X)
-        if not isinstance(source, Source):
-            return opened(self._cells(X, reset))
+        if not isinstance(source, LazyArray):
+            return load_if_small(self._cells(X, reset))
         if reset:
             self.n_features_in_ = source.shape[1]
             if source.names is not None:
                 self.feature_names_in_ = np.array(source.names, dtype=object)
         same = source.names is None or source.names == tuple(getattr(self, "feature_names_in_", source.names))
-        must(same, "The feature names should match those that were passed during fit, in the same order")
-        return opened(source)
+        check(same, "The feature names should match those that were passed during fit, in the same order")
+        return load_if_small(source)
 
     def _cells(self, X: Any, reset: bool) -> Any:
         """Check rows as scikit-learn does; a table with texts becomes objects."""
-        cells = mixed_cells(X)
+        cells = object_cells(X)
         checks: dict[str, Any] = {"reset": reset, "skip_check_array": cells is not None}
         if cells is None:
             checks |= {"dtype": "numeric", "allow_nd": True, "ensure_all_finite": False}
@@ -627,7 +627,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _inputs(self, rows: Any, indices: slice | np.ndarray = slice(None)) -> Tensor | Inputs:
         """Turn rows, all or some, into network inputs."""
-        if isinstance(rows, Source):
+        if isinstance(rows, LazyArray):
             return Inputs(rows.take(indices), self.preprocess_.forward)
         return torch.from_numpy(self.preprocess_.forward(rows[indices]))
 
@@ -636,19 +636,19 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
         Tables are turned column by column, which is dear for few rows.
         """
-        if isinstance(rows, Source) or self.preprocess_.kind == "table":
+        if isinstance(rows, LazyArray) or self.preprocess_.kind == "table":
             return self._inputs(rows, indices)
         return Inputs(rows[indices], self.preprocess_.forward)
 
-    def _infer(self, X: Any, function: Callable[[Inference, Any], Tensor]) -> np.ndarray:
+    def _infer(self, X: Any, function: Callable[[Predictor, Any], Tensor]) -> np.ndarray:
         rows = self._checked(X)
         return self._apply(function, rows, _slices(len(rows)))
 
     def _apply(
-        self, function: Callable[[Inference, Any], Tensor], rows: Any, portions: Sequence[slice | np.ndarray]
+        self, function: Callable[[Predictor, Any], Tensor], rows: Any, portions: Sequence[slice | np.ndarray]
     ) -> np.ndarray:
         parts = (self._unread(rows, portion) for portion in portions)
-        return np.concatenate([function(self._at_rest, part).numpy() for part in parts])
+        return np.concatenate([function(self._predictor, part).numpy() for part in parts])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -670,7 +670,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         super().__setstate__(state)
         if "discriminator_" in state:
             with _own_random_state(0):
-                self.discriminator_ = laid_out(Discriminator(self.spec_), self.spec_).eval()
+                self.discriminator_ = to_memory_format(Discriminator(self.spec_), self.spec_).eval()
             self.discriminator_.load_state_dict(state["discriminator_"])
 
     def save(self, folder: str | Path) -> None:
@@ -704,7 +704,7 @@ def load(
     ValueError
         If a file is damaged or from another schema version, or a network does not fit.
     """
-    must(
+    check(
         revision is None or is_on_hub(folder),
         f"revision={revision!r} needs a model on the hub, hf://user/name",
     )
@@ -716,7 +716,7 @@ def load(
         raise ValueError(
             f"{folder} was trained with your own {missing[0]}: pass it as load(folder, {missing[0]}=...)"
         )
-    loaded = SSAVAE(**tuples(model["params"]), **given)
+    loaded = SSAVAE(**lists_to_tuples(model["params"]), **given)
     restore(loaded, model)
     with _own_random_state(loaded.seed_):
         loaded._build_networks(with_detail=False)

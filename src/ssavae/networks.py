@@ -269,7 +269,7 @@ class VEC(nn.Module):
         return mu, self.classifier(mu)
 
 
-def laid_out(module: Net, spec: Spec) -> Net:
+def to_memory_format(module: Net, spec: Spec) -> Net:
     """Lay the weights out with channels last for images, which doubles their speed."""
     channels_last = len(spec.input_shape) == 3
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -288,4 +288,4 @@ def build_vec(spec: Spec, with_detail: bool, encoder: nn.Module | None = None) -
     vec = VEC(encoder or Encoder(spec), Classifier(spec), detail)
     if spec.student_widths:
         vec.student = Student(spec)  # last: what is drawn before is the same without one
-    return laid_out(vec, spec)
+    return to_memory_format(vec, spec)

@@ -42,10 +42,10 @@ def test_the_column_that_makes_the_difference_comes_first(model):
 
 def test_shares_add_up_to_the_difference_of_logits(model):
     X, _ = rows()
-    found, at_rest = why(model, X.iloc[[1]]), model.vec_.eval()
+    found, predictor = why(model, X.iloc[[1]]), model.vec_.eval()
     ends = torch.cat([model.network_inputs(X.iloc[[1]]), model.decoder_(torch.from_numpy(found.way[-1:]))])
     with torch.no_grad():
-        logits = at_rest(ends)[1]
+        logits = predictor(ends)[1]
     differences = (logits[:, 1] - logits[:, 0]).numpy()
     assert found.share.sum() == pytest.approx(differences[0] - differences[1], rel=0.05)
 

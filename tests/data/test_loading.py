@@ -480,9 +480,9 @@ def test_npy_is_read_where_it_is_small_and_stays_a_file_where_it_is_large(tmp_pa
     assert (data.name, data.kind, data.y_train) == ("wave", "signal", None)
     assert data.sha256 == sha256((tmp_path / "wave.npy").read_bytes())
     monkeypatch.setattr(loading, "HASH_LIMIT", 100)
-    monkeypatch.setattr(lazy, "RESIDENT", 100)
+    monkeypatch.setattr(lazy, "RESIDENT_BYTES", 100)
     data = load_dataset(tmp_path / "wave.npy")
-    assert isinstance(data.x_train, lazy.Source) and data.sha256 is None
+    assert isinstance(data.x_train, lazy.LazyArray) and data.sha256 is None
 
 
 # ---- .csv and .parquet

@@ -20,7 +20,7 @@ from ssavae.data.loading import load_dataset
 from ssavae.data.partition import Part, divide, read, whole
 from ssavae.persistence.model_folder import load_model
 from ssavae.preprocessing import adapters, lazy
-from ssavae.preprocessing.lazy import Source, rows_sha256
+from ssavae.preprocessing.lazy import LazyArray, rows_sha256
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def all_large(monkeypatch):
     """Leave the smallest data where it is, and go through it in small pieces."""
     for module in (lazy, arrays, tables):
         monkeypatch.setattr(module, "RESIDENT", 0)
-    monkeypatch.setattr(lazy, "PIECE", 1000)
+    monkeypatch.setattr(lazy, "CHUNK_BYTES", 1000)
     monkeypatch.setattr(tables, "PIECE", 1000)
 
 
@@ -53,7 +53,7 @@ def test_an_uncompressed_npz_stays_where_it_is_and_a_compressed_one_is_read(tmp_
     np.savez(tmp_path / "a.npz", **arrays)
     np.savez_compressed(tmp_path / "b.npz", **arrays)
     stored, packed = (load_dataset(tmp_path / f"{n}.npz", Reading(group="run_train")) for n in "ab")
-    assert isinstance(stored.x_train, Source) and isinstance(packed.x_train, np.ndarray)
+    assert isinstance(stored.x_train, LazyArray) and isinstance(packed.x_train, np.ndarray)
     np.testing.assert_array_equal(stored.x_train[:], packed.x_train)
     np.testing.assert_array_equal(stored.x_test[:], packed.x_test)
     assert stored.groups is not None and stored.groups[9] == "1"
@@ -64,7 +64,7 @@ def test_a_folder_of_npy_files_is_an_npz_unpacked(tmp_path, all_large, pixels):
     for name, array in arrays.items():
         np.save(tmp_path / f"{name}.npy", array)
     loaded = load_dataset(tmp_path)
-    assert isinstance(loaded.x_train, Source) and loaded.class_names == ("a", "b", "c")
+    assert isinstance(loaded.x_train, LazyArray) and loaded.class_names == ("a", "b", "c")
     assert loaded.y_train is not None and loaded.y_train.tolist() == arrays["y_train"].tolist()
     np.save(tmp_path / "y_train.npy", np.arange(63))
     with pytest.raises(ValueError, match="64 rows but y_train has 63 labels"):
@@ -74,13 +74,13 @@ def test_a_folder_of_npy_files_is_an_npz_unpacked(tmp_path, all_large, pixels):
 def test_few_images_are_read_at_once_and_many_when_they_are_needed(tmp_path, monkeypatch, pixels):
     folder = image_folder(tmp_path / "images", pixels, np.arange(64) % 3)
     held = load_dataset(folder)
-    monkeypatch.setattr(lazy, "RESIDENT", 0)
+    monkeypatch.setattr(lazy, "RESIDENT_BYTES", 0)
     decoded = []
     monkeypatch.setattr(
         "ssavae.preprocessing.lazy.pixels_of", lambda image: decoded.append(1) or np.asarray(image)
     )
     stored = load_dataset(folder)
-    assert isinstance(held.x_train, np.ndarray) and isinstance(stored.x_train, Source) and not decoded
+    assert isinstance(held.x_train, np.ndarray) and isinstance(stored.x_train, LazyArray) and not decoded
     np.testing.assert_array_equal(stored.x_train[np.array([5, 0])], held.x_train[[5, 0]])
     assert len(decoded) == 2
 
@@ -91,7 +91,7 @@ def test_gray_and_colour_are_one_set_of_images(tmp_path, all_large):
     Image.new("RGB", (9, 8), (1, 2, 3)).save(tmp_path / "a" / "2.png")
     Image.new("P", (9, 8)).save(tmp_path / "a" / "3.gif")
     x = load_dataset(tmp_path).x_train
-    assert isinstance(x, Source) and x.shape == (3, 8, 9, 3)
+    assert isinstance(x, LazyArray) and x.shape == (3, 8, 9, 3)
     assert x[:][:, 0, 0].tolist() == [[7, 7, 7], [1, 2, 3], [0, 0, 0]]
 
 
@@ -110,10 +110,10 @@ def test_parquet_is_streamed_to_a_plain_file_that_goes_again(tmp_path, monkeypat
     reading = Reading(label="state", drop=("c",))
     held = load_dataset(tmp_path / "a.parquet", reading)
     monkeypatch.setattr(tables, "RESIDENT", 0)
-    monkeypatch.setattr(lazy, "RESIDENT", 0)
+    monkeypatch.setattr(lazy, "RESIDENT_BYTES", 0)
     monkeypatch.setattr(tables, "PIECE", 999)
     stored = load_dataset(tmp_path / "a.parquet", reading)
-    assert isinstance(held.x_train, np.ndarray) and isinstance(stored.x_train, Source)
+    assert isinstance(held.x_train, np.ndarray) and isinstance(stored.x_train, LazyArray)
     assert stored.feature_names == held.feature_names == ("a", "b", "n", "small")
     np.testing.assert_array_equal(stored.x_train[:], held.x_train)
     assert stored.y_train is not None and held.y_train is not None and (stored.y_train == held.y_train).all()
@@ -163,7 +163,7 @@ def test_images_of_hugging_face_train_like_arrays(library, pixels, toy_images, m
     held = SSAVAE(**settings).fit(pixels, names)
     data = hub_images(library, pixels, y)
     for resident in (2**28, 0):
-        monkeypatch.setattr(lazy, "RESIDENT", resident)
+        monkeypatch.setattr(lazy, "RESIDENT_BYTES", resident)
         stored = SSAVAE(**settings).fit(data)
         assert stored.classes_.tolist() == ["left", "low", "right"]
         np.testing.assert_array_equal(held.transform(pixels), stored.transform(data))
@@ -174,20 +174,23 @@ def test_arrays_and_tables_of_hugging_face(library):
     x = np.random.default_rng(0).integers(0, 255, (30, 8, 9), dtype=np.uint8)
     typed = library.Features({"x": library.Array2D((8, 9), "uint8"), "label": library.Value("int64")})
     arrays = library.Dataset.from_dict({"x": x, "label": [0, None, -1] * 10}, features=typed).shuffle(seed=0)
-    source = adapters.source_of(arrays)
+    source = adapters.lazy_hugging_face(arrays)
     order = np.array(arrays[:]["x"], dtype=np.uint8)
     np.testing.assert_array_equal(source[np.array([4, 2, 4])], order[[4, 2, 4]])
-    labels = adapters.labels_of(arrays)
+    labels = adapters.hugging_face_labels(arrays)
     assert source.dtype == np.uint8 and labels is not None and set(labels) == {0, None, -1}
     columns = {"a": [1.0, None], "b": [3, 4], "ok": [True, False], "target": ["u", None]}
     table = library.Dataset.from_dict(columns)
-    source = adapters.source_of(table)
+    source = adapters.lazy_hugging_face(table)
     assert source.names == ("a", "b", "ok")
     np.testing.assert_array_equal(source[:], [[1, 3, 1], [np.nan, 4, 0]])
-    labels = adapters.labels_of(table)
+    labels = adapters.hugging_face_labels(table)
     assert labels is not None and labels.tolist() == ["u", None]
     lists = library.Dataset.from_generator(lambda: ({"v": [i, i + 1.0]} for i in range(5)))
-    assert adapters.source_of(lists)[:][3].tolist() == [3, 4] and adapters.labels_of(lists) is None
+    assert (
+        adapters.lazy_hugging_face(lists)[:][3].tolist() == [3, 4]
+        and adapters.hugging_face_labels(lists) is None
+    )
 
 
 def test_what_hugging_face_holds_that_cannot_be_trained_on(library):
@@ -200,10 +203,10 @@ def test_what_hugging_face_holds_that_cannot_be_trained_on(library):
         ({"v": [[1.0]], "w": [[1.0]]}, "v and w both hold arrays"),
     ]:
         with pytest.raises(ValueError, match=message):
-            np.asarray(adapters.source_of(made(columns)))
+            np.asarray(adapters.lazy_hugging_face(made(columns)))
     numbers = made({"a": [1.0, 2.0]})
     with pytest.raises(ValueError, match="give a torch Dataset"):
-        adapters.source_of(numbers.with_transform(lambda batch: batch))
+        adapters.lazy_hugging_face(numbers.with_transform(lambda batch: batch))
     with pytest.raises(ValueError, match="without streaming=True"):
         SSAVAE().fit(numbers.to_iterable_dataset())
     with pytest.raises(ValueError, match=r"like data\['train'\]"):
@@ -233,18 +236,18 @@ def test_a_split_leaves_rows_where_they_are(tmp_path, all_large, pixels):
     np.save(tmp_path / "x.npy", pixels)
     loaded = read(str(tmp_path / "x.npy"))
     train, test = divide(loaded, np.array([3, 60]))
-    assert isinstance(train.x, Source) and test is not None
+    assert isinstance(train.x, LazyArray) and test is not None
     np.testing.assert_array_equal(test.x[:], pixels[[3, 60]])
     np.testing.assert_array_equal(train.x[:], np.delete(pixels, [3, 60], axis=0))
     assert rows_sha256(loaded.x_train) == rows_sha256(pixels)
     np.savez(tmp_path / "a.npz", x_train=pixels, x_test=pixels[:5], y_test=np.zeros(5, int))
     every = whole(read(str(tmp_path / "a.npz")))
-    assert isinstance(every.x, Source) and every.y is not None and len(every.y) == 69
+    assert isinstance(every.x, LazyArray) and every.y is not None and len(every.y) == 69
     np.testing.assert_array_equal(every.x[:], np.concatenate([pixels, pixels[:5]]))
 
 
 def test_what_is_looked_at_all_at_once_has_a_limit(monkeypatch, pixels):
-    source = lazy.held(pixels)
+    source = lazy.wrap_array(pixels)
     monkeypatch.setattr(partition, "RESIDENT", 4 * 64 * 10)
     assert len(Part(source, None).some()) == 10
     assert Part(pixels, None).some() == slice(None)

@@ -107,7 +107,7 @@ def held_out(table):
 def test_held_out_rows_calibrate_the_model(held_out, table):
     _, X_test, _, y_test = table
     calibrated = expected_calibration_error(held_out.predict_proba(X_test), y_test)
-    raw = held_out._at_rest.logits(held_out._inputs(X_test)).double().numpy()
+    raw = held_out._predictor.logits(held_out._inputs(X_test)).double().numpy()
     assert calibrated < expected_calibration_error(softmax(raw, axis=1), y_test)
     assert held_out.calibration_.temperature > 1.2
     covered = held_out.predict_set(X_test, alpha=0.1)[np.arange(len(y_test)), y_test].mean()

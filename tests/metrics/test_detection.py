@@ -45,8 +45,8 @@ def test_the_limit_lets_the_wanted_share_of_normal_rows_over():
 
 def test_an_alarm_takes_rows_in_a_row():
     over = np.array([1, 1, 0, 1, 1, 1, 1, 0])
-    assert np.flatnonzero(detection.raised(over, 3)).tolist() == [5, 6]
-    assert np.flatnonzero(detection.raised(over, 1)).tolist() == [0, 1, 3, 4, 5, 6]
+    assert np.flatnonzero(detection.alarms(over, 3)).tolist() == [5, 6]
+    assert np.flatnonzero(detection.alarms(over, 1)).tolist() == [0, 1, 3, 4, 5, 6]
 
 
 def test_delays_begin_at_the_onset_of_each_run():

@@ -118,7 +118,7 @@ def test_a_row_does_not_depend_on_the_others(pairs, kind):
 
 def test_the_classifiers_graph_holds_the_temperature(pairs):
     model, folder, X = pairs["image"]
-    bare = model._infer(X, lambda at_rest, x: at_rest.logits(x).softmax(dim=1))
+    bare = model._infer(X, lambda predictor, x: predictor.logits(x).softmax(dim=1))
     assert np.abs(bare - Exported(folder).predict_proba(X)).max() > 1e-3
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ssavae.preprocessing.columns import LARGEST, TAIL, Column, as_numbers, mixed_cells, warn_of_columns
-from ssavae.preprocessing.preprocessor import Preprocess
+from ssavae.preprocessing.columns import LARGEST, TAIL, Column, as_numbers, object_cells, warn_of_columns
+from ssavae.preprocessing.preprocessor import Preprocessor
 
 FLOATS = st.floats(-1e5, 1e5, width=32) | st.just(float("nan"))
 CELLS = st.one_of(st.sampled_from(["red", "blue"]), st.none())
@@ -46,9 +46,9 @@ def test_categories_come_back_as_they_were(cells):
 
 def test_a_mixed_table_comes_back_cell_by_cell():
     frame = mixed()
-    cells = mixed_cells(frame)
+    cells = object_cells(frame)
     assert cells is not None
-    preprocess = Preprocess.fit(cells, names=list(frame.columns))
+    preprocess = Preprocessor.fit(cells, names=list(frame.columns))
     assert [column.kind for column in preprocess.columns] == ["number", "whole", "category", "category"]
     assert preprocess.input_shape == (2 + 1 + 4 + 2,)
     back = pd.DataFrame(preprocess.inverse(preprocess.forward(cells)), columns=frame.columns)
@@ -60,7 +60,7 @@ def test_a_mixed_table_comes_back_cell_by_cell():
 
 def test_whole_numbers_are_decoded_whole_and_within_their_type():
     x = np.array([[0, 5], [200, 7], [255, 9]], dtype=np.uint8)
-    preprocess = Preprocess.fit(x)
+    preprocess = Preprocessor.fit(x)
     back = preprocess.inverse(preprocess.forward(x) + np.array([[9.0, 0.1]], dtype=np.float32))
     assert back.dtype == np.uint8 and back[:, 0].tolist()[-1] == 255 and back[:, 1].tolist() == [5, 7, 9]
 
@@ -99,15 +99,15 @@ def test_names_are_no_categories_and_dates_no_numbers():
     with pytest.raises(ValueError, match="column 'id' holds 300 different texts"):
         Column.fit(np.array([f"part {i}" for i in range(300)], dtype=object), "id")
     with pytest.raises(ValueError, match="column 'when' holds dates"):
-        mixed_cells(pd.DataFrame({"when": pd.to_datetime(["2024-01-01"]), "kind": ["a"]}))
+        object_cells(pd.DataFrame({"when": pd.to_datetime(["2024-01-01"]), "kind": ["a"]}))
 
 
 def test_only_tables_with_text_are_mixed():
     frame = mixed()
-    assert mixed_cells(frame[["width", "count"]]) is None
-    assert mixed_cells(np.ones((2, 2))) is None
-    assert mixed_cells(np.array([[1, 2.0]], dtype=object)) is None
-    found = mixed_cells(frame.convert_dtypes())
+    assert object_cells(frame[["width", "count"]]) is None
+    assert object_cells(np.ones((2, 2))) is None
+    assert object_cells(np.array([[1, 2.0]], dtype=object)) is None
+    found = object_cells(frame.convert_dtypes())
     assert found is not None and found.shape == (40, 4)
 
 

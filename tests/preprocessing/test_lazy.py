@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from ssavae import SSAVAE
 from ssavae.preprocessing import lazy
-from ssavae.preprocessing.adapters import items_of
+from ssavae.preprocessing.adapters import lazy_dataset
 from ssavae.preprocessing.inputs import Inputs
-from ssavae.preprocessing.lazy import Source, joined, opened, pieces, survey
-from ssavae.preprocessing.preprocessor import Preprocess, check_finite
+from ssavae.preprocessing.lazy import LazyArray, chunks, concatenate, load_if_small, sample_rows
+from ssavae.preprocessing.preprocessor import Preprocessor, check_finite
 
 
 @pytest.fixture
 def all_large(monkeypatch):
     """Treat the smallest file as one that does not fit into memory, and read it in small pieces."""
-    monkeypatch.setattr(lazy, "RESIDENT", 0)
-    monkeypatch.setattr(lazy, "PIECE", 1000)
+    monkeypatch.setattr(lazy, "RESIDENT_BYTES", 0)
+    monkeypatch.setattr(lazy, "CHUNK_BYTES", 1000)
 
 
 def mapped(path: Path, x: np.ndarray) -> np.ndarray:
@@ -54,7 +54,7 @@ def test_rows_of_a_file_are_the_rows_of_its_map(tmp_path_factory, numbers, view)
     rows = seen.get(view, x[:, 1])
     file = lazy._file_of(np.asarray(rows))
     assert file is not None
-    source = Source(rows.shape, rows.dtype, file)
+    source = LazyArray(rows.shape, rows.dtype, file)
     chosen = np.array(numbers, dtype=np.int64)
     np.testing.assert_array_equal(source[chosen], rows[chosen])
     np.testing.assert_array_equal(source.take(slice(5, 30))[::4], rows[5:30:4])
@@ -66,29 +66,31 @@ def test_rows_of_a_file_are_the_rows_of_its_map(tmp_path_factory, numbers, view)
 
 def test_only_rows_that_lie_in_a_file_in_order_stay_there(tmp_path, all_large):
     x = np.arange(600.0).reshape(50, 12)
-    assert isinstance(opened(mapped(tmp_path / "c.npy", x)), Source)
+    assert isinstance(load_if_small(mapped(tmp_path / "c.npy", x)), LazyArray)
     for other in (x, mapped(tmp_path / "f.npy", np.asfortranarray(x)), mapped(tmp_path / "a.npy", x)[:, ::2]):
-        assert opened(other) is other
+        assert load_if_small(other) is other
     changed = np.lib.format.open_memmap(tmp_path / "c.npy", mode="c")
     changed[20] = 7  # in memory alone, not in the file
-    assert opened(changed) is changed
+    assert load_if_small(changed) is changed
     gone = mapped(tmp_path / "g.npy", x)
     os.replace(tmp_path / "c.npy", tmp_path / "g.npy")
-    assert isinstance(opened(gone), Source)  # the same content
+    assert isinstance(load_if_small(gone), LazyArray)  # the same content
     np.save(tmp_path / "h.npy", x + 1)
     os.replace(tmp_path / "h.npy", tmp_path / "g.npy")
-    assert opened(gone) is gone  # another file has taken the name
+    assert load_if_small(gone) is gone  # another file has taken the name
 
 
 def test_few_rows_are_held_and_many_are_not(tmp_path, monkeypatch):
     x = mapped(tmp_path / "x.npy", np.zeros((10, 8, 8), np.uint8))
-    assert type(opened(x)) is np.ndarray and opened(x).base is None  # read, not looked at through the map
-    monkeypatch.setattr(lazy, "RESIDENT", 4 * x.size - 1)
-    assert isinstance(opened(x), Source)
+    assert (
+        type(load_if_small(x)) is np.ndarray and load_if_small(x).base is None
+    )  # read, not looked at through the map
+    monkeypatch.setattr(lazy, "RESIDENT_BYTES", 4 * x.size - 1)
+    assert isinstance(load_if_small(x), LazyArray)
 
 
 def test_a_file_that_is_cut_is_an_error(tmp_path, all_large):
-    source = opened(mapped(tmp_path / "x.npy", np.zeros((100, 12), np.float64)))
+    source = load_if_small(mapped(tmp_path / "x.npy", np.zeros((100, 12), np.float64)))
     with (tmp_path / "x.npy").open("r+b") as file:
         file.truncate(5000)
     with pytest.raises(ValueError, match=r"x\.npy ends before its last row"):
@@ -97,34 +99,36 @@ def test_a_file_that_is_cut_is_an_error(tmp_path, all_large):
 
 def test_sources_are_chosen_from_and_joined_unread(tmp_path, all_large):
     x = np.arange(90, dtype=np.int16).reshape(30, 3)
-    parts = [opened(mapped(tmp_path / f"{i}.npy", part)) for i, part in enumerate(np.split(x, [4, 15]))]
-    whole = joined(parts)
+    parts = [
+        load_if_small(mapped(tmp_path / f"{i}.npy", part)) for i, part in enumerate(np.split(x, [4, 15]))
+    ]
+    whole = concatenate(parts)
     order = np.random.default_rng(0).permutation(30)
     np.testing.assert_array_equal(whole[order], x[order])
     np.testing.assert_array_equal(whole.take(x[:, 0] > 40)[:], x[x[:, 0] > 40])
-    np.testing.assert_array_equal(np.concatenate(list(pieces(whole))), x)
+    np.testing.assert_array_equal(np.concatenate(list(chunks(whole))), x)
     with pytest.raises(ValueError, match=r"rows are chosen by numbers \(m,\)"):
         whole[np.zeros((2, 2), dtype=int)]
 
 
 def test_scales_come_from_rows_drawn_evenly_where_there_are_many(tmp_path, all_large, monkeypatch):
     x = np.random.default_rng(0).normal(3, 2, (5000, 4))
-    source = opened(mapped(tmp_path / "x.npy", x))
-    assert len(survey(source)) == 5000
-    monkeypatch.setattr(lazy, "SURVEY", 8000)
-    assert len(survey(source)) == 2000
-    columns = Preprocess.fit(source).columns
+    source = load_if_small(mapped(tmp_path / "x.npy", x))
+    assert len(sample_rows(source)) == 5000
+    monkeypatch.setattr(lazy, "SAMPLE_VALUES", 8000)
+    assert len(sample_rows(source)) == 2000
+    columns = Preprocessor.fit(source).columns
     assert all(c.low == pytest.approx(3, abs=0.2) and c.scale == pytest.approx(2, abs=0.2) for c in columns)
 
 
 def test_gaps_and_infinities_are_found_wherever_they_are(tmp_path, all_large, monkeypatch):
-    monkeypatch.setattr(lazy, "SURVEY", 40)
+    monkeypatch.setattr(lazy, "SAMPLE_VALUES", 40)
     x = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
     x[400, 2] = np.nan
-    source = opened(mapped(tmp_path / "x.npy", x))
-    assert [column.has_missing for column in Preprocess.fit(source).columns] == [False, False, True, False]
+    source = load_if_small(mapped(tmp_path / "x.npy", x))
+    assert [column.has_missing for column in Preprocessor.fit(source).columns] == [False, False, True, False]
     x[450, 1] = x[470, 0] = np.inf
-    source = opened(mapped(tmp_path / "y.npy", x))
+    source = load_if_small(mapped(tmp_path / "y.npy", x))
     for rows in (x, source):
         with pytest.raises(
             ValueError, match=r"infinity: row 450, position \(1,\) \(column 'b'\), 2 such values"
@@ -135,7 +139,7 @@ def test_gaps_and_infinities_are_found_wherever_they_are(tmp_path, all_large, mo
 def test_the_range_of_images_is_that_of_all(tmp_path, all_large):
     x = np.zeros((300, 8, 8), np.float32)
     x[123, 4, 4], x[290, 1, 1] = 7.0, -3.0
-    assert Preprocess.fit(opened(mapped(tmp_path / "x.npy", x))) == Preprocess.fit(x)
+    assert Preprocessor.fit(load_if_small(mapped(tmp_path / "x.npy", x))) == Preprocessor.fit(x)
 
 
 # ---- training
@@ -164,8 +168,8 @@ def test_mapped_rows_give_the_same_bits_as_rows_in_memory(
     settings: dict = {"n_epochs": 2, "n_epochs_decoder": 1, "widths": (8, 8), "batch_size": 16, "kind": named}
     settings |= {"validation_fraction": 0.2, "random_state": 0}
     held = SSAVAE(**settings).fit(X, y, eval_set=(X, y))
-    monkeypatch.setattr(lazy, "RESIDENT", 0)
-    monkeypatch.setattr(lazy, "PIECE", 1000)
+    monkeypatch.setattr(lazy, "RESIDENT_BYTES", 0)
+    monkeypatch.setattr(lazy, "CHUNK_BYTES", 1000)
     x = mapped(tmp_path / "x.npy", X)
     with monkeypatch.context() as patched:
         patched.setattr("ssavae.estimator.TensorRows", None)  # nothing is held
@@ -186,7 +190,7 @@ def test_a_mapped_run_goes_on_bit_for_bit_and_knows_its_data(tmp_path, all_large
     settings: dict = {"n_epochs": 3, "n_epochs_decoder": 2, "widths": (8, 8), "batch_size": 16}
     settings |= {"random_state": 0, "checkpoint_folder": tmp_path / "run", "checkpoint_every": 3}
     whole = SSAVAE(**settings).fit(x, y)
-    read, seen = Source.__getitem__, []
+    read, seen = LazyArray.__getitem__, []
 
     def dies(self, rows):
         seen.append(len(seen))
@@ -195,7 +199,7 @@ def test_a_mapped_run_goes_on_bit_for_bit_and_knows_its_data(tmp_path, all_large
         return read(self, rows)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Source, "__getitem__", dies)
+        patched.setattr(LazyArray, "__getitem__", dies)
         with pytest.raises(OSError, match="unplugged"):
             SSAVAE(**settings).fit(x, y)
     other = X.copy()
@@ -207,14 +211,14 @@ def test_a_mapped_run_goes_on_bit_for_bit_and_knows_its_data(tmp_path, all_large
 
 def test_training_holds_no_more_rows_than_a_piece(tmp_path, all_large, toy_images, monkeypatch):
     x = mapped(tmp_path / "x.npy", np.tile(images(toy_images), (10, 1, 1)))
-    most, read = [0], Source.__getitem__
+    most, read = [0], LazyArray.__getitem__
 
     def watched(self, rows):
         found = read(self, rows)
         most[0] = max(most[0], len(found))
         return found
 
-    monkeypatch.setattr(Source, "__getitem__", watched)
+    monkeypatch.setattr(LazyArray, "__getitem__", watched)
     y = np.tile(toy_images[1], 10)
     settings: dict = {"n_epochs": 1, "n_epochs_decoder": 1, "widths": (8, 8), "batch_size": 16}
     for name, n in (
@@ -230,9 +234,9 @@ def test_training_holds_no_more_rows_than_a_piece(tmp_path, all_large, toy_image
 
 
 def test_a_dataset_is_a_source(digits_like):
-    source = items_of(digits_like)
-    assert source.shape == (20, 8, 8) and not source.is_fixed
-    assert opened(source) is source  # its rows may change at random
+    source = lazy_dataset(digits_like)
+    assert source.shape == (20, 8, 8) and not source.is_deterministic
+    assert load_if_small(source) is source  # its rows may change at random
     np.testing.assert_array_equal(source[np.array([3, 3])], np.stack([digits_like[3][0]] * 2))
     inputs = Inputs(source, lambda x: x.astype(np.float32))
     assert [len(part) for part in inputs.split(8)] == [8, 8, 4]

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ssavae.preprocessing.labels import check_labels, class_indices, encode_labels
-from ssavae.preprocessing.preprocessor import Preprocess, check_finite, detect_kind
+from ssavae.preprocessing.preprocessor import Preprocessor, check_finite, detect_kind
 
 REASONABLE = st.floats(-1e5, 1e5, width=32)
 
 
 @given(hnp.arrays(np.float32, st.tuples(st.integers(2, 20), st.integers(1, 6)), elements=REASONABLE))
 def test_a_table_comes_back_to_float32(x):
-    preprocess = Preprocess.fit(x)
+    preprocess = Preprocessor.fit(x)
     back = preprocess.inverse(preprocess.forward(x))
     assert back.dtype == x.dtype
     spread = np.abs(x).max() + 1.0
@@ -23,7 +23,7 @@ def test_a_table_comes_back_to_float32(x):
 
 @given(hnp.arrays(np.uint8, st.sampled_from([(3, 8, 9), (3, 9, 8, 1), (2, 8, 8, 3)])))
 def test_images_come_back_bit_for_bit(x):
-    preprocess = Preprocess.fit(x)
+    preprocess = Preprocessor.fit(x)
     inputs = preprocess.forward(x)
     assert inputs.dtype == np.float32
     assert inputs.shape == (len(x), *preprocess.input_shape)
@@ -33,10 +33,10 @@ def test_images_come_back_bit_for_bit(x):
 
 def test_channels_go_first_and_come_back_last():
     x = np.random.default_rng(0).random((4, 8, 10, 3)).astype(np.float32)
-    preprocess = Preprocess.fit(x)
+    preprocess = Preprocessor.fit(x)
     assert (preprocess.forward(x)[:, 2] == x[..., 2]).all()
     signal = np.random.default_rng(0).normal(5, 3, (50, 20, 2))
-    preprocess = Preprocess.fit(signal, "signal")
+    preprocess = Preprocessor.fit(signal, "signal")
     inputs = preprocess.forward(signal)
     assert inputs.shape == (50, 2, 20)
     assert inputs.mean(axis=(0, 2)) == pytest.approx([0, 0], abs=1e-5)
@@ -45,13 +45,13 @@ def test_channels_go_first_and_come_back_last():
 
 def test_images_beyond_the_unit_interval_are_scaled_to_it():
     x = np.random.default_rng(0).uniform(-3, 7, (5, 8, 8))
-    inputs = Preprocess.fit(x).forward(x)
+    inputs = Preprocessor.fit(x).forward(x)
     assert (inputs.min(), inputs.max()) == (0.0, 1.0)
 
 
 def test_a_constant_column_comes_back():
     x = np.c_[np.arange(5.0), np.full(5, 1e9)]
-    preprocess = Preprocess.fit(x)
+    preprocess = Preprocessor.fit(x)
     assert np.isfinite(preprocess.forward(x)).all()
     np.testing.assert_array_equal(preprocess.inverse(preprocess.forward(x))[:, 1], x[:, 1])
 
@@ -68,11 +68,11 @@ def test_a_constant_column_comes_back():
 )
 def test_shapes_that_do_not_fit_are_refused(shape, kind, message):
     with pytest.raises(ValueError, match=message):
-        Preprocess.fit(np.zeros(shape), kind)
+        Preprocessor.fit(np.zeros(shape), kind)
 
 
 def test_rows_of_another_shape_are_refused():
-    preprocess = Preprocess.fit(np.zeros((2, 8, 8)))
+    preprocess = Preprocessor.fit(np.zeros((2, 8, 8)))
     with pytest.raises(
         ValueError, match=r"shape \(8, 9\), but the model was trained on rows of shape \(8, 8\)"
     ):

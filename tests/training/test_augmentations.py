@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ssavae import SSAVAE
-from ssavae.training.augmentations import augmented, cover, mirror, mix, noise, shift
+from ssavae.training.augmentations import augment_batches, erase, flip, mixup, noise, translate
 
 
 def dot(n: int = 64, side: int = 28) -> torch.Tensor:
@@ -16,7 +16,7 @@ def dot(n: int = 64, side: int = 28) -> torch.Tensor:
 
 
 def test_each_image_is_shifted_by_up_to_two_pixels_of_28_its_own_way():
-    places = torch.nonzero(shift(dot())[:, 0])
+    places = torch.nonzero(translate(dot())[:, 0])
     assert len(places) == 64  # none is lost, none comes twice
     down, right = places[:, 1] - 14, places[:, 2] - 10
     assert int(down.abs().max()) == 2
@@ -27,24 +27,24 @@ def test_each_image_is_shifted_by_up_to_two_pixels_of_28_its_own_way():
 def test_what_leaves_an_image_does_not_come_back_on_the_other_side():
     x = torch.zeros(200, 1, 28, 28)
     x[:, :, 0] = 1
-    assert float(shift(x)[:, :, 14:].max()) == 0.0
+    assert float(translate(x)[:, :, 14:].max()) == 0.0
 
 
 def test_about_half_of_the_images_are_mirrored():
-    columns = torch.nonzero(mirror(dot(400))[:, 0])[:, 2]
+    columns = torch.nonzero(flip(dot(400))[:, 0])[:, 2]
     assert set(columns.tolist()) == {10, 17}
     assert 150 < int((columns == 17).sum()) < 250
 
 
 def test_colours_stay_with_their_pixels():
     x = torch.rand(8, 3, 32, 32)
-    sums = shift(x * 0 + torch.tensor([0.1, 0.2, 0.3])[:, None, None]).sum(dim=(2, 3))
+    sums = translate(x * 0 + torch.tensor([0.1, 0.2, 0.3])[:, None, None]).sum(dim=(2, 3))
     assert torch.allclose(sums[:, 1], 2 * sums[:, 0])
-    assert torch.equal(mirror(x).sort(dim=3).values, x.sort(dim=3).values)
+    assert torch.equal(flip(x).sort(dim=3).values, x.sort(dim=3).values)
 
 
 def test_a_square_is_covered_somewhere_and_the_rest_is_brighter_or_darker():
-    changed = cover(torch.full((300, 3, 28, 20), 0.5))
+    changed = erase(torch.full((300, 3, 28, 20), 0.5))
     hidden = changed == 0
     assert bool((hidden.all(dim=1) == hidden.any(dim=1)).all()), "in all colours at once"
     widths = hidden[:, 0].any(dim=1).sum(dim=1)
@@ -52,13 +52,13 @@ def test_a_square_is_covered_somewhere_and_the_rest_is_brighter_or_darker():
     assert bool(hidden[:, 0].any(dim=0).all()), "anywhere"
     bright = changed.amax(dim=(1, 2, 3))
     assert 0.3 <= float(bright.min()) < 0.32 and 0.68 < float(bright.max()) <= 0.7
-    assert float(cover(torch.ones(50, 1, 9, 9)).max()) == 1.0
+    assert float(erase(torch.ones(50, 1, 9, 9)).max()) == 1.0
 
 
 def test_labels_pass_unchanged_and_no_name_means_no_change():
     x, y = dot(4), torch.arange(4)
-    assert [(a is x, b is y) for a, b in augmented([(x, y)], ())] == [(True, True)]
-    ((changed, same),) = augmented([(x, y)], (shift, mirror))
+    assert [(a is x, b is y) for a, b in augment_batches([(x, y)], ())] == [(True, True)]
+    ((changed, same),) = augment_batches([(x, y)], (translate, flip))
     assert changed.shape == x.shape
     assert same is y
 
@@ -67,7 +67,7 @@ def test_augmented_training_is_another_training_and_repeats_itself(toy_images):
     x, y = toy_images
     fits = [
         SSAVAE(augment=names, n_epochs=1, n_epochs_decoder=0, random_state=0).fit(x, y).transform(x)
-        for names in ((), ("mirror",), ("mirror",))
+        for names in ((), ("flip",), ("flip",))
     ]
     assert not np.allclose(fits[0], fits[1])
     assert np.array_equal(fits[1], fits[2])
@@ -81,7 +81,7 @@ def test_noise_is_as_large_as_the_spread_and_new_for_each_value():
 
 @pytest.mark.parametrize("shape", [(200,), (2, 100)], ids=["table", "signal"])
 def test_a_mixed_row_lies_on_the_way_to_another_and_nearer_to_itself(shape):
-    mixed = mix(torch.eye(200).view(200, *shape)).flatten(1)  # each row a direction of its own
+    mixed = mixup(torch.eye(200).view(200, *shape)).flatten(1)  # each row a direction of its own
     own = mixed.diagonal()
     others = mixed - torch.diag(own)
     assert torch.allclose(mixed.sum(dim=1), torch.ones(200))
@@ -89,7 +89,7 @@ def test_a_mixed_row_lies_on_the_way_to_another_and_nearer_to_itself(shape):
     assert 0.6 <= float(own.min()) < 0.65 and float(own.max()) > 0.95
 
 
-@pytest.mark.parametrize("name", ["noise", "mix"])
+@pytest.mark.parametrize("name", ["noise", "mixup"])
 def test_a_table_learns_another_model_from_changed_rows(toy_table, name: str):
     plain, changed = (
         SSAVAE(augment=names, n_epochs=2, n_epochs_decoder=0, random_state=0).fit(*toy_table)
@@ -99,12 +99,12 @@ def test_a_table_learns_another_model_from_changed_rows(toy_table, name: str):
 
 
 def test_an_unknown_change_is_refused(toy_images):
-    with pytest.raises(ValueError, match="shift, mirror, cover, noise, mix, not turn"):
+    with pytest.raises(ValueError, match="translate, flip, erase, noise, mixup, not turn"):
         SSAVAE(augment=("turn",)).fit(*toy_images)
 
 
 @pytest.mark.parametrize(
-    ("data", "name"), [("toy_table", "shift"), ("toy_images", "noise"), ("toy_images", "mix")]
+    ("data", "name"), [("toy_table", "translate"), ("toy_images", "noise"), ("toy_images", "mixup")]
 )
 def test_a_change_that_does_not_suit_the_rows_is_refused(request, data: str, name: str):
     with pytest.raises(ValueError, match=f"'{name}' does not suit rows of kind"):

@@ -6,10 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssavae.preprocessing.adapters import items_of
+from ssavae.preprocessing.adapters import lazy_dataset
 from ssavae.preprocessing.inputs import channels_last, labels_of
 from ssavae.preprocessing.splits import hold_out
-from ssavae.training.batches import LABELLED_SHARE, SourceRows, TensorRows, epoch_order, some_inputs
+from ssavae.training.batches import MIN_LABELLED_FRACTION, SourceRows, TensorRows, epoch_order, some_inputs
 
 
 @given(n=st.integers(2, 400), batch_size=st.integers(1, 130), seed=st.integers(0, 2**31))
@@ -26,8 +26,8 @@ def test_few_labels_are_in_every_batch_and_every_other_row_still_comes(n_labelle
     y[:n_labelled] = 0
     order = epoch_order(y, batch_size, (1, 0))
     share = (y[order] >= 0).mean(axis=1)
-    if n_labelled < LABELLED_SHARE * n:
-        assert (np.abs(share - LABELLED_SHARE) <= 0.5 / batch_size + 1e-9).all()
+    if n_labelled < MIN_LABELLED_FRACTION * n:
+        assert (np.abs(share - MIN_LABELLED_FRACTION) <= 0.5 / batch_size + 1e-9).all()
         seen = np.unique(order[y[order] < 0])
         assert len(seen) >= (n - n_labelled) - batch_size  # all but the last part batch
     assert set(np.unique(order[y[order] >= 0])) <= set(range(n_labelled))
@@ -66,7 +66,7 @@ def test_a_dataset_hands_out_the_same_batches_as_a_tensor(n_workers):
     kept, y = np.arange(5, 25), np.arange(20) % 4
     dataset, cpu = Pairs(30), torch.device("cpu")
     order = epoch_order(y, 6, (0, 0))
-    lazy = SourceRows(items_of(dataset).take(kept), y, np.asarray, cpu, n_workers)
+    lazy = SourceRows(lazy_dataset(dataset).take(kept), y, np.asarray, cpu, n_workers)
     held = TensorRows(torch.arange(5.0, 25.0)[:, None].expand(20, 3), y, cpu)
     state = torch.get_rng_state()
     for (x, labels), (x_held, labels_held) in zip(lazy.batches(order), held.batches(order), strict=True):

@@ -16,7 +16,7 @@ from torch.optim import Adam
 
 from ssavae.persistence import model_folder, training_state
 from ssavae.training.batches import TensorRows
-from ssavae.training.distributed.fabric import launch
+from ssavae.training.distributed.fabric import launch_fabric
 from ssavae.training.loop import Session, Settings, Stage, one_cycle, train
 
 CPU = torch.device("cpu")
@@ -193,7 +193,7 @@ def test_the_learning_rate_rises_and_falls():
 
 def test_a_device_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="device='warp'"):
-        launch("warp", "32-true")
+        launch_fabric("warp", "32-true")
 
 
 PROGRAM = """

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssavae._checks import must, needs
+from ssavae._checks import check, require_package
 from ssavae.algorithms import frozen
 from ssavae.estimator import SSAVAE
-from ssavae.inference.predictor import Inference
+from ssavae.inference.predictor import Predictor
 from ssavae.preprocessing.labels import class_indices
 
 STEPS = 9  # points on the way, both ends among them
@@ -75,15 +75,15 @@ def why(model: SSAVAE, x: Any, instead: Any = None, along: str = "samples") -> W
     ValueError
         If there is not one row, or ``instead`` is no class of the model, or the one that is read.
     """
-    needs("captum", "explain", "explaining rows")
-    must(len(x) == 1, f"one row is explained at a time, found {len(x)}")
+    require_package("captum", "explain", "explaining rows")
+    check(len(x) == 1, f"one row is explained at a time, found {len(x)}")
     order = model.predict_proba(x)[0].argsort()[::-1]
     other = int(order[1] if instead is None else class_indices(instead, model.classes_, 1)[0])
-    must(other != order[0], f"the row is read as {instead!r} already: name another class to compare it with")
-    at_rest = Inference(model.vec_, model.decoder_)
+    check(other != order[0], f"the row is read as {instead!r} already: name another class to compare it with")
+    predictor = Predictor(model.vec_, model.decoder_)
     way = _way(model, model.transform(x)[0], other)
-    inputs, decoded = model.network_inputs(x), at_rest.decode(torch.from_numpy(way))
-    share = _integrated_gradients(at_rest, inputs, decoded[-1:], int(order[0]), other)
+    inputs, decoded = model.network_inputs(x), predictor.decode(torch.from_numpy(way))
+    share = _integrated_gradients(predictor, inputs, decoded[-1:], int(order[0]), other)
     change = (decoded[-1] - decoded[0]).numpy()
     names = part_names(model, along)
     return Why(
@@ -93,7 +93,7 @@ def why(model: SSAVAE, x: Any, instead: Any = None, along: str = "samples") -> W
         by_part(share, names, np.sum),
         by_part(change, names, np.mean),
         way,
-        at_rest.classify(torch.from_numpy(way)).softmax(dim=1)[:, other].numpy(),
+        predictor.classify(torch.from_numpy(way)).softmax(dim=1)[:, other].numpy(),
         model.inverse_transform(way),
     )
 
@@ -105,14 +105,16 @@ def _way(model: SSAVAE, z: np.ndarray, other: int) -> np.ndarray:
     return (z + t * (goal - z)).astype(np.float32)
 
 
-def _integrated_gradients(at_rest: Inference, x: Tensor, start: Tensor, read: int, other: int) -> np.ndarray:
+def _integrated_gradients(
+    predictor: Predictor, x: Tensor, start: Tensor, read: int, other: int
+) -> np.ndarray:
     from captum.attr import IntegratedGradients
 
     def difference(inputs: Tensor) -> Tensor:
-        logits = at_rest.vec(inputs)[1]
+        logits = predictor.vec(inputs)[1]
         return logits[:, read] - logits[:, other]
 
-    with frozen(at_rest.vec):
+    with frozen(predictor.vec):
         found: Any = IntegratedGradients(difference).attribute(x, start, n_steps=64)
     return found.detach().numpy()[0]
 

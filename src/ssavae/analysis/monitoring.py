@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ssavae._checks import must
+from ssavae._checks import check
 from ssavae.data.labelled import Reading
 from ssavae.data.partition import Part
 from ssavae.data.windows import log_spectrum, summarize
@@ -152,7 +152,7 @@ def follow_stream(
     kept = [i for i, name in enumerate(header) if name not in (reading.label, reading.group, *reading.drop)]
     window, in_a_row, n_read = deque[list[Any]](maxlen=reading.window or 1), 0, 0
     for number, row in enumerate(cells, start=1):
-        must(len(row) == len(header), f"line {number + 1} has {len(row)} cells, the header {len(header)}")
+        check(len(row) == len(header), f"line {number + 1} has {len(row)} cells, the header {len(header)}")
         window.append([_cell(row[i]) for i in kept])
         ready = len(window) == window.maxlen and (number - len(window)) % _hop(reading) == 0
         if not ready:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ssavae._checks import nearest
 from ssavae.data.labelled import LabelledData
-from ssavae.preprocessing.lazy import RESIDENT
+from ssavae.preprocessing.lazy import RESIDENT_BYTES
 
 ROWS = ("x_train", "X", "x")  # what the array with the rows may be called
 
@@ -77,7 +77,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def _is_plain(info: zipfile.ZipInfo) -> bool:
     """Say whether an array lies in an .npz as in a .npy, and is so large that it may be better left there."""
-    return info.compress_type == zipfile.ZIP_STORED and 4 * info.file_size > RESIDENT
+    return info.compress_type == zipfile.ZIP_STORED and 4 * info.file_size > RESIDENT_BYTES
 
 
 def _map_member(path: Path, info: zipfile.ZipInfo) -> np.ndarray:

@@ -95,7 +95,9 @@ CAUTIONS = {
     "Runs are numbered anew in the test part, so run_train and run_test are no groups.",
 }
 
-HIDDEN = {"tennessee_eastman": ("IDV(3)", "IDV(9)", "IDV(15)")}  # faults that leave no trace anyone has found
+UNDETECTABLE = {
+    "tennessee_eastman": ("IDV(3)", "IDV(9)", "IDV(15)")
+}  # faults that leave no trace anyone has found
 
 
 def available() -> list[NamedSet]:

@@ -9,17 +9,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ssavae._checks import must, nearest
-from ssavae.preprocessing.adapters import _column, _columns, label_column, labels_of, source_of
-from ssavae.preprocessing.lazy import Source
+from ssavae._checks import check, nearest
+from ssavae.preprocessing.adapters import (
+    _column,
+    _columns,
+    hugging_face_labels,
+    label_column,
+    lazy_hugging_face,
+)
+from ssavae.preprocessing.lazy import LazyArray
 
 
 class Saved(NamedTuple):
     """What ``save_to_disk`` wrote, unread but for the labels."""
 
-    x_train: Source
+    x_train: LazyArray
     y_train: np.ndarray | None  # (n,), names of classes with None where there is no label
-    x_test: Source | None
+    x_test: LazyArray | None
     y_test: np.ndarray | None
     groups: np.ndarray | None  # (n,), text
     groups_test: np.ndarray | None
@@ -49,7 +55,7 @@ def read_saved(folder: Path, label: str | None, group: str | None, drop: Sequenc
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(f"{folder} is not a readable data set of Hugging Face: {error}") from error
     parts = saved if isinstance(saved, dict) else {"train": saved}
-    must("train" in parts, f"{folder} has the parts {', '.join(parts)}, none of them is called train")
+    check("train" in parts, f"{folder} has the parts {', '.join(parts)}, none of them is called train")
     found = [_part(parts[name], label, group, drop) for name in ("train", "test") if name in parts]
     x, y, groups = found[0]
     x_test, y_test, groups_test = found[1] if len(found) > 1 else (None, None, None)
@@ -59,8 +65,8 @@ def read_saved(folder: Path, label: str | None, group: str | None, drop: Sequenc
 def _part(dataset: Any, label: str | None, group: str | None, drop: Sequence[str]) -> tuple[Any, Any, Any]:
     for name in (label, group, *drop):
         has = name is None or name in dataset.column_names
-        must(has, f"no column {name!r}{nearest(str(name), dataset.column_names)}; {_columns(dataset)}")
+        check(has, f"no column {name!r}{nearest(str(name), dataset.column_names)}; {_columns(dataset)}")
     label = label_column(dataset) if label is None else label
     aside = [name for name in (label, group, *drop) if name is not None]
     groups = None if group is None else np.array([str(value) for value in _column(dataset, group)])
-    return source_of(dataset, aside), labels_of(dataset, label), groups
+    return lazy_hugging_face(dataset, aside), hugging_face_labels(dataset, label), groups

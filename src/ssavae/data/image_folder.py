@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ssavae.preprocessing.lazy import Source, pixels_of
+from ssavae.preprocessing.lazy import LazyArray, pixels_of
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
 UNLABELLED = ("unlabelled", "unlabeled")
@@ -18,9 +18,9 @@ UNLABELLED = ("unlabelled", "unlabeled")
 class Folder(NamedTuple):
     """Images as found, unread."""
 
-    x_train: Source  # (n, H, W), or (n, H, W, 3) as soon as one image has colour
+    x_train: LazyArray  # (n, H, W), or (n, H, W, 3) as soon as one image has colour
     y_train: np.ndarray | None  # (n,), int64 with -1 unlabelled; None: no labels
-    x_test: Source | None
+    x_test: LazyArray | None
     y_test: np.ndarray | None
     class_names: tuple[str, ...] | None
 
@@ -77,7 +77,7 @@ def _labelled_files(folder: Path) -> list[tuple[str | None, Path]]:
     return [(None if name in UNLABELLED else name, file) for name, file in found]
 
 
-def _images(files: Sequence[Path]) -> Source:
+def _images(files: Sequence[Path]) -> LazyArray:
     """Return images of one size, (n, H, W), or (n, H, W, 3) as soon as one has colour; only looked at."""
     looks = [_look(file) for file in files]
     for look, file in zip(looks, files, strict=True):
@@ -86,7 +86,7 @@ def _images(files: Sequence[Path]) -> Source:
             raise ValueError(f"images of two sizes (width x height): {files[0]} is {one}, {file} is {two}")
     look = max(looks, key=lambda look: len(look.shape))  # in colour as soon as one is
     read = partial(_read_images, list(files), look)
-    return Source((len(files), *look.shape), look.dtype, read, is_dense=False)
+    return LazyArray((len(files), *look.shape), look.dtype, read, is_cheap_to_scan=False)
 
 
 class _Look(NamedTuple):

@@ -65,4 +65,4 @@ class Reading:
     summary: bool = False
 
 
-AS_IT_IS = Reading()
+DEFAULT_READING = Reading()

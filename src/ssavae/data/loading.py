@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ssavae._checks import must
+from ssavae._checks import check
 from ssavae._serialize import sha256_of
 from ssavae.data.arrays import ROWS, _load_npy, _load_npz, _map_npy, _of_arrays
 from ssavae.data.catalog import DIGITS, EMBEDDED, SETS, locate, unknown_name
 from ssavae.data.hugging_face import is_saved, read_saved
 from ssavae.data.image_folder import read_folder
-from ssavae.data.labelled import AS_IT_IS, KINDS, LabelledData, Reading
+from ssavae.data.labelled import DEFAULT_READING, KINDS, LabelledData, Reading
 from ssavae.data.tables import read_table
 from ssavae.data.windows import (
     SUMMARIES,
@@ -28,12 +28,14 @@ from ssavae.data.windows import (
     windows_of_records,
     windows_of_rows,
 )
-from ssavae.preprocessing.lazy import Source, opened
+from ssavae.preprocessing.lazy import LazyArray, load_if_small
 
 HASH_LIMIT = 2**30  # bytes: above it (memory-mapped .npy) hashing would read what the caller may never touch
 
 
-def load_dataset(data: str | Path, reading: Reading = AS_IT_IS, *, kind: str | None = None) -> LabelledData:
+def load_dataset(
+    data: str | Path, reading: Reading = DEFAULT_READING, *, kind: str | None = None
+) -> LabelledData:
     """Read a named set or a path: .csv, .parquet, .npz, .npy, or a folder.
 
     A folder holds images by class, .npy files called like the arrays of an .npz, or what ``save_to_disk``
@@ -84,7 +86,7 @@ def load_dataset(data: str | Path, reading: Reading = AS_IT_IS, *, kind: str | N
         )
     _check_part("train", loaded.x_train, loaded.y_train, loaded)
     _check_part("test", loaded.x_test, loaded.y_test, loaded)
-    x_train, x_test = opened(loaded.x_train), opened(loaded.x_test)
+    x_train, x_test = load_if_small(loaded.x_train), load_if_small(loaded.x_test)
     return _as_signals(replace(loaded, x_train=x_train, x_test=x_test, kind=kind or loaded.kind), reading)
 
 
@@ -93,20 +95,20 @@ def _as_signals(loaded: LabelledData, reading: Reading) -> LabelledData:
     window, hop = reading.window, reading.hop
     if window is not None or reading.spectrum or reading.summary:
         x_train, x_test = (
-            np.asarray(x) if isinstance(x, Source) else x for x in (loaded.x_train, loaded.x_test)
+            np.asarray(x) if isinstance(x, LazyArray) else x for x in (loaded.x_train, loaded.x_test)
         )
         loaded = replace(loaded, x_train=x_train, x_test=x_test)
-    must(hop is None or window is not None, f"hop={hop} needs a window")
-    must(window is None or loaded.kind != "image", f"{loaded.name} holds images: no windows can be cut")
+    check(hop is None or window is not None, f"hop={hop} needs a window")
+    check(window is None or loaded.kind != "image", f"{loaded.name} holds images: no windows can be cut")
     if window is not None:
         hop = max(1, window // 4) if hop is None else hop
         in_time = loaded.kind != "signal" and loaded.x_train.ndim == 2  # a table, row after row
         loaded = _cut(loaded, windows_of_rows if in_time else windows_of_records, window, hop)
-    must(not (reading.spectrum and reading.summary), "spectrum and summary: give one of them, not both")
+    check(not (reading.spectrum and reading.summary), "spectrum and summary: give one of them, not both")
     if not (reading.spectrum or reading.summary):
         return loaded
     option = "spectrum" if reading.spectrum else "summary"
-    must(loaded.kind == "signal", f"{option} needs signals: {loaded.name} holds none; give kind or window")
+    check(loaded.kind == "signal", f"{option} needs signals: {loaded.name} holds none; give kind or window")
     taken = _spectra if reading.spectrum else _summaries
     return taken(loaded)
 
@@ -174,7 +176,9 @@ def _load_path(path: Path, reading: Reading) -> LabelledData:
     return replace(loaded, sha256=sha256_of(path) if path.stat().st_size <= HASH_LIMIT else None)
 
 
-def _check_part(part: str, x: np.ndarray | Source | None, y: np.ndarray | None, data: LabelledData) -> None:
+def _check_part(
+    part: str, x: np.ndarray | LazyArray | None, y: np.ndarray | None, data: LabelledData
+) -> None:
     if x is None:
         if y is not None:
             raise ValueError(f"{data.source} has y_{part} but no x_{part}")

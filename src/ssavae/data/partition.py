@@ -16,11 +16,18 @@ from ssavae.data.catalog import SETS, unknown_name
 from ssavae.data.label_budget import (
     SPLIT_FILE,
 )
-from ssavae.data.labelled import AS_IT_IS, LabelledData, Reading
+from ssavae.data.labelled import DEFAULT_READING, LabelledData, Reading
 from ssavae.data.loading import load_dataset
 from ssavae.data.tables import parquet_columns
 from ssavae.preprocessing.labels import encode_labels, named_labels
-from ssavae.preprocessing.lazy import RESIDENT, Source, held, joined, rows_sha256, spread
+from ssavae.preprocessing.lazy import (
+    RESIDENT_BYTES,
+    LazyArray,
+    concatenate,
+    random_subset,
+    rows_sha256,
+    wrap_array,
+)
 from ssavae.preprocessing.preprocessor import check_finite
 from ssavae.preprocessing.splits import hold_out
 
@@ -41,16 +48,16 @@ class Part:
 
     def some(self) -> Any:
         """Choose rows to look at all at once: every one, or as many of a Source as memory has room for."""
-        if not isinstance(self.x, Source):
+        if not isinstance(self.x, LazyArray):
             return slice(None)
-        return spread(len(self.x), max(2, RESIDENT // (4 * math.prod(self.x.shape[1:]))))
+        return random_subset(len(self.x), max(2, RESIDENT_BYTES // (4 * math.prod(self.x.shape[1:]))))
 
 
 def _taken(x: Any, indices: np.ndarray | slice) -> Any:
-    return x.take(indices) if isinstance(x, Source) else x[indices]
+    return x.take(indices) if isinstance(x, LazyArray) else x[indices]
 
 
-def read(data: str, reading: Reading = AS_IT_IS, kind: str | None = None) -> LabelledData:
+def read(data: str, reading: Reading = DEFAULT_READING, kind: str | None = None) -> LabelledData:
     """Read a data set and refuse infinity, and NaN but in tables, naming the place in the file.
 
     Raises
@@ -104,9 +111,10 @@ def whole(loaded: LabelledData) -> Part:
     if len(parts) == 1:
         return parts[0]
     labels = [np.full(len(p.x), None, dtype=object) if p.y is None else p.y.astype(object) for p in parts]
-    if any(isinstance(p.x, Source) for p in parts):
+    if any(isinstance(p.x, LazyArray) for p in parts):
         return Part(
-            joined([p.x if isinstance(p.x, Source) else held(p.x) for p in parts]), np.concatenate(labels)
+            concatenate([p.x if isinstance(p.x, LazyArray) else wrap_array(p.x) for p in parts]),
+            np.concatenate(labels),
         )
     return Part(np.concatenate([np.asarray(p.x) for p in parts]), np.concatenate(labels))
 
@@ -124,7 +132,7 @@ def divide(loaded: LabelledData, held_out: np.ndarray) -> tuple[Part, Part | Non
 
 def _part(loaded: LabelledData, x: Any, y: np.ndarray | None) -> Part:
     labels = named_labels(y, loaded.class_names)
-    if isinstance(x, Source):
+    if isinstance(x, LazyArray):
         return Part(replace(x, names=loaded.feature_names), labels)
     if loaded.feature_names is None or x.ndim != 2 or len(loaded.feature_names) != x.shape[1]:
         return Part(x, labels)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ssavae._checks import nearest, needs
+from ssavae._checks import nearest, require_package
 from ssavae.preprocessing.columns import MOST_CATEGORIES
-from ssavae.preprocessing.lazy import PIECE, RESIDENT, FileRows, Source
+from ssavae.preprocessing.lazy import CHUNK_BYTES, RESIDENT_BYTES, FileReader, LazyArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ NO_CATEGORY = {
 class Table(NamedTuple):
     """A table as found: unscaled, missing values NaN or None."""
 
-    x_train: np.ndarray | Source  # (n, d), float64; objects where a column holds texts or truth values
+    x_train: np.ndarray | LazyArray  # (n, d), float64; objects where a column holds texts or truth values
     y_train: np.ndarray | None  # (n,), int64 with -1 unlabelled, or str objects with None; None: no labels
     feature_names: tuple[str, ...]
     groups: np.ndarray | None  # (n,), text
@@ -57,7 +57,7 @@ def read_table(path: Path, label: str | None, group: str | None, drop: Sequence[
     if not features:
         raise ValueError(f"{path} has no column beside {' and '.join(map(repr, named))}")
     shape = (opened.n_rows, len(features))
-    if opened.numbers.issuperset(features) and 4 * math.prod(shape) > RESIDENT:
+    if opened.numbers.issuperset(features) and 4 * math.prod(shape) > RESIDENT_BYTES:
         x = _streamed(path, features, shape)
     else:
         x = _joined((_cells(path, opened.frame(column), column) for column in features), shape)
@@ -144,7 +144,7 @@ def _other_separator(header: str) -> str:
 
 def _open_parquet(path: Path) -> _Opened:
     """Open a file whose columns are read one by one: all at once took 5.7 times the memory of the rows."""
-    needs("pyarrow", "parquet", f"reading {path}")
+    require_package("pyarrow", "parquet", f"reading {path}")
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -179,7 +179,7 @@ def _parquet_errors(path: Path) -> Iterator[None]:
         raise ValueError(f"{path} is not a readable parquet file: {error}") from error
 
 
-def _streamed(path: Path, features: tuple[str, ...], shape: tuple[int, int]) -> Source:
+def _streamed(path: Path, features: tuple[str, ...], shape: tuple[int, int]) -> LazyArray:
     """Write a table of numbers, group of rows by group of rows, into a plain file that rows can be read from.
 
     The file goes when the last one who reads it does. In the parquet file itself a row can only be had by
@@ -188,14 +188,14 @@ def _streamed(path: Path, features: tuple[str, ...], shape: tuple[int, int]) -> 
     import pyarrow.parquet as pq
 
     with tempfile.NamedTemporaryFile(prefix="ssavae-", suffix=".rows", delete=False) as file:
-        rows = FileRows(file.name, 0, 8 * shape[1], shape[1:], np.dtype(np.float64))
+        rows = FileReader(file.name, 0, 8 * shape[1], shape[1:], np.dtype(np.float64))
         weakref.finalize(rows, _remove, file.name, os.getpid())
         with _parquet_errors(path):
-            table, n = pq.ParquetFile(path, pre_buffer=False), max(1, PIECE // (8 * shape[1]))
+            table, n = pq.ParquetFile(path, pre_buffer=False), max(1, CHUNK_BYTES // (8 * shape[1]))
             for batch in table.iter_batches(n, columns=list(features), use_threads=False):
                 columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in features]
                 file.write(np.column_stack(columns).astype(np.float64).tobytes())
-    return Source(shape, rows.dtype, rows, features)
+    return LazyArray(shape, rows.dtype, rows, features)
 
 
 def _remove(path: str, pid: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from ssavae._checks import must
+from ssavae._checks import check
 
 FLOOR = 1e-6  # of a deviation, or of a spectrum's mean square: a logarithm of less would tell of rounding
 
@@ -54,14 +54,14 @@ def windows_of_rows(x: np.ndarray, groups: np.ndarray | None, window: int, hop: 
     ends = np.flatnonzero(np.append(groups[1:] != groups[:-1], True)) + 1
     begins = np.append(0, ends[:-1])
     names = groups[begins]
-    must(
+    check(
         len(set(names.tolist())) == len(names),
         "rows of one group stand in several places: sort the table by group and time before it is cut",
     )
     pairs = zip(begins, ends, strict=True)
     first = np.concatenate([begin + window_starts(end - begin, window, hop) for begin, end in pairs])
     longest = int((ends - begins).max())
-    must(len(first) > 0, f"window={window}: no record is as long, the longest has {longest} rows")
+    check(len(first) > 0, f"window={window}: no record is as long, the longest has {longest} rows")
     rows = first[:, None] + np.arange(window)
     return Windows(x[rows], rows[:, -1], groups[rows[:, -1]])
 
@@ -76,7 +76,7 @@ def windows_of_records(x: np.ndarray, groups: np.ndarray | None, window: int, ho
     """
     _check(window, hop)
     starts = window_starts(x.shape[1], window, hop)
-    must(len(starts) > 0, f"window={window}: records have {x.shape[1]} samples")
+    check(len(starts) > 0, f"window={window}: records have {x.shape[1]} samples")
     views = np.lib.stride_tricks.sliding_window_view(x, window, axis=1)[:, starts]
     views = np.moveaxis(views, -1, 2)  # (n, windows, window[, C])
     record = np.repeat(np.arange(len(x)), len(starts))
@@ -85,8 +85,8 @@ def windows_of_records(x: np.ndarray, groups: np.ndarray | None, window: int, ho
 
 
 def _check(window: int, hop: int) -> None:
-    must(window >= 1, f"window={window} must be at least 1")
-    must(hop >= 1, f"hop={hop} must be at least 1")
+    check(window >= 1, f"window={window} must be at least 1")
+    check(hop >= 1, f"hop={hop} must be at least 1")
 
 
 SUMMARIES = ("mean", "log deviation", "log roughness")

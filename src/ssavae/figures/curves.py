@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ssavae._checks import must
+from ssavae._checks import check
 from ssavae.figures.style import TEN, WIDTH, Array, new_figure, plain
 
 _MEASURES = {
@@ -31,7 +31,7 @@ _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (4, 1.2, 1, 1.2)))
 def _panels(history: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, Array, Array]]:
     curves: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row in history:
-        must({"step", "epoch"} <= set(row), f"history must have step and epoch, found {list(row)}")
+        check({"step", "epoch"} <= set(row), f"history must have step and epoch, found {list(row)}")
         for name, value in row.items():
             if name not in ("step", "epoch", "seconds") and isinstance(value, Real):
                 curves.setdefault((str(row["step"]), name), []).append((float(row["epoch"]), float(value)))
@@ -61,7 +61,7 @@ def loss_curves(history: Iterable[Mapping[str, Any]], *, title: str = "") -> Fig
     Raises ValueError when no row holds a value.
     """
     panels = _panels(history)
-    must(len(panels) > 0, "history must hold a finite value, found none")
+    check(len(panels) > 0, "history must hold a finite value, found none")
     steps = list(dict.fromkeys(step for step, *_ in panels))
     columns = [[panel for panel in panels if panel[0] == step] for step in steps]
     n_rows = max(map(len, columns))
@@ -85,10 +85,10 @@ def _checked_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the rows by latent dimension, gamma and beta."""
     keys = ("latent_dim", "gamma", "beta")
     for row in rows:
-        must(all(_known(row, key) for key in keys), f"rows must have {', '.join(keys)}, found {dict(row)}")
-        must(row["beta"] >= 0, f"beta must not be negative, found {row['beta']}")
+        check(all(_known(row, key) for key in keys), f"rows must have {', '.join(keys)}, found {dict(row)}")
+        check(row["beta"] >= 0, f"beta must not be negative, found {row['beta']}")
     places = [tuple(row[key] for key in keys) for row in rows]
-    must(len(set(places)) == len(places), "rows must differ in latent_dim, gamma or beta, found one twice")
+    check(len(set(places)) == len(places), "rows must differ in latent_dim, gamma or beta, found one twice")
     return [rows[i] for i in sorted(range(len(rows)), key=lambda i: places[i])]
 
 
@@ -146,7 +146,7 @@ def regime_curves(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> Figu
     """
     ordered = _checked_rows(rows)
     names = [name for name in _MEASURES if any(_known(row, name) for row in ordered)]
-    must(len(names) > 0, f"rows must hold a finite value of {', '.join(_MEASURES)}, found none")
+    check(len(names) > 0, f"rows must hold a finite value of {', '.join(_MEASURES)}, found none")
     betas = sorted({float(row["beta"]) for row in ordered})
     zero = min([beta for beta in betas if beta > 0], default=1.0) / 4
     styles = _styles(list(dict.fromkeys((row["latent_dim"], row["gamma"]) for row in ordered)))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from ssavae._checks import classes, must, numbers, same_shape
+from ssavae._checks import check, classes, numbers, same_shape
 from ssavae.figures.style import (
     GREY,
     TEN,
@@ -118,7 +118,7 @@ def latent_map(
     on NaN, wrong shapes or labels.
     """
     points = numbers("z", z, (2,))
-    must(points.shape[1] == 2, f"z must have 2 columns, found {points.shape[1]}")
+    check(points.shape[1] == 2, f"z must have 2 columns, found {points.shape[1]}")
     names = [str(name) for name in class_names]
     labels, colors = classes("y", y, len(points), len(names)), class_colors(len(names))
     many = len(names) > len(TEN)
@@ -139,7 +139,7 @@ def latent_map(
         _legend(figure, labels, names, colors)
         figure.supxlabel("".join(hatched), fontsize=8)
     shares = [] if explained is None else [f"{share:.0%}" for share in explained]
-    must(len(shares) in (0, 2), f"explained must hold two shares, found {len(shares)}")
+    check(len(shares) in (0, 2), f"explained must hold two shares, found {len(shares)}")
     texts = [f"principal component {i} ({share} of variance)" for i, share in enumerate(shares, 1)]
     axes.set_xlabel(texts[0] if texts else "$z_1$", fontsize=9)
     axes.set_ylabel(texts[1] if texts else "$z_2$", fontsize=9)
@@ -154,7 +154,7 @@ def decoded_grid(images: ArrayLike, extent: Sequence[float], *, title: str = "")
     on NaN or wrong shapes.
     """
     pictures = numbers("images", images, (4, 5))
-    must(len(extent) == 4, f"extent must be x0, x1, y0, y1, found {len(extent)} values")
+    check(len(extent) == 4, f"extent must be x0, x1, y0, y1, found {len(extent)} values")
     x0, x1, y0, y1 = (float(value) for value in extent)
     figure = new_figure(6.6, title)
     axes = figure.add_subplot()

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import offset_copy
 from numpy.typing import ArrayLike, NDArray
 
-from ssavae._checks import classes, must, numbers
+from ssavae._checks import check, classes, numbers
 from ssavae.figures.style import GREY, TEN, Array, class_colors, class_markers, new_figure, plain, write_apart
 
 _N_TRAIN, _N_TEST = 5000, 2500
@@ -36,7 +36,7 @@ class MapPanel:
 def _codes(panel: MapPanel, part: str, n_max: int) -> tuple[Array, NDArray[np.int64], bool]:
     """Return codes and classes in random order, since what is drawn last hides the rest."""
     z = numbers(f"{panel.name}: z_{part}", getattr(panel, f"z_{part}"), (2,))
-    must(z.shape[1] == 2, f"{panel.name}: z_{part} must have 2 columns, found {z.shape[1]}")
+    check(z.shape[1] == 2, f"{panel.name}: z_{part} must have 2 columns, found {z.shape[1]}")
     y = classes(f"{panel.name}: y_{part}", getattr(panel, f"y_{part}"), len(z), len(panel.class_names))
     order = np.random.default_rng(0).permutation(len(z))[:n_max]
     return z[order], np.maximum(y[order], -1), len(z) > n_max
@@ -107,7 +107,7 @@ def map_panels(panels: Sequence[MapPanel], *, title: str = "") -> Figure:
     `latent_map`; up to ten classes are named below their panel, an index without room is left out. Raises
     ValueError on NaN, wrong shapes or labels, and other numbers of panels.
     """
-    must(1 <= len(panels) <= 4, f"panels must be 1 to 4, found {len(panels)}")
+    check(1 <= len(panels) <= 4, f"panels must be 1 to 4, found {len(panels)}")
     n_cols, n_rows = min(2, len(panels)), -(-len(panels) // 2)
     figure = new_figure(_PANEL[1] * n_rows + 0.4, title, width=_PANEL[0] * n_cols)
     grid = figure.subplots(n_rows, n_cols, squeeze=False)

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from ssavae._checks import must, numbers, same_shape
+from ssavae._checks import check, numbers, same_shape
 from ssavae.figures.style import DPI, GREEN, VERMILION, Array, new_figure, tile
 
 # about how high an image gets, in pixels of the file
@@ -51,7 +51,7 @@ def _colored(name: str, images: ArrayLike) -> Array:
     """Return images as (n, H, W, 3) in [0, 1]."""
     found = numbers(name, images, (3, 4))
     found = found[..., None] if found.ndim == 3 else found
-    must(found.shape[3] in (1, 3), f"{name} must have 1 or 3 channels, found {found.shape[3]}")
+    check(found.shape[3] in (1, 3), f"{name} must have 1 or 3 channels, found {found.shape[3]}")
     return np.broadcast_to(found, (*found.shape[:3], 3)).clip(0, 1)
 
 
@@ -61,13 +61,13 @@ def _checked(lines: Sequence[BetaLine], shape: tuple[int, ...]) -> _Cells:
     for line in lines:
         place = (line.latent_dim, line.gamma, line.beta)
         name = "latent_dim {}, gamma {:g}, beta {:g}".format(*place)
-        must(place not in cells, f"{name} occurs twice")
+        check(place not in cells, f"{name} occurs twice")
         images, wrong = _colored(f"images of {name}", line.images), np.asarray(line.wrong)
         same_shape(f"images of {name}", images.shape, shape)
         same_shape(f"wrong of {name}", wrong.shape, shape[:1])
-        must(wrong.dtype == bool, f"wrong of {name} must hold booleans, found dtype {wrong.dtype}")
+        check(wrong.dtype == bool, f"wrong of {name} must hold booleans, found dtype {wrong.dtype}")
         cells[place] = images, wrong, line.note
-    must(len(cells) > 0, "lines must hold a line, found none")
+    check(len(cells) > 0, "lines must hold a line, found none")
     return dict(sorted(cells.items(), key=lambda cell: cell[0]))
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from ssavae._checks import classes, must, numbers
+from ssavae._checks import check, classes, numbers
 from ssavae.figures.style import Array, class_colors, new_figure, plain, tile
 
 Kind = Literal["image", "table", "signal"]
@@ -93,16 +93,16 @@ def reconstructions(
     """
     real = _checked_rows("x", x, kind)
     rec = _checked_rows("x_rec", x_rec, kind)
-    must(real.shape == rec.shape, f"x_rec must have the shape {real.shape} of x, found {rec.shape}")
+    check(real.shape == rec.shape, f"x_rec must have the shape {real.shape} of x, found {rec.shape}")
     texts = [str(label) for label in ([] if labels is None else labels)]
-    must(len(texts) in (0, len(real)), f"labels must have {len(real)} entries, found {len(texts)}")
+    check(len(texts) in (0, len(real)), f"labels must have {len(real)} entries, found {len(texts)}")
     if kind == "image":
         return _image_pairs(real, rec, texts, title)
     return _line_pairs(real, rec, texts, title, kind, columns)
 
 
 def _checked_rows(name: str, values: ArrayLike, kind: Kind) -> Array:
-    must(kind in ("image", "table", "signal"), f"kind must be image, table or signal, found {kind!r}")
+    check(kind in ("image", "table", "signal"), f"kind must be image, table or signal, found {kind!r}")
     return numbers(name, values, (3, 4) if kind == "image" else (2,))
 
 
@@ -135,7 +135,7 @@ def class_samples(
     names = [str(name) for name in class_names]
     labels = classes("y", y, len(rows), len(names))
     found = np.unique(labels[labels >= 0])
-    must(len(found) > 0, f"y must have a labelled row, found none in {len(labels)}")
+    check(len(found) > 0, f"y must have a labelled row, found none in {len(labels)}")
     n_blocks = min(3, -(-len(found) // 34))
     n_cols, n_lines = (10, 8, 5)[n_blocks - 1], -(-len(found) // n_blocks)
     aspect = rows.shape[1] / rows.shape[2] if kind == "image" else 1.0

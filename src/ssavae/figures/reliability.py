@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from ssavae._checks import must, numbers, same_shape
+from ssavae._checks import check, numbers, same_shape
 from ssavae.figures.style import GREY, TEN, new_figure, plain
 
 
@@ -22,7 +22,7 @@ def reliability_diagram(
     counts = numbers("n_rows", n_rows, (1,))
     for name, values in (("accuracy", y), ("n_rows", counts)):
         same_shape(name, values.shape, x.shape)
-    must(min(x.min(), y.min()) >= 0 and max(x.max(), y.max()) <= 1, "confidence and accuracy are in [0, 1]")
+    check(min(x.min(), y.min()) >= 0 and max(x.max(), y.max()) <= 1, "confidence and accuracy are in [0, 1]")
     figure = new_figure(4.6, title)
     axes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     axes[0].plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 2)))

@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ssavae._checks import must
+from ssavae._checks import check
 
 Array = NDArray[Any]
 
@@ -114,7 +114,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """
     target = Path(path)
     suffix = target.suffix.lower()
-    must(suffix in (".png", ".svg", ".pdf"), f"path must end in .png, .svg or .pdf, found {target.name!r}")
+    check(suffix in (".png", ".svg", ".pdf"), f"path must end in .png, .svg or .pdf, found {target.name!r}")
     partial = target.with_name(f".{target.stem}.{os.getpid()}.partial{suffix}")
     try:
         figure.savefig(partial, dpi=DPI, format=suffix[1:])

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ssavae._checks import must
+from ssavae._checks import check
 from ssavae.figures.style import TEN, WIDTH, new_figure, plain
 
 _LOG_FROM = 50.0  # an axis whose ends differ by this factor is logarithmic
@@ -39,8 +39,8 @@ def sweep_curves(
     ValueError
         If there is no row, parameter or measure.
     """
-    must(len(rows) > 0, "rows must hold a cell, found none")
-    must(len(swept) > 0 and len(measures) > 0, "swept and measures must name something, found nothing")
+    check(len(rows) > 0, "rows must hold a cell, found none")
+    check(len(swept) > 0 and len(measures) > 0, "swept and measures must name something, found nothing")
     width = max(WIDTH, 3.2 * len(swept))
     figure = new_figure(2.3 * len(measures) + 0.9, title, width=width)
     grid = figure.subplots(len(measures), len(swept), squeeze=False, sharex="col", sharey="row")

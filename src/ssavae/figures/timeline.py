@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from ssavae._checks import Array, classes, must, numbers, same_shape
+from ssavae._checks import Array, check, classes, numbers, same_shape
 from ssavae.figures.maps import draw_regions
 from ssavae.figures.style import GREY, VERMILION, class_colors, new_figure, plain
 
@@ -35,7 +35,7 @@ def track(
     ValueError on NaN or wrong shapes.
     """
     path, strange = numbers("z", z, (2,)), numbers("novelty", novelty, (1,))
-    must(path.shape[1] == 2, f"z must have 2 columns, found {path.shape[1]}")
+    check(path.shape[1] == 2, f"z must have 2 columns, found {path.shape[1]}")
     same_shape("novelty", strange.shape, (len(path),))
     raised, names = np.asarray(alarm, dtype=bool), [str(name) for name in class_names]
     same_shape("alarm", raised.shape, (len(path),))

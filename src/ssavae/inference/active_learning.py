@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Float, Int
 
-from ssavae._checks import must
+from ssavae._checks import check
 
 FEATURES = 2**25  # values of features held at once: of more rows than that the most uncertain are looked at
 
@@ -58,7 +58,7 @@ def choose_rows(
     >>> choose_rows(np.array([1.0, 1.0, 1.0, 0.1]), rows, np.array([[0.0]]), 2).tolist()
     [2, 3]
     """
-    must(n >= 1, f"n={n} must be at least 1")
+    check(n >= 1, f"n={n} must be at least 1")
     distance = np.full(len(features), np.inf)
     for part in [known] if isinstance(known, np.ndarray) else known:
         for block in np.array_split(part, -(-len(part) // 256)) if len(part) else ():

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from ssavae._checks import must
+from ssavae._checks import check
 
 
 def fit_temperature(logits: Float[np.ndarray, "n c"], y: Int[np.ndarray, "n"]) -> float:
@@ -66,7 +66,7 @@ def conformal_limit(scores: Float[np.ndarray, "n"], alpha: float) -> float:
     >>> conformal_limit(np.arange(9.0), 0.1), conformal_limit(np.arange(9.0), 0.05)
     (8.0, inf)
     """
-    must(0.0 < alpha < 1.0, f"alpha={alpha} must be between 0 and 1")
+    check(0.0 < alpha < 1.0, f"alpha={alpha} must be between 0 and 1")
     rank = math.ceil(round((len(scores) + 1) * (1.0 - alpha), 9))
     return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else math.inf
 
@@ -82,7 +82,7 @@ class Calibration:
     class_scores : (n,)
         1 - p of the true class of labelled rows that were not trained on, sorted; empty without such rows.
     novelty_scale : (2, P)
-        Median, and 0.95 quantile less median, of each measure of strangeness over the known rows.
+        Median, and 0.95 quantile less median, of each measure of novelty_components over the known rows.
     novelty_scores : (m,)
         Novelty of the known rows, sorted.
     held_out : bool
@@ -100,30 +100,30 @@ class Calibration:
         cls,
         logits: Float[np.ndarray, "n c"],
         y: Int[np.ndarray, "n"],
-        strangeness: Float[np.ndarray, "m p"],
+        novelty_components: Float[np.ndarray, "m p"],
         held_out: bool,
     ) -> Calibration:
         """Learn from labelled rows that were not trained on (n may be 0) and how strange known rows are."""
         temperature = fit_temperature(logits, y)
         probs, known = softmax(logits[y >= 0] / temperature, axis=1), y[y >= 0]
         scores = np.sort(1.0 - probs[np.arange(len(known)), known])
-        return cls(temperature, scores.astype(np.float64)).knowing(strangeness, held_out)
+        return cls(temperature, scores.astype(np.float64)).knowing(novelty_components, held_out)
 
-    def knowing(self, strangeness: Float[np.ndarray, "m p"], held_out: bool) -> Calibration:
+    def knowing(self, novelty_components: Float[np.ndarray, "m p"], held_out: bool) -> Calibration:
         """Take other rows for the known ones; the classifier's confidence stays."""
-        middle, high = np.quantile(strangeness, [0.5, 0.95], axis=0)
+        middle, high = np.quantile(novelty_components, [0.5, 0.95], axis=0)
         scaled = replace(
             self, novelty_scale=np.stack([middle, (high - middle).clip(1e-9)]), held_out=held_out
         )
-        return replace(scaled, novelty_scores=np.sort(scaled.novelty(strangeness)))
+        return replace(scaled, novelty_scores=np.sort(scaled.novelty(novelty_components)))
 
-    def novelty(self, strangeness: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "n"]:
+    def novelty(self, novelty_components: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "n"]:
         r"""Return the largest measure of each row, in units in which 0.95 of the known rows are below 1.
 
         .. math:: \max_p \; (s_p - q_{0.5}) / (q_{0.95} - q_{0.5})
         """
         middle, scale = self.novelty_scale
-        return ((strangeness - middle) / scale).max(axis=1)
+        return ((novelty_components - middle) / scale).max(axis=1)
 
     def sets(self, probs: Float[np.ndarray, "n c"], alpha: float) -> Bool[np.ndarray, "n c"]:
         """Say which classes are in the set of each row: those whose probability lies within the limit.
@@ -133,7 +133,7 @@ class Calibration:
         ValueError
             If there were no labelled rows to learn the limit from.
         """
-        must(
+        check(
             len(self.class_scores) > 0,
             "no labelled rows were kept from training: set validation_fraction or calibration_folds, "
             "or call calibrate(X, y) with such rows",

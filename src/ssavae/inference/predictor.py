@@ -18,7 +18,7 @@ BATCH = 512  # rows at once, which leaves what is between the layers in the cach
 
 
 @dataclass(frozen=True)
-class Inference:
+class Predictor:
     """The networks at rest.
 
     Parameters
@@ -66,7 +66,9 @@ class Inference:
         """Return loss_rec between each input and G(mu(x)), (n,)."""
         return self.apply(self._surveyed, x)[:, 0]
 
-    def strangeness(self, x: Tensor | Inputs, log_density: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    def novelty_components(
+        self, x: Tensor | Inputs, log_density: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
         """Return log loss_rec and log loss_latent of G(mu(x)), and -log_density(mu(x)), (n, 3).
 
         ``log_density`` takes codes, (n, K).
@@ -76,11 +78,11 @@ class Inference:
     def survey(
         self, x: Tensor | Inputs, log_density: Callable[[np.ndarray], np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return mu (n, K), class logits (n, C) and :meth:`strangeness` (n, 3), all of one pass."""
+        """Return mu (n, K), class logits (n, C) and :meth:`novelty_components` (n, 3), all of one pass."""
         found = self.apply(self._surveyed, x)
         losses, mu = found[:, :2].double().numpy(), found[:, 2:]
-        strangeness = [np.log(losses + 1e-12), -log_density(mu.double().numpy())]
-        return mu.numpy(), self.classify(mu).numpy(), np.column_stack(strangeness)
+        novelty_components = [np.log(losses + 1e-12), -log_density(mu.double().numpy())]
+        return mu.numpy(), self.classify(mu).numpy(), np.column_stack(novelty_components)
 
     def returned(
         self, z: Tensor, log_density: Callable[[np.ndarray], np.ndarray]
@@ -89,7 +91,7 @@ class Inference:
 
         Returns
         -------
-        strangeness : (n, 2)
+        novelty_components : (n, 2)
             log loss_latent between z and mu(G(z)), and -log_density(z).
         agrees : (n,) of bool
             Whether C decides for the same class at z and at mu(G(z)).

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ssavae._checks import classes, must, numbers
+from ssavae._checks import check, classes, numbers
 
 
 def _labelled(name: str, y: NDArray[np.int64]) -> NDArray[np.bool_]:
     keep = y >= 0
-    must(keep.any(), f"{name} must have a labelled row, found none in {len(y)}")
+    check(keep.any(), f"{name} must have a labelled row, found none in {len(y)}")
     return keep
 
 
@@ -94,8 +94,8 @@ def expected_calibration_error(probs: ArrayLike, y: ArrayLike, n_bins: int = 15)
     truth = classes("y", y, len(p))
     keep = _labelled("y", truth)
     worst = float(np.abs(p.sum(axis=1) - 1).max())
-    must(p.min() >= 0 and worst < 1e-3, f"probs must be >= 0 and sum to 1, found a sum off by {worst:.4g}")
-    must(truth.max() < p.shape[1], f"y must be below the {p.shape[1]} columns of probs, found {truth.max()}")
+    check(p.min() >= 0 and worst < 1e-3, f"probs must be >= 0 and sum to 1, found a sum off by {worst:.4g}")
+    check(truth.max() < p.shape[1], f"y must be below the {p.shape[1]} columns of probs, found {truth.max()}")
     rows, labels = torch.from_numpy(p[keep].clip(0, 1)), torch.from_numpy(truth[keep])
     return float(multiclass_calibration_error(rows, labels, p.shape[1], n_bins=n_bins, norm="l1"))
 
@@ -130,5 +130,5 @@ def macro_f1(y: ArrayLike, y_pred: ArrayLike, n_classes: int, without: Sequence[
     """
     f1 = per_class(y, y_pred, n_classes)["f1"]
     kept = np.setdiff1d(np.arange(n_classes), np.asarray(without, dtype=np.int64))
-    must(bool(np.isfinite(f1[kept]).any()), "y must hold a class that counts, found none")
+    check(bool(np.isfinite(f1[kept]).any()), "y must hold a class that counts, found none")
     return float(np.nanmean(f1[kept]))

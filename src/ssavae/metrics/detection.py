@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ssavae._checks import must, numbers, same_shape
+from ssavae._checks import check, numbers, same_shape
 
 
 def alarm_limit(score: ArrayLike, normal: ArrayLike, alpha: float = 0.05) -> float:
@@ -19,12 +19,12 @@ def alarm_limit(score: ArrayLike, normal: ArrayLike, alpha: float = 0.05) -> flo
     """
     s, is_normal = numbers("score", score, (1,)), np.asarray(normal, dtype=bool)
     same_shape("normal", is_normal.shape, s.shape)
-    must(0 < alpha < 1, f"alpha must be between 0 and 1, found {alpha}")
-    must(bool(is_normal.any()), "normal must mark a row, found none")
+    check(0 < alpha < 1, f"alpha must be between 0 and 1, found {alpha}")
+    check(bool(is_normal.any()), "normal must mark a row, found none")
     return float(np.quantile(s[is_normal], 1 - alpha, method="lower"))
 
 
-def raised(over: ArrayLike, run_length: int = 3) -> np.ndarray:
+def alarms(over: ArrayLike, run_length: int = 3) -> np.ndarray:
     """Say where an alarm stands, (n,): the last ``run_length`` rows are all over the limit.
 
     over (n,) of bool, one run in time order. One row alone is often noise.
@@ -32,7 +32,7 @@ def raised(over: ArrayLike, run_length: int = 3) -> np.ndarray:
     >>> raised([True, False, True, True, True, False], run_length=2).tolist()
     [False, False, False, True, True, False]
     """
-    must(run_length >= 1, f"run_length must be at least 1, found {run_length}")
+    check(run_length >= 1, f"run_length must be at least 1, found {run_length}")
     flags = np.asarray(over, dtype=bool)
     ends = np.arange(1, len(flags) + 1)
     last_quiet = np.maximum.accumulate(np.where(flags, 0, ends))
@@ -58,6 +58,6 @@ def detection_delays(
         rows = np.flatnonzero(runs == run)
         if not truth[rows].any():
             continue
-        after = raised(flags[rows], run_length)[int(truth[rows].argmax()) :]
+        after = alarms(flags[rows], run_length)[int(truth[rows].argmax()) :]
         found[str(run)] = float(after.argmax()) if after.any() else None
     return found

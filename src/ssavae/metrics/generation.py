@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import pdist
 from torch import Tensor
 
-from ssavae._checks import Array, classes, must, numbers, same_shape
+from ssavae._checks import Array, check, classes, numbers, same_shape
 from ssavae.metrics.classification import _labelled
 
 
@@ -33,9 +33,11 @@ def pixel_error(x: ArrayLike, x_rec: ArrayLike) -> float:
 def _planes(name: str, values: ArrayLike) -> Tensor:
     array = numbers(name, values, (3, 4))
     low, high = array.min(), array.max()
-    must(low > -0.01 and high < 1.01, f"{name} must lie in [0, 1], found {low:.4g} to {high:.4g}")
+    check(low > -0.01 and high < 1.01, f"{name} must lie in [0, 1], found {low:.4g} to {high:.4g}")
     n, height, width = array.shape[:3]
-    must(min(height, width) > 2, f"{name} must hold images of 3 x 3 pixels or more, found {height} x {width}")
+    check(
+        min(height, width) > 2, f"{name} must hold images of 3 x 3 pixels or more, found {height} x {width}"
+    )
     # single precision: torch convolves it many times faster; in order, as it takes no negative strides
     array = array.astype(np.float32, order="C", copy=False)
     return torch.from_numpy(array.reshape(n, height, width, -1)).movedim(-1, 1)
@@ -79,7 +81,7 @@ def frechet_distance(features_a: ArrayLike, features_b: ArrayLike) -> float:
     """
     a, b = numbers("features_a", features_a, (2,)), numbers("features_b", features_b, (2,))
     same_shape("a row of features_b", b.shape[1:], a.shape[1:])
-    must(min(len(a), len(b)) > 1, f"features must have 2 rows or more, found {len(a)} and {len(b)}")
+    check(min(len(a), len(b)) > 1, f"features must have 2 rows or more, found {len(a)} and {len(b)}")
     cov_a, cov_b = (np.atleast_2d(np.cov(rows, rowvar=False, dtype=np.float64)) for rows in (a, b))
     # S_a S_b has the eigenvalues of R^T S_b R with S_a = R R^T, which is symmetric: real and stable roots
     values, vectors = np.linalg.eigh(cov_a)
@@ -103,7 +105,7 @@ def variety(features: ArrayLike, y: ArrayLike, *, n_max: int = 500, random_state
     truth = classes("y", y, len(rows))
     groups = [rows[truth == c] for c in np.unique(truth[_labelled("y", truth)])]
     groups = [group[_draw(len(group), n_max, random_state)] for group in groups if len(group) > 1]
-    must(len(groups) > 0, "y must hold a class with two rows, found none")
+    check(len(groups) > 0, "y must hold a class with two rows, found none")
     return float(np.mean([pdist(group).mean() for group in groups]))
 
 
@@ -130,5 +132,5 @@ def sharpness(x_rec: ArrayLike, x: ArrayLike) -> float:
     made, real = numbers("x_rec", x_rec, (3, 4)), numbers("x", x, (3, 4))
     same_shape("an image of x_rec", made.shape[1:], real.shape[1:])
     reference = float(_edge_slope(real).mean())
-    must(reference > 0, "x must hold images with an edge, found only flat ones")
+    check(reference > 0, "x must hold images with an edge, found only flat ones")
     return float(_edge_slope(made).mean()) / reference

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssavae._checks import Array, classes, must, numbers, same_shape
+from ssavae._checks import Array, check, classes, numbers, same_shape
 
 
 def _conv(in_dim: int, out_dim: int) -> list[nn.Module]:
@@ -47,8 +47,8 @@ class Judge(nn.Module):
 
     def __init__(self, sample_shape: tuple[int, ...], n_classes: int, feature_dim: int = 128) -> None:
         super().__init__()
-        must(n_classes >= 2, f"n_classes must be at least 2, found {n_classes}")
-        must(min(sample_shape, default=0) > 0, f"sample_shape must be positive, found {sample_shape}")
+        check(n_classes >= 2, f"n_classes must be at least 2, found {n_classes}")
+        check(min(sample_shape, default=0) > 0, f"sample_shape must be positive, found {sample_shape}")
         self.sample_shape = tuple(int(size) for size in sample_shape)
         self.n_classes, self.feature_dim = n_classes, feature_dim
         self.is_image = _is_image(self.sample_shape)
@@ -91,7 +91,7 @@ def _judge_input(name: str, x: ArrayLike, sample_shape: tuple[int, ...]) -> Arra
     array = numbers(name, x).astype(np.float32, copy=False)
     same_shape(f"a row of {name}", _without_grey_axis(array.shape[1:]), _without_grey_axis(sample_shape))
     low, high = (array.min(), array.max()) if _is_image(sample_shape) else (0, 1)
-    must(low > -0.01 and high < 1.01, f"{name} must lie in [0, 1], found {low:.4g} to {high:.4g}")
+    check(low > -0.01 and high < 1.01, f"{name} must lie in [0, 1], found {low:.4g} to {high:.4g}")
     return array
 
 
@@ -135,9 +135,9 @@ def train_judge(
     x_all = numbers("x", x)
     y_all = classes("y", y, len(x_all))
     x_all, keep = _judge_input("x", x_all, x_all.shape[1:]), y_all >= 0
-    must(keep.any(), f"y must have a labelled row, found none in {len(y_all)}")
-    must(y_all[keep].min() < y_all.max(), f"y must hold two classes or more, found only {y_all.max()}")
-    must(n_epochs > 0 and batch_size > 1, f"n_epochs, batch_size too small: found {n_epochs}, {batch_size}")
+    check(keep.any(), f"y must have a labelled row, found none in {len(y_all)}")
+    check(y_all[keep].min() < y_all.max(), f"y must hold two classes or more, found only {y_all.max()}")
+    check(n_epochs > 0 and batch_size > 1, f"n_epochs, batch_size too small: found {n_epochs}, {batch_size}")
     with torch.random.fork_rng():
         torch.manual_seed(random_state)
         judge = Judge(x_all.shape[1:], int(y_all.max()) + 1).to(torch.device(device))
@@ -188,7 +188,7 @@ def perceptual_distance(judge: Judge, x: ArrayLike, x_rec: ArrayLike, *, batch_s
     2018) without learned weights. x, x_rec (n, *sample_shape); in [0, 6], 0 for equal images. Compare only
     values of the same judge. Raises ValueError for a judge of tables, unequal lengths, and as `judge_logits`.
     """
-    must(judge.is_image, f"judge must be one of images, found one of rows of shape {judge.sample_shape}")
+    check(judge.is_image, f"judge must be one of images, found one of rows of shape {judge.sample_shape}")
     real, rec = _rows(judge, "x", x), _rows(judge, "x_rec", x_rec)
     same_shape("x_rec", rec.shape, real.shape)
     found = _apply(judge, lambda *batch: _distances(judge, *batch), batch_size, real, rec)

@@ -8,7 +8,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from ssavae._checks import classes, must, numbers, same_shape
+from ssavae._checks import check, classes, numbers, same_shape
 from ssavae.metrics.classification import _labelled, accuracy
 from ssavae.metrics.generation import _draw
 
@@ -28,7 +28,7 @@ def knn_accuracy(
     y_known, y_asked = classes("y_train", y_train, len(known)), classes("y_test", y_test, len(asked))
     same_shape("a row of z_test", asked.shape[1:], known.shape[1:])
     keep, keep_asked = _labelled("y_train", y_known), _labelled("y_test", y_asked)
-    must(1 <= k <= keep.sum(), f"k must be from 1 to the {keep.sum()} labelled training rows, found {k}")
+    check(1 <= k <= keep.sum(), f"k must be from 1 to the {keep.sum()} labelled training rows, found {k}")
     voters = KNeighborsClassifier(n_neighbors=k).fit(known[keep], y_known[keep])
     return accuracy(y_asked[keep_asked], voters.predict(asked[keep_asked]))
 
@@ -46,12 +46,12 @@ def map_quality(
     codes = numbers("z", z, (2,))
     rows, labels = numbers("x", x), classes("y", y, len(codes))
     same_shape("x, by rows,", (len(rows),), (len(codes),))
-    must(len(rows) >= 12, f"x must have 12 rows or more, found {len(rows)}")
+    check(len(rows) >= 12, f"x must have 12 rows or more, found {len(rows)}")
     pick = _draw(len(codes), n_max, random_state)
     rows, codes, labels = rows.reshape(len(rows), -1)[pick], codes[pick], labels[pick]
     keep = _labelled("y", labels)
     n = len(np.unique(labels[keep]))
-    must(2 <= n < keep.sum(), f"y must hold 2 or more classes, fewer than its labelled rows, found {n}")
+    check(2 <= n < keep.sum(), f"y must hold 2 or more classes, fewer than its labelled rows, found {n}")
     silhouette = silhouette_score(codes[keep], labels[keep])
     trust = trustworthiness(rows, codes, n_neighbors=5)
     return {"silhouette": float(silhouette), "trustworthiness": float(trust)}

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssavae._checks import UsageError, needs
-from ssavae._serialize import folder_at_once
+from ssavae._checks import UsageError, require_package
+from ssavae._serialize import atomic_folder
 from ssavae._version import __version__
 from ssavae.estimator import SSAVAE
-from ssavae.inference.predictor import Inference
+from ssavae.inference.predictor import Predictor
 from ssavae.networks import VEC
 from ssavae.onnx.runtime import DESCRIPTION_FILE, SCHEMA_VERSION, Exported
-from ssavae.preprocessing.preprocessor import Preprocess
+from ssavae.preprocessing.preprocessor import Preprocessor
 
 PARITY_ROWS = (1, 2, 257)  # batches in which torch and onnxruntime must agree
 TOLERANCE = 1e-4
@@ -63,8 +63,8 @@ def export_onnx(
     folder = Path(folder)
     _check_free(folder, overwrite)
     for module in ("onnx", "onnxscript", "onnxruntime"):
-        needs(module, "onnx", "writing ONNX")
-    with folder_at_once(folder) as fresh:
+        require_package(module, "onnx", "writing ONNX")
+    with atomic_folder(folder) as fresh:
         graphs = _graphs(model)
         for name, (network, example, ends) in graphs.items():
             _write_graph(fresh / f"{name}.onnx", network, example, *ends)
@@ -86,7 +86,7 @@ def _check_free(folder: Path, overwrite: bool) -> None:
 class RowEncoder(nn.Module):
     """E, or S, with the scaling before it: rows as measured -> mu; of tables network inputs -> mu."""
 
-    def __init__(self, vec: VEC, preprocess: Preprocess) -> None:
+    def __init__(self, vec: VEC, preprocess: Preprocessor) -> None:
         super().__init__()
         self.vec, self.preprocess = vec, preprocess
 
@@ -102,7 +102,7 @@ class RowEncoder(nn.Module):
 class RowDecoder(nn.Module):
     """G with the units after it: codes -> rows, not yet rounded; of tables network inputs."""
 
-    def __init__(self, decoder: nn.Module, preprocess: Preprocess) -> None:
+    def __init__(self, decoder: nn.Module, preprocess: Preprocessor) -> None:
         super().__init__()
         self.decoder, self.preprocess = decoder, preprocess
 
@@ -202,22 +202,22 @@ def _describe(folder: Path, model: SSAVAE, graphs: list[str], reading: Mapping[s
 
 def _check_parity(model: SSAVAE, exported: Exported) -> None:
     """Raise ValueError unless onnxruntime says of made rows what torch says."""
-    at_rest, preprocess = Inference(model.vec_, model.decoder_), model.preprocess_
+    predictor, preprocess = Predictor(model.vec_, model.decoder_), model.preprocess_
     for n in PARITY_ROWS:
         rows = _made_rows(preprocess, n)
-        mu = at_rest.encode(torch.from_numpy(preprocess.forward(rows)))
+        mu = predictor.encode(torch.from_numpy(preprocess.forward(rows)))
         _compare("encoder", mu.numpy(), exported.transform(rows), n)
         if len(model.classes_):
-            probs = (at_rest.classify(mu) / model.calibration_.temperature).softmax(dim=1)
+            probs = (predictor.classify(mu) / model.calibration_.temperature).softmax(dim=1)
             _compare("classifier", probs.numpy(), exported.predict_proba(rows), n)
-        x_rec, found = at_rest.decode(mu).numpy(), exported.decode(mu.numpy())
+        x_rec, found = predictor.decode(mu).numpy(), exported.decode(mu.numpy())
         if preprocess.kind == "table":
             _compare("decoder", x_rec, found, n)
         else:
             _compare("decoder", preprocess.unscale(x_rec), found, n, preprocess.scaling[1])
 
 
-def _made_rows(preprocess: Preprocess, n: int) -> np.ndarray:
+def _made_rows(preprocess: Preprocessor, n: int) -> np.ndarray:
     """Return rows of the user's units and sorts of cell, drawn at random."""
     rng, shape = np.random.default_rng(0), (n, *preprocess.input_shape)
     noise = rng.random(shape) if preprocess.bounded else rng.normal(size=shape)

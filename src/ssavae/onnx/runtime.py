@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ssavae._checks import UsageError, must, needs
-from ssavae.preprocessing.columns import framed, mixed_cells
-from ssavae.preprocessing.preprocessor import Preprocess, check_finite
+from ssavae._checks import UsageError, check, require_package
+from ssavae.preprocessing.columns import object_cells, to_frame
+from ssavae.preprocessing.preprocessor import Preprocessor, check_finite
 
 SCHEMA_VERSION = 1
 DESCRIPTION_FILE = "exported.json"
@@ -68,17 +68,17 @@ class Exported:
             self._take(told)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{folder / DESCRIPTION_FILE} is damaged: {_what(error)}") from error
-        needs("onnxruntime", "onnx", "running an exported model")
+        require_package("onnxruntime", "onnx", "running an exported model")
         self._sessions = {name: _session(folder / f"{name}.onnx", told) for name in told["graphs"]}
 
     def _take(self, told: Mapping[str, Any]) -> None:
-        self.preprocess_ = Preprocess.restored(told["preprocess"])
+        self.preprocess_ = Preprocessor.restored(told["preprocess"])
         self.classes_ = np.array(told["classes"]["names"], dtype=np.dtype(told["classes"]["dtype"]))
         if told["feature_names"]:
             self.feature_names_in_ = np.array(told["feature_names"], dtype=object)
         self.latent_dim, self.reading = int(told["latent_dim"]), told["reading"]
         wanted = set(GRAPHS) if len(self.classes_) else {"encoder", "decoder"}
-        must(set(told["graphs"]) == wanted, f"it lists the graphs {sorted(told['graphs'])}")
+        check(set(told["graphs"]) == wanted, f"it lists the graphs {sorted(told['graphs'])}")
 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Return the codes mu, (n, latent_dim); a row's code depends on that row alone."""
@@ -88,7 +88,7 @@ class Exported:
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Return the calibrated class probabilities read from mu, (n, n_classes)."""
-        must(len(self.classes_) > 0, "this model was trained without labels: it has no classes to predict")
+        check(len(self.classes_) > 0, "this model was trained without labels: it has no classes to predict")
         return self._run("classifier", self.transform(X))
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -100,7 +100,7 @@ class Exported:
         decoded = self.decode(Z)
         if self.preprocess_.kind != "table":
             return self.preprocess_.finish(decoded)
-        return framed(self.preprocess_.inverse(decoded), getattr(self, "feature_names_in_", None))
+        return to_frame(self.preprocess_.inverse(decoded), getattr(self, "feature_names_in_", None))
 
     def reconstruct(self, X: ArrayLike) -> Any:
         """Return G(mu(x)), in the shape and units of X."""
@@ -110,7 +110,7 @@ class Exported:
         """Return what the decoder's graph makes of codes: rows not yet rounded; of tables network inputs."""
         codes = np.asarray(Z, dtype=np.float32)
         wanted = f"Z has shape {codes.shape}: codes of this model are (n, {self.latent_dim})"
-        must(codes.ndim == 2 and codes.shape[1] == self.latent_dim, wanted)
+        check(codes.ndim == 2 and codes.shape[1] == self.latent_dim, wanted)
         parts = np.array_split(codes, max(1, -(-len(codes) // BATCH)))
         return np.concatenate([self._run("decoder", part) for part in parts])
 
@@ -119,9 +119,9 @@ class Exported:
         names = getattr(self, "feature_names_in_", None)
         if names is not None and hasattr(X, "iloc"):
             _check_names([str(name) for name in X.columns], [str(name) for name in names])
-        rows = mixed_cells(X)
+        rows = object_cells(X)
         rows = _numbers(X) if rows is None else rows
-        must(rows.ndim > 1 and len(rows) > 0, f"X has shape {rows.shape}: wanted is at least one row")
+        check(rows.ndim > 1 and len(rows) > 0, f"X has shape {rows.shape}: wanted is at least one row")
         check_finite(rows, names, missing_allowed=self.preprocess_.kind == "table")
         return rows
 
@@ -154,7 +154,7 @@ def _check_names(found: list[str], wanted: list[str]) -> None:
     what = (
         f"it lacks {missing[:5]}, has {extra[:5]} beside" if missing or extra else "they are in another order"
     )
-    must(found == wanted, f"X has not the columns that the model was trained on: {what}")
+    check(found == wanted, f"X has not the columns that the model was trained on: {what}")
 
 
 def _read_description(path: Path) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _read_description(path: Path) -> dict[str, Any]:
         version, graphs = told["schema_version"], dict(told["graphs"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {_what(error)}") from error
-    must(
+    check(
         version == SCHEMA_VERSION,
         f"{path} has schema version {version}, this ssavae reads {SCHEMA_VERSION}: export the model again",
     )

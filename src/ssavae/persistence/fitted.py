@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssavae._serialize import plain, tuples
+from ssavae._serialize import lists_to_tuples, plain
 from ssavae.inference.calibration import Calibration
 from ssavae.inference.samplers import pack, unpack
 from ssavae.networks import Spec
 from ssavae.persistence import model_folder
-from ssavae.preprocessing.preprocessor import Preprocess
+from ssavae.preprocessing.preprocessor import Preprocessor
 
 NETWORKS = ("vec", "decoder", "discriminator")
 ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "checkpoint_every", "verbose", "n_workers")
@@ -64,7 +64,7 @@ def tensors_of(model: Any) -> dict[str, Tensor]:
 
 def restore(model: Any, told: Mapping[str, Any]) -> None:
     """Give an unfitted model what :func:`described` told; its networks can then be built."""
-    model.preprocess_ = Preprocess.restored(told["preprocess"])
+    model.preprocess_ = Preprocessor.restored(told["preprocess"])
     model.classes_ = np.array(told["classes"]["names"], dtype=np.dtype(told["classes"]["dtype"]))
     if told["feature_names"]:
         model.feature_names_in_ = np.array(told["feature_names"], dtype=object)
@@ -72,7 +72,7 @@ def restore(model: Any, told: Mapping[str, Any]) -> None:
     model.feature_weights_ = tuple(told["feature_weights"])
     model.class_shares_ = np.array(told["class_shares"])
     model.data_sha256_ = told["data_sha256"]
-    model.spec_ = Spec(**tuples(told["spec"]))
+    model.spec_ = Spec(**lists_to_tuples(told["spec"]))
     model.calibration_ = Calibration(told["temperature"], held_out=told["novelty_held_out"])
 
 

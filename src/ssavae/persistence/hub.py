@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ssavae._checks import must, needs
+from ssavae._checks import check, require_package
 from ssavae.persistence.model_folder import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE
 
 SCHEME = "hf://"
@@ -43,8 +43,8 @@ def fetch(name: str, revision: str | None = None) -> Path:
         If there is no such repository or revision, or no way to it.
     """
     repo = name.removeprefix(SCHEME)
-    must(repo.count("/") == 1 and all(repo.split("/")), f"{name!r}: wanted is {SCHEME}user/name")
-    needs("huggingface_hub", "hub", f"loading {name}")
+    check(repo.count("/") == 1 and all(repo.split("/")), f"{name!r}: wanted is {SCHEME}user/name")
+    require_package("huggingface_hub", "hub", f"loading {name}")
     from huggingface_hub import snapshot_download
 
     return Path(snapshot_download(repo, revision=revision, allow_patterns=list(MODEL_FILES)))
@@ -67,7 +67,7 @@ def push(
     OSError, ValueError
         If the hub refuses the name or the token, or cannot be reached.
     """
-    needs("huggingface_hub", "hub", "pushing a model")
+    require_package("huggingface_hub", "hub", "pushing a model")
     from huggingface_hub import HfApi
 
     api = HfApi()

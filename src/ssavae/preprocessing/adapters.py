@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ssavae._checks import must
-from ssavae.preprocessing.lazy import Source, pixels_of
+from ssavae._checks import check
+from ssavae.preprocessing.lazy import LazyArray, pixels_of
 
 LABELS = (
     "label",
@@ -30,8 +30,8 @@ def is_hugging_face(x: Any) -> bool:
     """
     if not (type(x).__module__.startswith("datasets.") and hasattr(x, "column_names")):
         return False  # many a user's own module is called datasets too
-    must(not isinstance(x, dict), "X holds several parts: give one of them, like data['train']")
-    must(hasattr(x, "__len__"), "rows of a stream have no number: load the data set without streaming=True")
+    check(not isinstance(x, dict), "X holds several parts: give one of them, like data['train']")
+    check(hasattr(x, "__len__"), "rows of a stream have no number: load the data set without streaming=True")
     return True
 
 
@@ -43,7 +43,7 @@ def label_column(dataset: Any) -> str | None:
     return next((name for name in LABELS if name in dataset.column_names), None)
 
 
-def labels_of(dataset: Any, column: str | None = None) -> np.ndarray | None:
+def hugging_face_labels(dataset: Any, column: str | None = None) -> np.ndarray | None:
     """Return class names, or what a column without names holds; None where there is no label."""
     column = label_column(dataset) if column is None else column
     if column is None:
@@ -56,7 +56,7 @@ def labels_of(dataset: Any, column: str | None = None) -> np.ndarray | None:
     return labels
 
 
-def source_of(dataset: Any, aside: Sequence[str | None] | None = None) -> Source:
+def lazy_hugging_face(dataset: Any, aside: Sequence[str | None] | None = None) -> LazyArray:
     """Return the rows of a data set: its images, its arrays, or its columns of numbers as a table.
 
     Parameters
@@ -71,7 +71,7 @@ def source_of(dataset: Any, aside: Sequence[str | None] | None = None) -> Source
         If there are several columns of images or arrays, or texts among the columns of a table.
     """
     transformed = dataset.format["type"] == "custom"
-    must(not transformed, "the data set changes its rows (set_transform): give a torch Dataset that does so")
+    check(not transformed, "the data set changes its rows (set_transform): give a torch Dataset that does so")
     aside = [label_column(dataset)] if aside is None else aside
     columns, feature = _row_columns(dataset, [name for name in dataset.column_names if name not in aside])
     picked = dataset.select_columns(columns).with_format("arrow")
@@ -79,9 +79,9 @@ def source_of(dataset: Any, aside: Sequence[str | None] | None = None) -> Source
         decode = feature.decode_example if type(feature).__name__ == "Image" else None
         read = partial(_read_column, picked, columns[0], decode)
         first = read(np.zeros(1, dtype=np.int64))
-        return Source((len(dataset), *first.shape[1:]), first.dtype, read, is_dense=False)
+        return LazyArray((len(dataset), *first.shape[1:]), first.dtype, read, is_cheap_to_scan=False)
     read = partial(_read_table, picked, columns)
-    return Source((len(dataset), len(columns)), np.dtype(np.float64), read, tuple(columns))
+    return LazyArray((len(dataset), len(columns)), np.dtype(np.float64), read, tuple(columns))
 
 
 def _row_columns(dataset: Any, names: list[str]) -> tuple[list[str], Any]:
@@ -89,15 +89,15 @@ def _row_columns(dataset: Any, names: list[str]) -> tuple[list[str], Any]:
     sorts = {name: _sort(dataset.features[name]) for name in names}
     for sort in ("image", "array"):
         found = [name for name in names if sorts[name] == sort]
-        must(len(found) < 2, f"{' and '.join(found)} both hold {sort}s: leave all but one out")
+        check(len(found) < 2, f"{' and '.join(found)} both hold {sort}s: leave all but one out")
         if found:
             return found, dataset.features[found[0]]
     texts = [name for name in names if sorts[name] != "number"]
-    must(
+    check(
         not texts,
         f"column {(texts or [''])[0]!r} holds no numbers: leave it out, or save the table as .parquet",
     )
-    must(len(names) > 0, f"no column holds rows; {_columns(dataset)}")
+    check(len(names) > 0, f"no column holds rows; {_columns(dataset)}")
     return names, None
 
 
@@ -130,7 +130,7 @@ def _read_column(dataset: Any, name: str, decode: Any, numbers: np.ndarray) -> n
         return _arrays(column, name)
     images = [pixels_of(decode(item)) for item in column.to_pylist()]
     sizes = {image.shape for image in images}
-    must(len(sizes) < 2, f"images of two sizes in column {name!r}: {' and '.join(map(str, sorted(sizes)))}")
+    check(len(sizes) < 2, f"images of two sizes in column {name!r}: {' and '.join(map(str, sorted(sizes)))}")
     return np.stack(images)
 
 
@@ -142,11 +142,11 @@ def _arrays(column: Any, name: str) -> np.ndarray:
     array, shape = _joined(column), [len(column)]
     while pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         lengths = pyarrow.compute.call_function("list_value_length", [array]).unique().to_pylist()
-        must(len(lengths) == 1, f"rows of column {name!r} differ in shape, in lengths of {lengths[:2]}")
+        check(len(lengths) == 1, f"rows of column {name!r} differ in shape, in lengths of {lengths[:2]}")
         shape, array = [*shape, lengths[0]], array.flatten()
     if pa.types.is_fixed_size_list(array.type):
         shape, array = [*shape, array.type.list_size], array.flatten()
-    must(len(array) == math.prod(shape), f"column {name!r} holds rows with gaps")
+    check(len(array) == math.prod(shape), f"column {name!r} holds rows with gaps")
     return array.to_numpy(zero_copy_only=False).reshape(shape)
 
 
@@ -163,11 +163,13 @@ def _flat(column: Any) -> np.ndarray:
 # ------------------------------------------------------------------------------------- Datasets
 
 
-def items_of(dataset: Any) -> Source:
+def lazy_dataset(dataset: Any) -> LazyArray:
     """Return the rows of a map-style torch Dataset, which gives rows or (row, label) pairs."""
     first = row_of(dataset[0])
     shape = (len(dataset), *first.shape)
-    return Source(shape, first.dtype, partial(_read_items, dataset), is_dense=False, is_fixed=False)
+    return LazyArray(
+        shape, first.dtype, partial(_read_items, dataset), is_cheap_to_scan=False, is_deterministic=False
+    )
 
 
 def _read_items(dataset: Any, numbers: np.ndarray) -> np.ndarray:

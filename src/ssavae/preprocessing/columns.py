@@ -226,7 +226,7 @@ def _categories(cells: np.ndarray, name: str) -> tuple[Any, ...]:
     return (*known, None) if missing.any() else tuple(known)
 
 
-def mixed_cells(x: Any) -> np.ndarray | None:
+def object_cells(x: Any) -> np.ndarray | None:
     """Return a table with texts or truth values as objects (n, d); None where x is no such table.
 
     Examples
@@ -245,7 +245,7 @@ def mixed_cells(x: Any) -> np.ndarray | None:
     return None
 
 
-def framed(rows: np.ndarray, names: Sequence[Any] | None) -> Any:
+def to_frame(rows: np.ndarray, names: Sequence[Any] | None) -> Any:
     """Return decoded rows of a table; with texts and names of columns, as a DataFrame again."""
     if rows.dtype.kind != "O" or names is None:
         return rows
@@ -270,7 +270,7 @@ def _frame_cells(frame: Any) -> np.ndarray:
     return cells
 
 
-def numbers_rows(cells: np.ndarray) -> bool:
+def is_row_number(cells: np.ndarray) -> bool:
     """Say whether cells (n,) look like an id: whole numbers, each once, with few between them left out.
 
     Examples
@@ -294,7 +294,7 @@ def warn_of_columns(x: np.ndarray, names: Sequence[Any]) -> None:
             constant.append(str(name))
         elif (twin := first.setdefault(content, name)) is not name:
             twins.append(f"{name} (as {twin})")
-        elif numbers_rows(cells):
+        elif is_row_number(cells):
             counts.append(f"{name} (leave it out: it would teach where a row stands, not what it is)")
     for what, found in (("constant", constant), ("duplicate", twins), ("row-numbering", counts)):
         if found:

@@ -15,14 +15,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ssavae.preprocessing import adapters
-from ssavae.preprocessing.adapters import items_of
-from ssavae.preprocessing.lazy import Source
+from ssavae.preprocessing.adapters import lazy_dataset
+from ssavae.preprocessing.lazy import LazyArray
 
 
 class Inputs:
     """Network inputs of rows, made portion by portion: what ``Tensor.split`` is to a tensor."""
 
-    def __init__(self, source: Source | np.ndarray, to_inputs: Callable[[np.ndarray], np.ndarray]) -> None:
+    def __init__(self, source: LazyArray | np.ndarray, to_inputs: Callable[[np.ndarray], np.ndarray]) -> None:
         self.source, self.to_inputs = source, to_inputs
 
     def __len__(self) -> int:
@@ -37,14 +37,14 @@ class Inputs:
 def source_of(x: Any) -> Any:
     """Return rows of a torch Dataset or of a Hugging Face data set as a Source, all others as they are."""
     if adapters.is_hugging_face(x):
-        return adapters.source_of(x)
-    return items_of(x) if isinstance(x, Dataset) else x
+        return adapters.lazy_hugging_face(x)
+    return lazy_dataset(x) if isinstance(x, Dataset) else x
 
 
 def labels_of(x: Any) -> Any:
     """Read the labels of a Dataset of (row, label) pairs, or a Hugging Face data set; None of other rows."""
     if adapters.is_hugging_face(x):
-        return adapters.labels_of(x)
+        return adapters.hugging_face_labels(x)
     if not isinstance(x, Dataset) or not isinstance(x[0], tuple):
         return None
     labels = [x[i][1] for i in range(len(x))]  # type: ignore[arg-type]  # map-style: it has a length

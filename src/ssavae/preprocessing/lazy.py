@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from ssavae._checks import must
+from ssavae._checks import check
 
-RESIDENT = 2**28  # bytes of network inputs up to which stored rows are read at once and held
-PIECE = 2**24  # bytes read at once where all rows are gone through
-SURVEY = 2**23  # values from which the scales of tables and signals are learned, where there are more
-SURVEY_ROWS = 2000  # rows looked at where each is dear: an image to decode, a Dataset's item
+RESIDENT_BYTES = 2**28  # bytes of network inputs up to which stored rows are read at once and held
+CHUNK_BYTES = 2**24  # bytes read at once where all rows are gone through
+SAMPLE_VALUES = 2**23  # values from which the scales of tables and signals are learned, where there are more
+SAMPLE_ROWS = 2000  # rows looked at where each is dear: an image to decode, a Dataset's item
 
 Read = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Source:
+class LazyArray:
     """Rows that are read when they are asked for.
 
     Parameters
@@ -39,9 +39,9 @@ class Source:
         Takes row numbers (m,), returns rows (m, ...).
     names : tuple of str or None
         Names of a table's columns.
-    is_dense : bool
+    is_cheap_to_scan : bool
         Whether going through all rows is cheap: a plain file rather than images to decode.
-    is_fixed : bool
+    is_deterministic : bool
         Whether a row is the same each time; a Dataset may change its rows at random.
     """
 
@@ -49,8 +49,8 @@ class Source:
     dtype: np.dtype[Any]
     read: Read
     names: tuple[str, ...] | None = None
-    is_dense: bool = True
-    is_fixed: bool = True
+    is_cheap_to_scan: bool = True
+    is_deterministic: bool = True
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -62,8 +62,8 @@ class Source:
 
     @property
     def is_large(self) -> bool:
-        """Whether the network inputs of all rows would take more than ``RESIDENT`` bytes."""
-        return 4 * math.prod(self.shape) > RESIDENT
+        """Whether the network inputs of all rows would take more than ``RESIDENT_BYTES`` bytes."""
+        return 4 * math.prod(self.shape) > RESIDENT_BYTES
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         """Read some rows: a slice, row numbers (m,) or a mask (n,)."""
@@ -73,7 +73,7 @@ class Source:
         """Read every row."""
         return np.asarray(self[:], dtype=dtype)
 
-    def take(self, rows: slice | np.ndarray) -> Source:
+    def take(self, rows: slice | np.ndarray) -> LazyArray:
         """Return some rows, unread."""
         numbers = _numbers(rows, len(self))
         return replace(
@@ -94,23 +94,25 @@ def _read_taken(read: Read, taken: np.ndarray, numbers: np.ndarray) -> np.ndarra
     return read(taken[numbers])
 
 
-def joined(sources: Sequence[Source]) -> Source:
+def concatenate(sources: Sequence[LazyArray]) -> LazyArray:
     """Return the rows of several sources one after the other, unread."""
     first, ends = sources[0], np.cumsum([len(source) for source in sources])
     shape = (int(ends[-1]), *first.shape[1:])
-    dense, fixed = (all(getattr(s, name) for s in sources) for name in ("is_dense", "is_fixed"))
+    dense, fixed = (
+        all(getattr(s, name) for s in sources) for name in ("is_cheap_to_scan", "is_deterministic")
+    )
     read = partial(_read_joined, tuple(sources), ends)
-    return Source(shape, np.result_type(*(s.dtype for s in sources)), read, first.names, dense, fixed)
+    return LazyArray(shape, np.result_type(*(s.dtype for s in sources)), read, first.names, dense, fixed)
 
 
-def held(x: Any) -> Source:
+def wrap_array(x: Any) -> LazyArray:
     """Return an array, or a DataFrame of numbers, as a Source, to stand beside others."""
     names = tuple(map(str, x.columns)) if hasattr(x, "columns") else None
     rows = np.asarray(x)
-    return Source(rows.shape, rows.dtype, rows.__getitem__, names)
+    return LazyArray(rows.shape, rows.dtype, rows.__getitem__, names)
 
 
-def _read_joined(sources: tuple[Source, ...], ends: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+def _read_joined(sources: tuple[LazyArray, ...], ends: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     found = np.empty((len(numbers), *sources[0].shape[1:]), np.result_type(*(s.dtype for s in sources)))
     owner = np.searchsorted(ends, numbers, side="right")
     for i, (source, end) in enumerate(zip(sources, ends, strict=True)):
@@ -122,7 +124,7 @@ def _read_joined(sources: tuple[Source, ...], ends: np.ndarray, numbers: np.ndar
 # ------------------------------------------------------------------------------------ mapped files
 
 
-def opened(x: Any) -> Any:
+def load_if_small(x: Any) -> Any:
     """Return rows as they are best trained on: few are read at once, many stay where they are stored.
 
     Parameters
@@ -133,16 +135,20 @@ def opened(x: Any) -> Any:
     Returns
     -------
     Source or x
-        A Source where the rows' network inputs would take more than ``RESIDENT`` bytes, or change at random;
+        A Source where the rows' network inputs would take more than ``RESIDENT_BYTES`` bytes, or change at random;
         else an array in memory, none that is mapped.
     """
-    file = None if isinstance(x, Source) else _file_of(x)
-    source = x if file is None else Source(x.shape, x.dtype, file)
-    return source[:] if isinstance(source, Source) and source.is_fixed and not source.is_large else source
+    file = None if isinstance(x, LazyArray) else _file_of(x)
+    source = x if file is None else LazyArray(x.shape, x.dtype, file)
+    return (
+        source[:]
+        if isinstance(source, LazyArray) and source.is_deterministic and not source.is_large
+        else source
+    )
 
 
 @dataclass(frozen=True)
-class FileRows:
+class FileReader:
     """Reads rows of an array from its file.
 
     Looking at them through the map instead would count every page looked at as memory of the process, and
@@ -183,7 +189,7 @@ class FileRows:
     def _fill(self, file: int, place: int, into: memoryview) -> None:
         while len(into):
             n = _read_at(file, place, into)
-            must(n > 0, f"{self.path} ends before its last row: was it cut while it was being read?")
+            check(n > 0, f"{self.path} ends before its last row: was it cut while it was being read?")
             place, into = place + n, into[n:]
 
 
@@ -197,7 +203,7 @@ def _read_at(file: int, place: int, into: memoryview) -> int:
     return len(found)
 
 
-def _file_of(x: Any) -> FileRows | None:
+def _file_of(x: Any) -> FileReader | None:
     """Return where in which file an array's rows lie; None where they are in memory, or scattered."""
     root = _mapped_root(x)
     if root is None or root.mode == "c" or root.filename is None or x.ndim < 2 or 0 in x.shape:
@@ -206,7 +212,7 @@ def _file_of(x: Any) -> FileRows | None:
         return None
     first, mapped = (int(a.__array_interface__["data"][0]) for a in (x, root))
     start = root.offset + first - mapped
-    file = FileRows(str(root.filename), start, x.strides[0], x.shape[1:], x.dtype)
+    file = FileReader(str(root.filename), start, x.strides[0], x.shape[1:], x.dtype)
     ends = np.array([0, len(x) - 1])
     try:
         same = file(ends).tobytes() == x[ends].tobytes()
@@ -226,27 +232,27 @@ def _mapped_root(x: Any) -> Any:
 # ------------------------------------------------------------------------------- all rows, in pieces
 
 
-def pieces(x: Any) -> Iterator[np.ndarray]:
+def chunks(x: Any) -> Iterator[np.ndarray]:
     """Yield all rows in order, those of a Source piece by piece; a sample where reading them is dear."""
-    if not isinstance(x, Source):
+    if not isinstance(x, LazyArray):
         yield x
-    elif not x.is_dense:
-        yield survey(x)
+    elif not x.is_cheap_to_scan:
+        yield sample_rows(x)
     else:
-        n = max(1, PIECE // max(1, x.dtype.itemsize * math.prod(x.shape[1:])))
+        n = max(1, CHUNK_BYTES // max(1, x.dtype.itemsize * math.prod(x.shape[1:])))
         for start in range(0, len(x), n):
             yield x[start : start + n]
 
 
-def survey(x: Any) -> np.ndarray:
+def sample_rows(x: Any) -> np.ndarray:
     """Return the rows from which scales are learned: all of an array, evenly drawn ones of a Source."""
-    if not isinstance(x, Source):
+    if not isinstance(x, LazyArray):
         return x
-    n = max(2, SURVEY // max(1, math.prod(x.shape[1:])))
-    return x[spread(len(x), n if x.is_dense else min(n, SURVEY_ROWS))]
+    n = max(2, SAMPLE_VALUES // max(1, math.prod(x.shape[1:])))
+    return x[random_subset(len(x), n if x.is_cheap_to_scan else min(n, SAMPLE_ROWS))]
 
 
-def spread(size: int, n: int) -> np.ndarray:
+def random_subset(size: int, n: int) -> np.ndarray:
     """Return at most n indices drawn over all rows, in order: files may be sorted by class, or alternate.
 
     Examples
@@ -257,10 +263,10 @@ def spread(size: int, n: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(size, min(n, size), replace=False))
 
 
-def rows_sha256(x: np.ndarray | Source) -> str:
+def rows_sha256(x: np.ndarray | LazyArray) -> str:
     """Return a checksum of an array's shape and content; of a Source that is dear to read of a sample."""
     digest = hashlib.sha256(repr((x.shape, x.dtype.str)).encode())
-    for piece in pieces(x):
+    for piece in chunks(x):
         digest.update(
             repr(piece.tolist()).encode() if x.dtype.kind == "O" else np.ascontiguousarray(piece).data
         )

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ssavae._serialize import tuples
+from ssavae._serialize import lists_to_tuples
 from ssavae.preprocessing.columns import Column
-from ssavae.preprocessing.lazy import Source, pieces, survey
+from ssavae.preprocessing.lazy import LazyArray, chunks, sample_rows
 
 KINDS = ("table", "image", "signal")
 SHORTEST = {"image": 8, "signal": 16}  # sides below which a convolutional network has nothing to halve
@@ -43,7 +43,7 @@ def detect_kind(shape: Sequence[int], kind: str | None = None) -> str:
 
 
 @dataclass(frozen=True)
-class Preprocess:
+class Preprocessor:
     """How rows become network inputs and decoded inputs become rows.
 
     Parameters
@@ -72,8 +72,8 @@ class Preprocess:
 
     @classmethod
     def fit(
-        cls, x: np.ndarray | Source, kind: str | None = None, names: Sequence[Any] | None = None
-    ) -> Preprocess:
+        cls, x: np.ndarray | LazyArray, kind: str | None = None, names: Sequence[Any] | None = None
+    ) -> Preprocessor:
         """Learn the scaling from training rows: images to [0, 1], the rest to about mean 0, deviation 1.
 
         Parameters
@@ -89,21 +89,21 @@ class Preprocess:
         _check_sides(x.shape[1:], kind)
         if kind == "table":
             called = tuple(map(str, range(x.shape[1]) if names is None else names))
-            some, gaps = survey(x), _gaps(x)
+            some, gaps = sample_rows(x), _gaps(x)
             fitted = (Column.fit(some[:, i], name) for i, name in enumerate(called))
             columns = tuple(
                 replace(c, has_missing=c.has_missing or gap) for c, gap in zip(fitted, gaps, strict=True)
             )
             return cls(kind, tuple(x.shape[1:]), x.dtype.name, columns=columns, names=called)
-        low, scale = _image_range(x) if kind == "image" else _standard_scale(survey(x))
+        low, scale = _image_range(x) if kind == "image" else _standard_scale(sample_rows(x))
         dtype = x.dtype if x.dtype.kind in "biuf" else np.dtype(float)
         return cls(kind, tuple(x.shape[1:]), dtype.name, tuple(low), tuple(scale))
 
     @classmethod
-    def restored(cls, told: Mapping[str, Any]) -> Preprocess:
+    def restored(cls, told: Mapping[str, Any]) -> Preprocessor:
         """Make one of what ``asdict`` and JSON have left of it."""
-        values: dict[str, Any] = tuples(told)
-        values["columns"] = tuple(Column(**tuples(each)) for each in told["columns"])
+        values: dict[str, Any] = lists_to_tuples(told)
+        values["columns"] = tuple(Column(**lists_to_tuples(each)) for each in told["columns"])
         return cls(**values)
 
     @property
@@ -214,17 +214,17 @@ def _check_sides(row_shape: Sequence[int], kind: str) -> None:
         )
 
 
-def _gaps(x: np.ndarray | Source) -> list[bool]:
+def _gaps(x: np.ndarray | LazyArray) -> list[bool]:
     """Say which columns of a Source have a gap anywhere, which a sample may miss; none of an array."""
     gaps = np.zeros(x.shape[1], dtype=bool)
-    for piece in pieces(x) if isinstance(x, Source) and x.dtype.kind == "f" else ():
+    for piece in chunks(x) if isinstance(x, LazyArray) and x.dtype.kind == "f" else ():
         gaps |= np.isnan(piece).any(axis=0)
     return gaps.tolist()
 
 
-def _image_range(x: np.ndarray | Source) -> tuple[list[float], list[float]]:
+def _image_range(x: np.ndarray | LazyArray) -> tuple[list[float], list[float]]:
     """Range that maps to [0, 1]: [0, 1] itself, 0 to 255 for bytes, or what the rows span."""
-    ends = [(float(piece.min()), float(piece.max())) for piece in pieces(x)]
+    ends = [(float(piece.min()), float(piece.max())) for piece in chunks(x)]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     if low >= 0.0 and high <= 1.0:
         return [0.0], [1.0]
@@ -243,7 +243,7 @@ def _standard_scale(x: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def check_finite(
-    x: np.ndarray | Source, feature_names: Sequence[str] | None = None, missing_allowed: bool = False
+    x: np.ndarray | LazyArray, feature_names: Sequence[str] | None = None, missing_allowed: bool = False
 ) -> None:
     """Refuse infinity, and NaN where it is not allowed, with one error that names the first place.
 
@@ -256,7 +256,7 @@ def check_finite(
     if x.dtype.kind not in "fO":
         return
     start, count, found = 0, 0, ""
-    for piece in pieces(x):
+    for piece in chunks(x):
         numbers = _floats(piece)
         bad = np.isinf(numbers) if missing_allowed else ~np.isfinite(numbers)
         if not found and bad.any():

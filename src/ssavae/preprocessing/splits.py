@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from ssavae._checks import must
+from ssavae._checks import check
 
 
 def hold_out(y: np.ndarray, fraction: float, seed: int, groups: Any = None) -> np.ndarray:
@@ -85,7 +85,7 @@ def label_folds(
     rows = np.flatnonzero(y >= 0)
     fewest = np.bincount(y[rows]).min() if len(rows) else 0
     enough = f"calibration_folds={n_folds} wants so many labelled rows of every class: one has {fewest}"
-    must(fewest >= n_folds, enough)
+    check(fewest >= n_folds, enough)
     if groups is None:
         parts = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(rows, y[rows])
         return [rows[part] for _, part in parts]
@@ -97,11 +97,11 @@ def _folds_of_groups(
 ) -> list[np.ndarray]:
     n_groups = len(np.unique(groups))
     wanted = f"calibration_folds={n_folds} wants as many groups with labels"
-    must(n_groups >= n_folds, f"{wanted}: there {'is one' if n_groups == 1 else f'are {n_groups}'}")
+    check(n_groups >= n_folds, f"{wanted}: there {'is one' if n_groups == 1 else f'are {n_groups}'}")
     parts = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed).split(rows, y[rows], groups)
     folds = [rows[part] for _, part in parts]
     for hidden in folds:
         alone = set(y[rows].tolist()) - set(y[np.setdiff1d(rows, hidden)].tolist())
         told = f"calibration_folds={n_folds} would hide every label of class index {min(alone, default=-1)}"
-        must(not alone, f"{told}: its labels lie in too few groups")
+        check(not alone, f"{told}: its labels lie in too few groups")
     return folds

@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ssavae._checks import must
+from ssavae._checks import check
 
 REACH = 14  # an image is shifted by up to its side over this, rounded: 2 pixels of 28
 
 
-def shift(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+def translate(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Move each image by a distance of its own, up or down, left or right; what comes in is 0.
 
     Examples
     --------
-    >>> shift(torch.ones(2, 1, 4, 4)).shape
+    >>> translate(torch.ones(2, 1, 4, 4)).shape
     torch.Size([2, 1, 4, 4])
     """
     n, _, height, width = x.shape
@@ -32,19 +32,19 @@ def shift(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     return padded.permute(0, 2, 3, 1)[each, down[:, :, None], right[:, None, :]].permute(0, 3, 1, 2)
 
 
-def mirror(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+def flip(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Swap left and right in about half of the images.
 
     Examples
     --------
-    >>> mirror(torch.ones(2, 1, 4, 4)).shape
+    >>> flip(torch.ones(2, 1, 4, 4)).shape
     torch.Size([2, 1, 4, 4])
     """
     chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
     return torch.where(chosen, x.flip(3), x)
 
 
-def cover(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+def erase(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Blank a square of a third of each image's side, anywhere, and change its brightness by 0.4 at most.
 
     No single detail then decides alone, which helps where classes differ by several (garments), and harms
@@ -52,7 +52,7 @@ def cover(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
 
     Examples
     --------
-    >>> cover(torch.ones(2, 1, 9, 9)).shape
+    >>> erase(torch.ones(2, 1, 9, 9)).shape
     torch.Size([2, 1, 9, 9])
     """
     n, _, *sides = x.shape
@@ -79,7 +79,7 @@ def noise(x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
     return x + torch.randn_like(x)
 
 
-def mix(x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
+def mixup(x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
     """Move each row up to 0.4 of the way to another of the batch, so that it stays nearer to itself.
 
     What lies between two training rows then has the class of the nearer one, and a new row beside them has a
@@ -87,23 +87,23 @@ def mix(x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
 
     Examples
     --------
-    >>> mix(torch.ones(4, 3)).shape
+    >>> mixup(torch.ones(4, 3)).shape
     torch.Size([4, 3])
     """
     far = _between(0.0, 0.4, (len(x), *[1] * (x.ndim - 1)), x.device)
     return x.lerp(x[torch.randperm(len(x), device=x.device)], far.to(x.dtype))
 
 
-CHANGES = {"shift": shift, "mirror": mirror, "cover": cover, "noise": noise, "mix": mix}
-SUITS = {"image": ("shift", "mirror", "cover"), "table": ("noise", "mix"), "signal": ("noise", "mix")}
+AUGMENTATIONS = {"translate": translate, "flip": flip, "erase": erase, "noise": noise, "mixup": mixup}
+BY_KIND = {"image": ("translate", "flip", "erase"), "table": ("noise", "mixup"), "signal": ("noise", "mixup")}
 
 
-def distort(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+def affine(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Turn by up to 15 degrees, scale by a tenth, shear by 0.15 and shift by 0.075 of the side, all at most.
 
     Examples
     --------
-    >>> distort(torch.ones(2, 1, 9, 9)).shape
+    >>> affine(torch.ones(2, 1, 9, 9)).shape
     torch.Size([2, 1, 9, 9])
     """
     n, device = len(x), x.device
@@ -123,12 +123,12 @@ def _between(low: float, high: float, shape: tuple[int, ...], device: torch.devi
     return low + (high - low) * torch.rand(shape, device=device)
 
 
-def swap(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+def swap_noise(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
     """Replace a fifth of the values by those of other rows of the batch, and add noise of a tenth.
 
     Examples
     --------
-    >>> swap(torch.ones(4, 3)).shape
+    >>> swap_noise(torch.ones(4, 3)).shape
     torch.Size([4, 3])
     """
     other = x[torch.randperm(len(x), device=x.device)]
@@ -136,12 +136,12 @@ def swap(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
     return mixed + 0.1 * torch.randn_like(x)
 
 
-def wobble(x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
+def jitter(x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
     """Start signals elsewhere, in a circle; scale by up to a fifth, add noise of a tenth, blank an eighth.
 
     Examples
     --------
-    >>> wobble(torch.ones(2, 1, 32)).shape
+    >>> jitter(torch.ones(2, 1, 32)).shape
     torch.Size([2, 1, 32])
     """
     n, _, length = x.shape
@@ -152,13 +152,13 @@ def wobble(x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
     return torch.where(((steps - blank) % length < length // 8)[:, None, :], 0.0, changed)
 
 
-STRONG = {"image": distort, "table": swap, "signal": wobble}
+STRONG = {"image": affine, "table": swap_noise, "signal": jitter}
 
 
-NEARBY = {"image": shift, "table": mix, "signal": mix}
+WEAK = {"image": translate, "table": mixup, "signal": mixup}
 
 
-def nearby(x: Float[Tensor, "b *shape"], kind: str) -> Float[Tensor, "b *shape"]:
+def weak(x: Float[Tensor, "b *shape"], kind: str) -> Float[Tensor, "b *shape"]:
     """Change about half of the rows a little: shift images, mix rows of tables and signals.
 
     Examples
@@ -167,20 +167,20 @@ def nearby(x: Float[Tensor, "b *shape"], kind: str) -> Float[Tensor, "b *shape"]
     torch.Size([4, 3])
     """
     chosen = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) < 0.5
-    return torch.where(chosen, NEARBY[kind](x), x)
+    return torch.where(chosen, WEAK[kind](x), x)
 
 
 def check_augment(names: Sequence[str], kind: str) -> None:
     """Refuse changes that rows of this kind cannot take, ValueError."""
     for name in names:
         told = f"augment={tuple(names)!r}: {name!r} does not suit rows of kind {kind}"
-        must(name in SUITS[kind], f"{told}, which take {', '.join(SUITS[kind])}")
+        check(name in BY_KIND[kind], f"{told}, which take {', '.join(BY_KIND[kind])}")
 
 
-def augmented(
+def augment_batches(
     batches: Iterable[tuple[Tensor, Tensor]], changes: Sequence[Callable[[Tensor], Tensor]]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches with these ``CHANGES`` made to their rows, others every time."""
+    """Yield the batches with these ``AUGMENTATIONS`` made to their rows, others every time."""
     for x, y in batches:
         for change in changes:
             x = change(x)

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ssavae.preprocessing.inputs import channels_last
-from ssavae.preprocessing.lazy import Source, pieces, spread
+from ssavae.preprocessing.lazy import LazyArray, chunks, random_subset
 
-LABELLED_SHARE = 0.25  # of every batch, at least, where labels are few
+MIN_LABELLED_FRACTION = 0.25  # of every batch, at least, where labels are few
 
 
 class Rows(Protocol):
@@ -60,7 +60,7 @@ class SourceRows:
 
     def __init__(
         self,
-        source: Source,
+        source: LazyArray,
         y: np.ndarray,
         to_inputs: Callable[[np.ndarray], np.ndarray],
         device: torch.device,
@@ -86,7 +86,7 @@ class SourceRows:
     def digest(self) -> str:
         """Hash shape, labels and rows; of images and Datasets a sample: reading all could take hours."""
         content = hashlib.sha256(repr(self.source.shape).encode() + self.y.tobytes())
-        for piece in pieces(self.source):
+        for piece in chunks(self.source):
             content.update(np.ascontiguousarray(piece).data)
         return content.hexdigest()
 
@@ -95,7 +95,7 @@ class _Batches(Dataset[Tensor]):
     """Batches in their order, each read when it is asked for."""
 
     def __init__(
-        self, source: Source, order: np.ndarray, to_inputs: Callable[[np.ndarray], np.ndarray]
+        self, source: LazyArray, order: np.ndarray, to_inputs: Callable[[np.ndarray], np.ndarray]
     ) -> None:
         self.source, self.order, self.to_inputs = source, order, to_inputs
 
@@ -109,7 +109,7 @@ class _Batches(Dataset[Tensor]):
 def some_inputs(rows: Rows, n: int) -> tuple[Tensor, np.ndarray]:
     """Return network inputs and labels of at most n rows, spread over all, and of no more than a GiB."""
     first, _ = next(iter(rows.batches(np.zeros((1, 1), dtype=np.int64))))
-    indices = spread(len(rows.y), min(n, max(2, 2**28 // first.numel())))
+    indices = random_subset(len(rows.y), min(n, max(2, 2**28 // first.numel())))
     parts = np.array_split(indices, -(-len(indices) // 1000))
     return torch.cat([x for part in parts for x, _ in rows.batches(part[None])]), rows.y[indices]
 
@@ -117,16 +117,16 @@ def some_inputs(rows: Rows, n: int) -> tuple[Tensor, np.ndarray]:
 def epoch_order(y: np.ndarray, batch_size: int, seed: Sequence[int]) -> np.ndarray:
     """Order of the rows in one epoch: (n_batches, batch_size) indices, a last part batch left out.
 
-    Where fewer than ``LABELLED_SHARE`` of the rows have a label, each batch is filled up to that
+    Where fewer than ``MIN_LABELLED_FRACTION`` of the rows have a label, each batch is filled up to that
     share with labelled rows, taken round and round; every unlabelled row still comes once.
     """
     rng = np.random.default_rng(list(seed))
     batch_size = min(batch_size, len(y))
     labelled = np.flatnonzero(y >= 0)
-    if len(labelled) == 0 or len(labelled) >= LABELLED_SHARE * len(y):
+    if len(labelled) == 0 or len(labelled) >= MIN_LABELLED_FRACTION * len(y):
         n_batches = len(y) // batch_size
         return rng.permutation(len(y))[: n_batches * batch_size].reshape(n_batches, batch_size)
-    n_labelled = max(1, round(LABELLED_SHARE * batch_size))
+    n_labelled = max(1, round(MIN_LABELLED_FRACTION * batch_size))
     unlabelled = rng.permutation(np.flatnonzero(y < 0))
     n_batches = max(1, len(unlabelled) // (batch_size - n_labelled))
     rounds = math.ceil(n_batches * n_labelled / len(labelled))

@@ -10,7 +10,7 @@ from types import FrameType
 
 
 @contextmanager
-def stop_signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def handle_stop_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Let Ctrl-C and SIGTERM call a handler; outside the main thread, which alone may say so, all stays."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -24,8 +24,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from ssavae.algorithms import Losses
 from ssavae.persistence.training_state import drop_state, load_state, save_state
 from ssavae.training.batches import Rows, epoch_order
-from ssavae.training.distributed.context import ALONE, Batches, Share
-from ssavae.training.interrupts import stop_signals_to
+from ssavae.training.distributed.context import SINGLE_PROCESS, Batches, Context
+from ssavae.training.interrupts import handle_stop_signals
 
 READ_EVERY = 25  # batches between two looks at the losses: on a GPU each look waits for the device
 # The title of each stage; its place is a part of the seed: new ones go to the end.
@@ -84,7 +84,7 @@ class Session:
     checkpoint_every: int = 0  # batches; 0 saves only when stopped
     fingerprint: str = ""
     seed: int = 0
-    share: Share = ALONE
+    share: Context = SINGLE_PROCESS
     progress: Callable[[int, float, Mapping[str, Any]], None] = lambda *_: None
     record: Callable[[Mapping[str, Any]], None] = lambda _: None  # told each row of the history
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -272,7 +272,7 @@ def _end_epoch(session: Session, stage: Stage, loop: Loop, patience: int | None)
         loop.best_epoch, loop.best = loop.epoch, _states(session.modules)
 
 
-def _agreed(share: Share, measured: dict[str, float]) -> dict[str, float]:
+def _agreed(share: Context, measured: dict[str, float]) -> dict[str, float]:
     """Make numbers that differ in the last digit, on unlike machines, the same for all processes."""
     return {
         name: float(share.mean(torch.tensor(value, dtype=torch.float64))) for name, value in measured.items()
@@ -349,5 +349,5 @@ def stopping_gently(session: Session) -> Iterator[None]:
             raise KeyboardInterrupt
         session.stop = True
 
-    with stop_signals_to(ask):
+    with handle_stop_signals(ask):
         yield

@@ -11,7 +11,7 @@ import numpy as np
 from ssavae._checks import UsageError
 from ssavae._serialize import plain
 
-AT_LEAST = {
+MINIMUM = {
     "latent_dim": 1,
     "batch_size": 2,
     "batch_size_decoder": 2,
@@ -39,7 +39,7 @@ def check_params(params: Mapping[str, Any]) -> None:
     Traceback (most recent call last):
     ValueError: batch_size=1 must be at least 2
     """
-    for name, least in AT_LEAST.items():
+    for name, least in MINIMUM.items():
         value = params.get(name)
         if value is not None and value < least:
             raise ValueError(f"{name}={value} must be at least {least}")
@@ -58,11 +58,11 @@ def check_params(params: Mapping[str, Any]) -> None:
         value = params.get(name)
         if value is not None and not 0 <= value < math.inf:
             raise ValueError(f"{name}={value} must be a weight of at least 0")
-    from ssavae.training.augmentations import CHANGES
+    from ssavae.training.augmentations import AUGMENTATIONS
 
-    unknown = set(params.get("augment", ())) - CHANGES.keys()
+    unknown = set(params.get("augment", ())) - AUGMENTATIONS.keys()
     if unknown:
-        known = ", ".join(CHANGES)
+        known = ", ".join(AUGMENTATIONS)
         raise ValueError(f"augment={params['augment']!r} may name {known}, not {', '.join(sorted(unknown))}")
     if params.get("patience") is not None and not params.get("validation_fraction"):
         raise ValueError(

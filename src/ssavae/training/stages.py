@@ -13,8 +13,8 @@ from torch.optim import Adam, Optimizer
 from ssavae.algorithms import Losses, frozen, train_decoder, train_student, train_vec
 from ssavae.consistency import Consistency, Teacher
 from ssavae.networks import VEC
-from ssavae.training.augmentations import CHANGES, augmented, nearby
-from ssavae.training.distributed.context import Batches, Change, Share
+from ssavae.training.augmentations import AUGMENTATIONS, augment_batches, weak
+from ssavae.training.distributed.context import Batches, Change, Context
 from ssavae.training.loop import Stage
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Measure = Callable[[], dict[str, float]]
 
 def vec_stage(
     fabric: Fabric,
-    share: Share,
+    share: Context,
     vec: VEC,
     *,
     learning_rate: float,
@@ -50,12 +50,12 @@ def vec_stage(
         teacher.to(fabric.device)
         still = placed_vec(fabric, teacher.vec)
         consistency = Consistency(teacher, vec, still, share.changing(change), weight_consistency, share.mean)
-    changes = [share.changing(CHANGES[name]) for name in augment]
+    changes = [share.changing(AUGMENTATIONS[name]) for name in augment]
 
     def algorithm(batches: Batches) -> Iterator[Losses]:
         return train_vec(
             placed,
-            augmented(batches, changes),
+            augment_batches(batches, changes),
             optimizer,
             fabric.backward,
             weight_kl=weight_kl,
@@ -70,7 +70,7 @@ def vec_stage(
 
 def student_stage(
     fabric: Fabric,
-    share: Share,
+    share: Context,
     vec: VEC,
     *,
     learning_rate: float,
@@ -87,10 +87,10 @@ def student_stage(
     assert vec.student is not None
     student = fabric.setup_module(vec.student)
     optimizer = Adam(student.parameters(), lr=learning_rate, fused=True)
-    change = share.changing(partial(nearby, kind=kind))
+    change = share.changing(partial(weak, kind=kind))
 
     def algorithm(batches: Batches) -> Iterator[Losses]:
-        changed = augmented(batches, [change])
+        changed = augment_batches(batches, [change])
         return train_student(placed, student, changed, optimizer, fabric.backward, variance=variance)
 
     return Stage("student", algorithm, {"student": optimizer}, measure)
@@ -98,7 +98,7 @@ def student_stage(
 
 def decoder_stage(
     fabric: Fabric,
-    share: Share,
+    share: Context,
     vec: VEC,
     decoder: nn.Module,
     discriminator: nn.Module,

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ssavae._checks import must
+from ssavae._checks import check
 from ssavae.algorithms import feature_weights, latent_weight
 from ssavae.consistency import Teacher
-from ssavae.inference.predictor import Inference
+from ssavae.inference.predictor import Predictor
 from ssavae.networks import VEC
 from ssavae.persistence.fitted import plain_params
 from ssavae.training.augmentations import STRONG
-from ssavae.training.batches import LABELLED_SHARE, Rows, some_inputs
-from ssavae.training.distributed.context import share_of
+from ssavae.training.batches import MIN_LABELLED_FRACTION, Rows, some_inputs
+from ssavae.training.distributed.context import context_of
 from ssavae.training.distributed.remote import Job
 from ssavae.training.loop import Session, Settings, Stage, train
 from ssavae.training.progress import recording, showing_progress
@@ -56,7 +56,7 @@ def train_networks(model: Any, fabric: Fabric, job: Job) -> None:
 
 def choose_consistency(model: Any, labels: np.ndarray) -> float:
     """Unlabelled rows are asked where labels are few, and can be where there are classes."""
-    few = (labels >= 0).sum() < LABELLED_SHARE * len(labels)
+    few = (labels >= 0).sum() < MIN_LABELLED_FRACTION * len(labels)
     weight = float(few) if model.weight_consistency is None else model.weight_consistency
     return float(weight) if len(model.classes_) else 0.0
 
@@ -70,7 +70,7 @@ def choose_detail(model: Any, weight_consistency: float) -> float:
 def _session(model: Any, fabric: Fabric, job: Job) -> Session:
     """Set a run up; one of both steps keeps its state in the checkpoint folder."""
     modules = {"vec": model.vec_, "decoder": model.decoder_, "discriminator": model.discriminator_}
-    session = Session(modules, fabric.device, seed=model.seed_, share=share_of(fabric))
+    session = Session(modules, fabric.device, seed=model.seed_, share=context_of(fabric))
     told = json.dumps([plain_params(model), model.seed_, model.data_sha256_], sort_keys=True)
     session.share.agree(told)
     if not job.vec_too:
@@ -86,7 +86,7 @@ def _session(model: Any, fabric: Fabric, job: Job) -> Session:
 def _take_vec(model: Any, session: Session, other: Any) -> None:
     """Put another model's VEC in the place of step 1."""
     same = (other.data_sha256_, other.seed_, other.spec_) == (model.data_sha256_, model.seed_, model.spec_)
-    must(same, "vec=... was trained on other rows, with another seed or with other networks")
+    check(same, "vec=... was trained on other rows, with another seed or with other networks")
     model.vec_.detail = None  # after the networks are built: they are drawn as if step 1 had run here
     model.vec_.load_state_dict(other.vec_.state_dict())
     if "vec" not in session.done:
@@ -123,7 +123,7 @@ def _run_vec(model: Any, session: Session, fabric: Fabric, rows: Rows, measure: 
 
 def _run_student(model: Any, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
     """Let the student learn the map of step 1."""
-    encode = Inference(model.vec_.bare(), model.decoder_).encode
+    encode = Predictor(model.vec_.bare(), model.decoder_).encode
     stage = student_stage(
         fabric,
         session.share,
@@ -152,7 +152,7 @@ def _run_decoder(model: Any, session: Session, fabric: Fabric, rows: Rows, measu
         beta=model.beta,
         gamma=model.gamma,
         weights=model.feature_weights_,
-        weight_latent=latent_weight(Inference(model.vec_, model.decoder_).encode(inputs)),
+        weight_latent=latent_weight(Predictor(model.vec_, model.decoder_).encode(inputs)),
         measure=measure,
     )
     _run(model, session, stage, rows, model.n_epochs_decoder, model.batch_size_decoder)
@@ -169,7 +169,7 @@ def _run(
 ) -> None:
     n = session.share.n_processes
     batch_size = min(batch_size, len(rows.y)) // n * n
-    must(batch_size > 0, f"{len(rows.y)} rows cannot be shared out among {n} processes")
+    check(batch_size > 0, f"{len(rows.y)} rows cannot be shared out among {n} processes")
     enough = max(least, -(-MIN_STEPS // (len(rows.y) // batch_size)))
     settings = Settings(enough if n_epochs is None else n_epochs, batch_size, model.seed_, model.patience)
     model.history_ = session.history
@@ -186,11 +186,11 @@ def _run(
 
 
 def _measure_vec(model: Any, held: Any, watched: Any, vec: VEC) -> dict[str, float]:
-    at_rest = Inference(vec, model.decoder_)
-    measured = {} if held is None else {"val_loss": at_rest.class_loss(*held)}
-    return measured if watched is None else measured | {"eval_accuracy": at_rest.class_accuracy(*watched)}
+    predictor = Predictor(vec, model.decoder_)
+    measured = {} if held is None else {"val_loss": predictor.class_loss(*held)}
+    return measured if watched is None else measured | {"eval_accuracy": predictor.class_accuracy(*watched)}
 
 
 def _measure_decoder(model: Any, held: Any) -> dict[str, float]:
-    at_rest = Inference(model.vec_, model.decoder_, model.feature_weights_)
-    return {} if held is None else {"val_loss": float(at_rest.feature_loss(held[0]).mean())}
+    predictor = Predictor(model.vec_, model.decoder_, model.feature_weights_)
+    return {} if held is None else {"val_loss": float(predictor.feature_loss(held[0]).mean())}

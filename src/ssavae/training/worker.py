@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssavae._serialize import tuples
+from ssavae._serialize import lists_to_tuples
 from ssavae.estimator import SSAVAE
 from ssavae.persistence.training_state import load_state, save_state
-from ssavae.preprocessing.preprocessor import Preprocess
+from ssavae.preprocessing.preprocessor import Preprocessor
 from ssavae.training.batches import TensorRows
-from ssavae.training.distributed.fabric import launch
-from ssavae.training.distributed.launcher import is_first, leave, report
+from ssavae.training.distributed.fabric import launch_fabric
+from ssavae.training.distributed.launcher import exit_process, is_first, report
 from ssavae.training.distributed.remote import DONE, Job, take, trained
 from ssavae.training.steps import train_networks
 
@@ -25,11 +25,11 @@ from ssavae.training.steps import train_networks
 def train_handed(folder: Path) -> None:
     """Train what ``elsewhere.train_elsewhere`` put into a folder; the first process writes what it became."""
     told = load_state(folder)
-    model = SSAVAE(**tuples(told["params"]))
-    model.preprocess_ = Preprocess.restored(told["preprocess"])
+    model = SSAVAE(**lists_to_tuples(told["params"]))
+    model.preprocess_ = Preprocessor.restored(told["preprocess"])
     model.classes_ = np.arange(told["n_classes"])
     model.seed_, model.data_sha256_ = told["seed"], told["data_sha256"]
-    fabric = launch(model.device, model.precision, model.devices, model.nodes)
+    fabric = launch_fabric(model.device, model.precision, model.devices, model.nodes)
     x, y = told["rows"]
     rows = TensorRows(x, y.numpy(), fabric.device)
     job = Job(rows, _labelled(told["held"]), _labelled(told["watched"]), told["resume"], told["vec_too"])
@@ -52,5 +52,5 @@ if __name__ == "__main__":
     except BaseException as error:  # that somebody stopped it is told as well
         if not report(error):
             raise
-        leave(1)
-    leave(0)
+        exit_process(1)
+    exit_process(0)

@@ -220,7 +220,7 @@ def test_a_cell_queued_twice_is_done_once(tmp_path):
 
 def test_a_sampler_draws_so_many_cells_within_the_range(tmp_path):
     space = Space(
-        {"random_state": 0}, {"beta": (0.001, 1.0), "augment": ((), ("shift",)), "latent_dim": (2, 9)}
+        {"random_state": 0}, {"beta": (0.001, 1.0), "augment": ((), ("translate",)), "latent_dim": (2, 9)}
     )
     drawn = worker(tmp_path, lambda cell: {"loss": (np.log10(cell["beta"]) + 2) ** 2}, 12, space)
     drawn.run()
@@ -228,17 +228,17 @@ def test_a_sampler_draws_so_many_cells_within_the_range(tmp_path):
     assert len(cells) == 12 == len({name_of(cell) for cell in cells})
     assert all(0.001 <= cell["beta"] <= 1 and 2 <= cell["latent_dim"] <= 9 for cell in cells)
     assert sum(cell["beta"] < 0.03 for cell in cells) >= 4  # by its logarithm
-    assert {cell["augment"] for cell in cells} == {(), ("shift",)}
+    assert {cell["augment"] for cell in cells} == {(), ("translate",)}
     more = worker(tmp_path, lambda cell: {"loss": 1.0}, 14, space)
     more.run()
     assert [entry.cell for entry in more.entries()][:12] == cells and len(more.entries()) == 14
 
 
 def test_a_sampler_with_few_cells_to_draw_ends(tmp_path):
-    space = Space({"random_state": 0}, {"augment": ((), ("shift",))})
+    space = Space({"random_state": 0}, {"augment": ((), ("translate",))})
     done = []
     worker(tmp_path, lambda cell: done.append(name_of(cell)) or {"loss": 1.0}, 6, space).run()
-    assert sorted(done) == ["augment=none", "augment=shift"]
+    assert sorted(done) == ["augment=none", "augment=translate"]
 
 
 def race(url: str, tmp_path: Path) -> None:

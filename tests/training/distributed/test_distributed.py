@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(240)
 def folder(tmp_path_factory) -> Path:
     """What two processes have left of all cases, each in a file of its own."""
     folder = tmp_path_factory.mktemp("ddp")
-    launcher.run([sys.executable, PROGRAM, str(folder)], 2)
+    launcher.run_processes([sys.executable, PROGRAM, str(folder)], 2)
     return folder
 
 
@@ -82,7 +82,7 @@ def test_what_one_process_meets_ends_both_at_the_same_batch(found, folder):
 def test_a_process_that_fails_ends_the_run_with_its_own_words(tmp_path, what, kind, words):
     began = time.monotonic()
     with pytest.raises(kind, match=words):
-        launcher.run([sys.executable, PROGRAM, str(tmp_path), what], 2)
+        launcher.run_processes([sys.executable, PROGRAM, str(tmp_path), what], 2)
     assert time.monotonic() - began < 60  # nobody waits for the ten minutes of a collective
 
 
@@ -141,10 +141,10 @@ def test_torchrun_and_parameters_must_agree(monkeypatch):
     place = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
     for name, value in place.items():
         monkeypatch.setenv(name, value)
-    assert launcher.wanted(None, None) == {"devices": 2, "nodes": 2}
-    assert not launcher.are_to_start(2, 2) and not launcher.is_first()
+    assert launcher.process_counts(None, None) == {"devices": 2, "nodes": 2}
+    assert not launcher.must_launch(2, 2) and not launcher.is_first()
     with pytest.raises(ValueError, match="torchrun started 2 processes on each of 2 machines"):
-        launcher.are_to_start(3, 1)
+        launcher.must_launch(3, 1)
 
 
 def test_shared_norms_are_the_same_tensors_in_another_module():

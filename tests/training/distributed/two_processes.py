@@ -18,8 +18,8 @@ from ssavae.networks import Decoder, Discriminator, Spec, build_vec
 from ssavae.persistence.training_state import save_state
 from ssavae.training.augmentations import STRONG
 from ssavae.training.batches import TensorRows
-from ssavae.training.distributed.context import share_of
-from ssavae.training.distributed.fabric import launch
+from ssavae.training.distributed.context import context_of
+from ssavae.training.distributed.fabric import launch_fabric
 from ssavae.training.distributed.launcher import report
 from ssavae.training.loop import Session, Settings, Stage, train
 from ssavae.training.stages import decoder_stage, student_stage, vec_stage
@@ -44,8 +44,8 @@ def rows(case: str, device: torch.device, dtype: torch.dtype) -> TensorRows:
 
 def trained(case: str, n_processes: int, dtype: torch.dtype = torch.float64) -> dict[str, dict[str, Tensor]]:
     """Train both steps and return all weights and the losses."""
-    fabric = launch("cpu", "32-true", n_processes)
-    share, data = share_of(fabric), rows(case, fabric.device, dtype)
+    fabric = launch_fabric("cpu", "32-true", n_processes)
+    share, data = context_of(fabric), rows(case, fabric.device, dtype)
     torch.manual_seed(1)
     spec = TABLE if case.startswith("table") else IMAGE
     modules: dict[str, nn.Module] = {"vec": build_vec(spec, with_detail=True), "decoder": Decoder(spec)}
@@ -59,7 +59,7 @@ def trained(case: str, n_processes: int, dtype: torch.dtype = torch.float64) -> 
     step_1 = partial(vec_stage, fabric, share, vec, learning_rate=2e-3, measure=dict, variance=0.1)
     step_1 = partial(step_1, weight_kl=0.02, weight_detail=0.5, change=STRONG[kind])
     teacher: Any = modules["teacher"] if "teacher" in case else None
-    augment = ("shift", "mirror") if case == "changed images" else ()
+    augment = ("translate", "flip") if case == "changed images" else ()
     train(
         session, calm(step_1(teacher=teacher, weight_consistency=1.0, augment=augment), dtype), data, SETTINGS
     )
@@ -88,8 +88,8 @@ def calm(stage: Stage, dtype: torch.dtype) -> Stage:
 
 def ended(what: str, folder: Path) -> str:
     """Train a plain network of which one process alone fails, and say how the run ended here."""
-    fabric = launch("cpu", "32-true", 2)
-    share = share_of(fabric)
+    fabric = launch_fabric("cpu", "32-true", 2)
+    share = context_of(fabric)
     module = fabric.setup_module(nn.Linear(3, 3))
     session = Session({"vec": module.module}, fabric.device, folder, share=share)
     x = torch.ones(64, 3)
@@ -117,7 +117,7 @@ def ended(what: str, folder: Path) -> str:
 if __name__ == "__main__":
     try:
         folder, what = Path(sys.argv[1]), sys.argv[2:]
-        rank = share_of(launch("cpu", "32-true", 2)).rank
+        rank = context_of(launch_fabric("cpu", "32-true", 2)).rank
         found: dict[str, Any] = {each: ended(each, folder) for each in what or ("asked", "nan")}
         if not what:
             found |= {case: trained(case, 2) for case in CASES}

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from ssavae.app.cli.console import plain_warnings
-from ssavae.training.distributed.launcher import leave, report
+from ssavae.training.distributed.launcher import exit_process, report
 
 
 class StoppableGroup(TyperGroup):
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     call = Call(sys.argv[1:] if argv is None else list(argv))
     with plain_warnings():
         status = _status(call)
-        leave(status)
+        exit_process(status)
         raise SystemExit(status)
 
 

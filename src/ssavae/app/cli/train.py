@@ -117,7 +117,7 @@ def train(
     options = {"latent_dim": latent_dim, "kind": kind, "device": device, "precision": precision}
     read_as: dict[str, Any] = {"label": label, "group": group, "drop": tuple(drop) if drop else None}
     read_as |= {"window": window, "hop": hop, "spectrum": spectrum or None, "summary": summary or None}
-    several = launcher.wanted(devices, nodes)
+    several = launcher.process_counts(devices, nodes)
     if resume:
         told = {**options, **read_as, "preset": preset, "set": assignments, "seed": seed}
         told |= {"overwrite": overwrite or None, "test_fraction": test_fraction}
@@ -136,14 +136,14 @@ def train(
 def _train(context: typer.Context, out: Path, run: Run, resume: bool = False) -> None:
     from ssavae.app.runs.folder import SECONDS
     from ssavae.app.runs.train import train_run
-    from ssavae.training.distributed.fabric import chosen
+    from ssavae.training.distributed.fabric import make_fabric
     from ssavae.training.parameters import check_params
 
     devices, nodes = (run.parameters.get(name, 1) for name in ("devices", "nodes"))
     check_params(run.parameters)
-    if launcher.are_to_start(devices, nodes):
-        chosen(run.parameters["device"], run.parameters["precision"], devices)
-        launcher.run([sys.executable, "-c", SAME_PROGRAM, *context.obj.words], devices)
+    if launcher.must_launch(devices, nodes):
+        make_fabric(run.parameters["device"], run.parameters["precision"], devices)
+        launcher.run_processes([sys.executable, "-c", SAME_PROGRAM, *context.obj.words], devices)
         return
     command = shlex.join(["ssavae", *context.obj.words])
     metrics, files = train_run(out, run, resume=resume, command=command)

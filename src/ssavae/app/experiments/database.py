@@ -27,7 +27,7 @@ from ssavae.estimator import SSAVAE
 from ssavae.metrics import judge as judges
 from ssavae.persistence.model_folder import MODEL_FILE
 from ssavae.persistence.training_state import has_state
-from ssavae.preprocessing.lazy import spread
+from ssavae.preprocessing.lazy import random_subset
 
 STUDY_FILE = "study.json"
 N_SHOWN = 10
@@ -96,7 +96,7 @@ class Study:
             raise UsageError(f"{data} must hold labelled training and test images to be reproduced")
         rows = {"n_train": budget.n_train, "n_epochs": budget.n_epochs, "n_test": budget.n_test}
         self._begin({**rows, "seed": seed, "data_sha256": loaded.sha256})
-        kept = spread(len(train.x), budget.n_train or len(train.x))
+        kept = random_subset(len(train.x), budget.n_train or len(train.x))
         self.train, self.test = train.take(kept), test
 
     def _begin(self, told: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from ssavae.app.runs.pictures import shown
 from ssavae.estimator import SSAVAE
 from ssavae.metrics import classification, generation
 from ssavae.metrics import judge as judges
-from ssavae.preprocessing.lazy import spread
+from ssavae.preprocessing.lazy import random_subset
 
 LIKENESS_ROWS = 1000  # SSIM takes as long for these as all other measures for five times as many
 SAMPLE_SEED = 0
@@ -108,7 +108,7 @@ class _Bench:
         n_batches = min(budget.updates, len(rows) // budget.batch_size)
         n_epochs = math.ceil(budget.updates / n_batches)
         begin = time.perf_counter()
-        rows = rows[spread(len(rows), n_batches * budget.batch_size)]
+        rows = rows[random_subset(len(rows), n_batches * budget.batch_size)]
         model.set_params(n_epochs_decoder=n_epochs, batch_size_decoder=budget.batch_size)
         model.fit_decoder(rows, beta=beta, gamma=gamma)
         losses = {name: v for name, v in model.history_[-1].items() if name.startswith("loss_")}

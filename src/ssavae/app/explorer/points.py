@@ -16,7 +16,7 @@ from ssavae.app.explorer.cache import kept_or_made
 from ssavae.data.labelled import LabelledData
 from ssavae.data.partition import Part, divide
 from ssavae.estimator import SSAVAE
-from ssavae.inference.predictor import Inference
+from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import log_density
 from ssavae.preprocessing.labels import encode_labels
 
@@ -192,10 +192,10 @@ def survey(model: SSAVAE, inputs: Tensor) -> tuple[np.ndarray, np.ndarray, np.nd
 
     Novelty stays in the range of float32: infinity is no number of JSON.
     """
-    at_rest = Inference(model.vec_, model.decoder_, model.feature_weights_)
+    predictor = Predictor(model.vec_, model.decoder_, model.feature_weights_)
     density = partial(log_density, model.samplers_, model.class_shares_)
-    z, logits, strangeness = at_rest.survey(inputs, density)
-    novelty = np.nan_to_num(model.calibration_.novelty(strangeness), nan=np.inf)
+    z, logits, novelty_components = predictor.survey(inputs, density)
+    novelty = np.nan_to_num(model.calibration_.novelty(novelty_components), nan=np.inf)
     return z, softmax(logits / model.calibration_.temperature, axis=1), novelty.clip(-LARGEST, LARGEST)
 
 

@@ -16,7 +16,7 @@ from pydantic import FailFast, Field, TypeAdapter, ValidationError
 
 from ssavae.app.explorer.errors import Problem, place_of
 from ssavae.preprocessing.columns import Column
-from ssavae.preprocessing.preprocessor import Preprocess
+from ssavae.preprocessing.preprocessor import Preprocessor
 
 DTYPES = {"f4": np.dtype("<f4"), "i4": np.dtype("<i4"), "u1": np.dtype("u1")}
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -97,7 +97,7 @@ class RowFormat:
         Rows in a request.
     """
 
-    preprocess: Preprocess
+    preprocess: Preprocessor
     named: bool
     n_most: int
 

@@ -17,7 +17,7 @@ from ssavae.app.explorer.row_format import RowFormat, checked, nested
 from ssavae.app.explorer.security import ROWS
 from ssavae.estimator import SSAVAE
 from ssavae.inference.calibration import conformal_limit
-from ssavae.inference.predictor import Inference
+from ssavae.inference.predictor import Predictor
 
 ALPHA = 0.05
 CELLS = 50_000  # numbers of rows that are worked on in one piece
@@ -42,7 +42,7 @@ class Service:
         self.format = RowFormat(model.preprocess_, hasattr(model, "feature_names_in_"), n_most)
         self.codes = nested((self.latent_dim,), n_most)
         self.classes = [str(c) for c in model.classes_]
-        self.at_rest = Inference(model.vec_, model.decoder_, model.feature_weights_)
+        self.predictor = Predictor(model.vec_, model.decoder_, model.feature_weights_)
         self.worker = Worker(int(np.clip(CELLS // size, 1, ROWS)))
         self.plane = lru_cache(16)(self._plane)
 
@@ -89,7 +89,7 @@ class Service:
 
     async def encode(self, inputs: Tensor) -> np.ndarray:
         """Return codes (n, K)."""
-        return (await self.worker.each(self.at_rest.encode, inputs)).numpy()
+        return (await self.worker.each(self.predictor.encode, inputs)).numpy()
 
     def probabilities(self, z: np.ndarray) -> np.ndarray:
         """Return class probabilities (n, C) of codes; the classifier is small, no thread is wanted."""
@@ -109,7 +109,7 @@ class Service:
     async def decode(self, z: np.ndarray) -> np.ndarray:
         """Return rows that codes are decoded to."""
         codes = torch.from_numpy(np.asarray(z, dtype=np.float32))
-        return self.model.preprocess_.inverse((await self.worker.each(self.at_rest.decode, codes)).numpy())
+        return self.model.preprocess_.inverse((await self.worker.each(self.predictor.decode, codes)).numpy())
 
     # ------------------------------------------------------------------------------------ samples
 

@@ -67,7 +67,7 @@ def monitor_run(
     _, part = evaluation_parts(folder, loaded)
     name, rows = _group_rows(part, one)
     track = monitoring.follow(model, part.take(rows).x, normal_class(model, normal))
-    alarm, limit = detection.raised(track.over, run_length), monitoring.novelty_limit(model)
+    alarm, limit = detection.alarms(track.over, run_length), monitoring.novelty_limit(model)
     write_rows(model, path, monitoring.table_of(model, track, alarm))
     told: dict[str, Any] = {"run": name, "rows": len(rows), "rows_over": int(track.over.sum())}
     told["first_alarm"] = f"row {int(alarm.argmax())}" if alarm.any() else "none"

@@ -17,7 +17,7 @@ from ssavae.app.runs.folder import (
     write_metrics,
 )
 from ssavae.app.runs.pictures import label_indices, shown
-from ssavae.data.catalog import CAUTIONS, HIDDEN
+from ssavae.data.catalog import CAUTIONS, UNDETECTABLE
 from ssavae.data.labelled import LabelledData, Reading
 from ssavae.data.leakage import Finding, audit
 from ssavae.data.partition import (
@@ -32,7 +32,7 @@ from ssavae.estimator import SSAVAE
 from ssavae.metrics import classification, generation, latent
 from ssavae.metrics.judge import Judge, judge_features, judge_logits, load_judge, save_judge, train_judge
 from ssavae.preprocessing.labels import encode_labels
-from ssavae.preprocessing.lazy import Source, rows_sha256
+from ssavae.preprocessing.lazy import LazyArray, rows_sha256
 
 JUDGE_UPDATES = 500  # at least: where rows are few, the judge sees them more often
 JUDGED_PER_CLASS = 200
@@ -98,7 +98,7 @@ def measure(model: SSAVAE, test: Part) -> dict[str, Any]:
 def _reconstruction_error(model: SSAVAE, x: Any) -> float:
     """Mean squared error over all rows; many of them are decoded portion by portion."""
     slices = [slice(start, start + PORTION) for start in range(0, len(x), PORTION)]
-    portions = map(x.take, slices) if isinstance(x, Source) else [x]
+    portions = map(x.take, slices) if isinstance(x, LazyArray) else [x]
     found = [
         (generation.pixel_error(shown(model, rows), shown(model, model.reconstruct(rows))), len(rows))
         for rows in portions
@@ -144,7 +144,7 @@ def evaluate_run(
     found |= measure_map(model, train, test)
     normal = normal_class(model)
     if normal is not None and is_labelled(test):
-        found["faults"] = measure_faults(model, test, normal, HIDDEN.get(loaded.name, ()))
+        found["faults"] = measure_faults(model, test, normal, UNDETECTABLE.get(loaded.name, ()))
     earlier = read_metrics(folder).get("evaluate", {})
     if judged:
         found["judge"] = _judge_run(model, folder, judges, train, test)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssavae._checks import UsageError
-from ssavae._serialize import tuples, write_atomically
+from ssavae._serialize import lists_to_tuples, write_atomically
 from ssavae.data.label_budget import LABELS_FILE, SPLIT_FILE, LabelBudget
 from ssavae.data.labelled import Reading
 from ssavae.persistence.model_folder import MODEL_FILE
@@ -107,7 +107,7 @@ def described(folder: Path) -> Run | None:
         return None
     try:
         told = json.loads(path.read_text("utf-8"))
-        reading = Reading(**tuples(told["reading"]))
+        reading = Reading(**lists_to_tuples(told["reading"]))
         run = Run(**told | {"reading": reading, "labels": LabelBudget(**told["labels"])})
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ssavae._checks import UsageError
-from ssavae._serialize import tuples, write_atomically
+from ssavae._serialize import lists_to_tuples, write_atomically
 from ssavae.data.labelled import LabelledData, Reading
 from ssavae.data.partition import Part, read_like
 from ssavae.onnx.runtime import Exported
@@ -33,7 +33,7 @@ class Model(Protocol):
 def open_exported(folder: Path, data: str, label: str | None) -> tuple[Exported, LabelledData]:
     """Load an exported model and data for it, read as for training."""
     model = Exported(folder)
-    reading = Reading() if model.reading is None else Reading(**tuples(model.reading))
+    reading = Reading() if model.reading is None else Reading(**lists_to_tuples(model.reading))
     return model, read_like(data, reading, model.preprocess_.kind, label)
 
 

@@ -13,7 +13,7 @@ from ssavae import figures
 from ssavae._checks import UsageError, nearest
 from ssavae.data.partition import Part
 from ssavae.estimator import SSAVAE
-from ssavae.inference.predictor import Inference
+from ssavae.inference.predictor import Predictor
 from ssavae.metrics import classification
 from ssavae.preprocessing.labels import encode_labels
 
@@ -114,7 +114,7 @@ def _untrusted(model: SSAVAE, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 def _regions(model: SSAVAE, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the class decided at every point of a grid around the codes."""
     xs, ys, grid = _grid(z, 250)
-    logits = Inference(model.vec_, model.decoder_).classify(torch.from_numpy(grid).float())
+    logits = Predictor(model.vec_, model.decoder_).classify(torch.from_numpy(grid).float())
     return xs, ys, logits.argmax(dim=1).numpy().reshape(len(ys), len(xs))
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ssavae._checks import UsageError, nearest
-from ssavae._serialize import tuples
+from ssavae._serialize import lists_to_tuples
 from ssavae.data.labelled import Reading
-from ssavae.training.parameters import AT_LEAST
+from ssavae.training.parameters import MINIMUM
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -51,9 +51,9 @@ def plan_parameters(
 
     Examples
     --------
-    >>> found = plan_parameters(None, {"latent_dim": 3}, ["beta=0.5", "widths=64,32", "augment=shift"])
+    >>> found = plan_parameters(None, {"latent_dim": 3}, ["beta=0.5", "widths=64,32", "augment=translate"])
     >>> found["beta"], found["widths"], found["augment"]
-    (0.5, (64, 32), ('shift',))
+    (0.5, (64, 32), ('translate',))
     """
     known = _known_parameters()
     values = {name: default for name, (default, _) in known.items()} | {"random_state": 0}
@@ -90,7 +90,9 @@ def plan_reading(preset: str | None, chosen: Mapping[str, Any]) -> Reading:
     >>> plan_reading(None, {"window": 64, "label": None}).window
     64
     """
-    told = tuples(_read_preset(preset)[1]) | {k: v for k, v in chosen.items() if v not in (None, (), False)}
+    told = lists_to_tuples(_read_preset(preset)[1]) | {
+        k: v for k, v in chosen.items() if v not in (None, (), False)
+    }
     known = [each.name for each in fields(Reading)]
     for name in told:
         if name not in known:
@@ -137,7 +139,7 @@ def _fitting(where: str, name: str, value: Any, hint: Any) -> Any:
     if not any(_is_of(value, option) for option in options):
         wanted = " or ".join(_type_name(option) for option in options)
         raise UsageError(f"{where}: {name} must be {wanted}, found {value!r}")
-    least = AT_LEAST.get(name, 0)
+    least = MINIMUM.get(name, 0)
     if isinstance(value, int | float) and not (math.isfinite(value) and value >= least):
         raise UsageError(f"{where}: {name} must be {least} or more, found {value}")
     return tuple(value) if isinstance(value, list) else value

@@ -25,7 +25,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 Change = Callable[[Tensor], Tensor]
 
 
-class Share:
+class Context:
     """All rows of each batch: what the only process of a run has."""
 
     rank, n_processes = 0, 1
@@ -69,7 +69,7 @@ class Share:
         """Make sure that all processes say the same."""
 
 
-class SharedOut(Share):
+class DistributedContext(Context):
     """A part of the rows of each batch, as many as every other process has.
 
     Labelled rows are dealt out before unlabelled ones, so that each process has as many, give or take one.
@@ -151,9 +151,9 @@ class SharedOut(Share):
             )
 
 
-ALONE = Share()
+SINGLE_PROCESS = Context()
 
 
-def share_of(fabric: Fabric) -> Share:
+def context_of(fabric: Fabric) -> Context:
     """Return this process's share of a run."""
-    return ALONE if fabric.world_size == 1 else SharedOut(fabric)
+    return SINGLE_PROCESS if fabric.world_size == 1 else DistributedContext(fabric)

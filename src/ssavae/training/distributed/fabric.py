@@ -6,7 +6,7 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from ssavae.training.distributed.launcher import follow_parent, place
+from ssavae.training.distributed.launcher import follow_parent, process_info
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
-def launch(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
+def launch_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
     """Choose where to run, and meet the other processes where there are any.
 
     Parameters
@@ -31,7 +31,7 @@ def launch(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Fab
     ValueError
         If the device is not there, or the precision is not supported.
     """
-    fabric = chosen(device, precision, devices, nodes)
+    fabric = make_fabric(device, precision, devices, nodes)
     if devices * nodes > 1:
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # which would announce every process
         # Of images of one channel: either layout of their gradients is right.
@@ -41,7 +41,7 @@ def launch(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Fab
     return fabric
 
 
-def chosen(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
+def make_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
     """Return what :func:`launch` would start, or raise as it does."""
     from lightning_fabric import Fabric  # here, because it costs a second that predictions need not pay
 
@@ -67,4 +67,4 @@ def _several(device: str) -> dict[str, Any]:
 
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device={device!r} is one device: several processes take auto, cpu or cuda")
-    return {"strategy": SharingStrategy(), "plugins": [TorchElasticEnvironment()] if place() else []}
+    return {"strategy": SharingStrategy(), "plugins": [TorchElasticEnvironment()] if process_info() else []}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ssavae._checks import UsageError
-from ssavae.training.interrupts import stop_signals_to
+from ssavae.training.interrupts import handle_stop_signals
 
 REPORTS = "SSAVAE_REPORTS"  # the variable that names the folder of reports
 GRACE = 20.0  # seconds in which the others may end by themselves, once one has
@@ -32,11 +32,11 @@ ERRORS: dict[str, type[BaseException]] = {
 TORCHRUN = "torchrun --nnodes {} --nproc-per-node {} --rdzv-backend c10d --rdzv-endpoint HOST:29500 PROGRAM"
 
 
-class ElsewhereError(Exception):
+class RemoteTraceback(Exception):
     """The traceback of the process that failed, shown above that of the one that started it."""
 
 
-class Place(NamedTuple):
+class ProcessInfo(NamedTuple):
     """Where a process stands among the processes of a run."""
 
     rank: int
@@ -49,19 +49,19 @@ class Place(NamedTuple):
         return self.n_processes // self.devices
 
 
-def place() -> Place | None:
+def process_info() -> ProcessInfo | None:
     """Return the place that torchrun, or :func:`run`, has given to this process; None where neither has."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
-    return Place(*(int(os.environ[name]) for name in names)) if "LOCAL_RANK" in os.environ else None
+    return ProcessInfo(*(int(os.environ[name]) for name in names)) if "LOCAL_RANK" in os.environ else None
 
 
 def is_first() -> bool:
     """Say whether this process is the one that writes and prints."""
-    here = place()
+    here = process_info()
     return here is None or here.rank == 0
 
 
-def are_to_start(devices: int, nodes: int) -> bool:
+def must_launch(devices: int, nodes: int) -> bool:
     """Say whether a run of so many processes has yet to start them.
 
     Raises
@@ -74,7 +74,7 @@ def are_to_start(devices: int, nodes: int) -> bool:
     >>> are_to_start(1, 1), are_to_start(2, 1)
     (False, True)
     """
-    here = place()
+    here = process_info()
     if devices * nodes == 1:
         return False
     if here is None and nodes > 1:
@@ -88,7 +88,7 @@ def are_to_start(devices: int, nodes: int) -> bool:
     return here is None
 
 
-def wanted(devices: int | None, nodes: int | None) -> dict[str, int]:
+def process_counts(devices: int | None, nodes: int | None) -> dict[str, int]:
     """Return the numbers that were given by name; those of torchrun, where it has started this process.
 
     Examples
@@ -96,7 +96,7 @@ def wanted(devices: int | None, nodes: int | None) -> dict[str, int]:
     >>> wanted(2, None)
     {'devices': 2}
     """
-    here = place()
+    here = process_info()
     given = {"devices": devices, "nodes": nodes}
     theirs = {} if here is None else {"devices": here.devices, "nodes": here.nodes}
     return theirs | {name: value for name, value in given.items() if value is not None}
@@ -107,7 +107,7 @@ def wanted(devices: int | None, nodes: int | None) -> dict[str, int]:
 
 def report(error: BaseException) -> bool:
     """Leave word of what ended this process, if something waits for it."""
-    here = place()
+    here = process_info()
     if here is None or REPORTS not in os.environ:
         return False
     told = {"time": time.monotonic(), "kind": type(error).__name__, "message": str(error)}
@@ -116,7 +116,7 @@ def report(error: BaseException) -> bool:
     return True
 
 
-def leave(status: int) -> None:
+def exit_process(status: int) -> None:
     """End this process at once, if :func:`run` has started it.
 
     What it was to do is done, and the orderly end of an interpreter that has met others through gloo is at
@@ -143,7 +143,7 @@ def follow_parent() -> None:
 # ---------------------------------------------------------------------------------------- starting
 
 
-def run(command: Sequence[str], n: int) -> None:
+def run_processes(command: Sequence[str], n: int) -> None:
     """Run a command in n processes that find one another, and wait for them; the first one prints.
 
     Ctrl-C and SIGTERM are passed on once; the second time the processes are ended. When one fails the
@@ -208,7 +208,7 @@ def _passing_on_signals(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[
         for process in started:
             process.terminate()  # stops a training as Ctrl-C does, and whatever else without a traceback
 
-    with stop_signals_to(pass_on):
+    with handle_stop_signals(pass_on):
         yield
 
 
@@ -225,4 +225,4 @@ def _raise_first_error(ended: Mapping[int, int | None], folder: Path) -> None:
         raise RuntimeError(f"process {rank} of {len(ended)} ended with status {ended[rank]}{last}")
     if reports:
         told = min(reports.values(), key=lambda each: each["time"])
-        raise ERRORS.get(told["kind"], RuntimeError)(told["message"]) from ElsewhereError(told["traceback"])
+        raise ERRORS.get(told["kind"], RuntimeError)(told["message"]) from RemoteTraceback(told["traceback"])

@@ -22,7 +22,7 @@ from ssavae._serialize import plain
 from ssavae.persistence.training_state import load_state, save_state
 from ssavae.preprocessing.inputs import Inputs
 from ssavae.training.batches import Rows, TensorRows
-from ssavae.training.distributed.launcher import run
+from ssavae.training.distributed.launcher import run_processes
 
 DONE = "done"  # where in the folder the result lies
 NETWORKS = ("vec_", "decoder_", "discriminator_")
@@ -62,7 +62,7 @@ def train_elsewhere(model: Any, job: Job) -> None:
     with tempfile.TemporaryDirectory(prefix="ssavae-") as name:
         folder = Path(name)
         save_state(folder, _told(model, job, job.rows))
-        run([sys.executable, "-m", "ssavae.training.worker", name], model.devices)
+        run_processes([sys.executable, "-m", "ssavae.training.worker", name], model.devices)
         take(model, load_state(folder / DONE))
 
 
