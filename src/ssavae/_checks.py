@@ -1,49 +1,46 @@
-"""Checks of arrays that users hand in: one clear error that names the value and what was found."""
+"""Checks of arguments: each error names the argument, what it must be and what it is."""
 
 from __future__ import annotations
 
 import difflib
 import importlib.util
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[Any]
-
 
 class UsageError(ValueError):
-    """The command asks for what cannot be."""
+    """An invalid request of the user; the command line prints the message and exits with code 2."""
 
     exit_code = 2
 
 
-def check(holds: bool | np.bool_, message: str) -> None:
-    """Raise ValueError with the message unless the condition holds."""
-    if not holds:
+def check(condition: bool | np.bool_, message: str) -> None:
+    """Raise ValueError with the message unless the condition is true."""
+    if not condition:
         raise ValueError(message)
 
 
-def require_package(module: str, extra: str, what: str) -> None:
-    """Raise ImportError that says what to install, unless there is such a module."""
+def require_package(module: str, extra: str, feature: str) -> None:
+    """Raise ImportError that names the extra to install, unless the module can be imported."""
     if importlib.util.find_spec(module) is None:
-        raise ImportError(f'{what} needs {module}: pip install "ssavae[{extra}]"')
+        raise ImportError(f'{feature} needs {module}: pip install "ssavae[{extra}]"')
 
 
-def same_shape(name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
-    """Raise ValueError unless both shapes are equal."""
-    check(found == wanted, f"{name} must have shape {wanted}, found {found}")
+def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise ValueError unless the shape is the expected one."""
+    check(shape == expected, f"{name} must have shape {expected}, found {shape}")
 
 
-def numbers(name: str, values: ArrayLike, n_dims: tuple[int, ...] = ()) -> Array:
-    """Return finite numbers as a floating array of one of these numbers of axes, any where empty.
+def check_array(name: str, values: ArrayLike, n_dims: tuple[int, ...] = ()) -> np.ndarray:
+    """Return finite numbers as a floating array; n_dims lists the allowed numbers of axes, () allows any.
 
-    Raises ValueError for text, an empty array, other axes, NaN or infinite values.
+    Raises ValueError for text, an empty array, another number of axes, NaN or infinite values.
     """
     array = np.asarray(values)
-    wanted = " or ".join(map(str, n_dims))
-    check(not n_dims or array.ndim in n_dims, f"{name} must have {wanted} axes, found shape {array.shape}")
+    allowed = " or ".join(map(str, n_dims))
+    check(not n_dims or array.ndim in n_dims, f"{name} must have {allowed} axes, found shape {array.shape}")
     check(array.size > 0, f"{name} is empty, found shape {array.shape}")
     check(array.dtype.kind in "buif", f"{name} must hold numbers, found dtype {array.dtype}")
     array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
@@ -52,13 +49,13 @@ def numbers(name: str, values: ArrayLike, n_dims: tuple[int, ...] = ()) -> Array
     return array
 
 
-def classes(name: str, values: ArrayLike, n: int, n_classes: int | None = None) -> NDArray[np.int64]:
-    """Return n class indices, below n_classes where it is given; -1 is unlabelled.
+def check_labels(name: str, values: ArrayLike, n: int, n_classes: int | None = None) -> NDArray[np.int64]:
+    """Return n class indices, below n_classes where that is given; -1 is unlabelled.
 
-    Raises ValueError for other lengths, values that are no integers, or an index too high.
+    Raises ValueError for another length, values that are not integers, or an index too high.
     """
     array = np.asarray(values)
-    same_shape(name, array.shape, (n,))
+    check_shape(name, array.shape, (n,))
     check(array.dtype.kind in "bui", f"{name} must hold integer class indices, found dtype {array.dtype}")
     if n_classes is not None:
         top = array.max()
@@ -67,11 +64,11 @@ def classes(name: str, values: ArrayLike, n: int, n_classes: int | None = None) 
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
-    """Return " (did you mean 'name'?)" for the nearest of the names, or nothing where none is near.
+    """Return " (did you mean 'name'?)" for the most similar name, or "" where none is similar.
 
     >>> nearest("Minst", ["digits", "mnist"])
     " (did you mean 'mnist'?)"
     """
     by_lower = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(word.lower(), by_lower, 1, 0.4)
-    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
+    matches = difflib.get_close_matches(word.lower(), by_lower, 1, 0.4)
+    return f" (did you mean {by_lower[matches[0]]!r}?)" if matches else ""

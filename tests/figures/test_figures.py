@@ -76,7 +76,7 @@ def test_map_of_101_classes_names_each_once_below_it() -> None:
     assert figure.axes[0].get_window_extent().height > 3 * figure.dpi, "the key leaves no room for the map"
 
 
-def test_map_regions_lie_behind_and_keep_their_place() -> None:
+def test_map_regions_are_drawn_behind_the_points_and_to_scale() -> None:
     xs, ys = np.linspace(0, 1, 5), np.linspace(0, 2, 3)
     labels = np.zeros((3, 5), dtype=int)
     labels[2] = 1
@@ -88,14 +88,14 @@ def test_map_regions_lie_behind_and_keep_their_place() -> None:
     assert axes.get_ylim() == (0, 2)
 
 
-def test_map_hatches_where_it_is_not_to_be_read() -> None:
+def test_map_hatches_where_it_is_unreliable() -> None:
     line, mask = np.linspace(0, 1, 5), np.zeros((5, 5), dtype=bool)
     mask[:, 3:] = True
     z, y = RNG.random((9, 2)), np.zeros(9, dtype=int)
     hatched = fg.latent_map(z, y, ["a"], untrusted=(line, line, mask))
-    found = [c for c in hatched.axes[0].collections if c.get_hatch() or getattr(c, "hatches", None)]
-    assert len(found) == 1
-    box = found[0].get_paths()[0].get_extents()
+    hatches = [c for c in hatched.axes[0].collections if c.get_hatch() or getattr(c, "hatches", None)]
+    assert len(hatches) == 1
+    box = hatches[0].get_paths()[0].get_extents()
     assert box.x0 == pytest.approx(0.625) and box.x1 == 1
     clear = fg.latent_map(z, y, ["a"], untrusted=(line, line, ~(mask | True)))
     assert len(clear.axes[0].collections) == len(hatched.axes[0].collections) - 1
@@ -196,7 +196,7 @@ def test_loss_curves_have_a_panel_for_each_value_and_log_only_where_it_fits() ->
     np.testing.assert_array_equal(panels["vec: val_accuracy"].lines[0].get_xdata(), [2])
 
 
-def test_loss_curves_outlive_a_nan() -> None:
+def test_loss_curves_draw_a_history_with_a_nan() -> None:
     rows = [{"step": "vec", "epoch": e, "loss_kl": v} for e, v in enumerate([1.0, float("nan"), 3.0])]
     assert len(fg.loss_curves(rows).axes) == 1
 
@@ -231,10 +231,10 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: fg.latent_map([[np.nan, 0]], [0], ["a"]), "z must be finite, found 1 NaN"),
     (lambda: fg.latent_map(np.zeros((2, 2)), [0], ["a"]), r"y must have shape \(2,\), found \(1,\)"),
     (lambda: fg.latent_map(np.zeros((1, 2)), [1], ["a"]), "y must be below the 1 class names, found 1"),
-    (lambda: fg.latent_map(np.zeros((1, 2)), [0], ["a"], explained=[1]), "explained must hold two"),
+    (lambda: fg.latent_map(np.zeros((1, 2)), [0], ["a"], explained=[1]), "explained must hold two fractions"),
     (
         lambda: fg.latent_map([[0.0, 0.0]], [0], ["a"], regions=([0, 1], [0, 1, 2], np.zeros((2, 3)))),
-        r"regions' labels must have shape \(3, 2\), found \(2, 3\)",
+        r"values of regions must have shape \(3, 2\), found \(2, 3\)",
     ),
     (lambda: fg.decoded_grid(ONE, (0, 1, 0, 1)), r"images must have 4 or 5 axes, found shape \(1, 8, 8\)"),
     (lambda: fg.decoded_grid(ONE[None], (0, 1)), "extent must be x0, x1, y0, y1, found 2"),
@@ -250,7 +250,9 @@ BAD: list[tuple[Callable[[], object], str]] = [
 
 
 @pytest.mark.parametrize(("call", "message"), BAD)
-def test_bad_input_names_the_argument_and_what_was_found(call: Callable[[], object], message: str) -> None:
+def test_bad_input_raises_an_error_that_names_the_argument_and_the_value(
+    call: Callable[[], object], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         call()
 
@@ -261,7 +263,7 @@ def test_no_pyplot_and_no_global_state() -> None:
     assert subprocess.run([sys.executable, "-c", code], env=paths, check=False).returncode == 0
 
 
-# Machado, Oliveira and Fernandes 2009: what is seen of linear RGB where one sort of cone is missing
+# Machado, Oliveira and Fernandes 2009: linear RGB as seen without one type of cone
 BLIND = {
     "protanopia": [
         [0.152286, 1.052583, -0.204868],
@@ -283,13 +285,13 @@ XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1
 
 
 def cielab(rgb: np.ndarray) -> np.ndarray:
-    """Linear RGB (n, 3) in the space in which a distance of 2 is just seen."""
+    """Convert linear RGB (n, 3) to CIELAB, in which a distance of 2 is just noticeable."""
     xyz = rgb.clip(0, 1) @ XYZ.T / XYZ.sum(axis=1)
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
     return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
 
 
-def nearest_two(colors: list[tuple[float, float, float]], seen: np.ndarray) -> float:
+def smallest_distance(colors: list[tuple[float, float, float]], seen: np.ndarray) -> float:
     rgb = np.array(colors)
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     lab = cielab(linear @ seen.T)
@@ -298,12 +300,12 @@ def nearest_two(colors: list[tuple[float, float, float]], seen: np.ndarray) -> f
 
 
 @pytest.mark.parametrize("blindness", [None, *BLIND])
-def test_ten_colours_are_told_apart_by_colour_blind_readers(blindness: str | None) -> None:
+def test_colour_blind_readers_can_distinguish_ten_colours(blindness: str | None) -> None:
     seen = np.eye(3) if blindness is None else np.array(BLIND[blindness])
-    assert nearest_two(fg.class_colors(10), seen) > 15
+    assert smallest_distance(fg.class_colors(10), seen) > 15
 
 
 def test_the_check_of_colours_can_fail() -> None:
     orange, dark_yellow = to_rgb("#E69F00"), to_rgb("#D2C200")
-    assert nearest_two([orange, dark_yellow], np.eye(3)) > 15
-    assert nearest_two([orange, dark_yellow], np.array(BLIND["deuteranopia"])) < 6
+    assert smallest_distance([orange, dark_yellow], np.eye(3)) > 15
+    assert smallest_distance([orange, dark_yellow], np.array(BLIND["deuteranopia"])) < 6

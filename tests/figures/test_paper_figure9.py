@@ -69,7 +69,7 @@ def test_panel_draws_test_rows_above_paler_training_rows() -> None:
     assert key_texts(figure) == ["pale: train", "dark: test"]
 
 
-def test_panel_of_many_rows_is_thinned_says_so_and_is_drawn_alike_twice() -> None:
+def test_panel_of_many_rows_draws_the_same_subsample_twice_and_says_so() -> None:
     many = panel(n_train=6000, n_test=3000)
     first, again = (fg.map_panels([many]) for _ in range(2))
     assert len(points(first.axes[0], 1)) == 5000
@@ -78,7 +78,7 @@ def test_panel_of_many_rows_is_thinned_says_so_and_is_drawn_alike_twice() -> Non
     assert any("5,000 and 2,500" in text for text in key_texts(first))
 
 
-def test_panel_of_many_classes_writes_indices_and_leaves_out_the_smaller_of_two_at_one_place() -> None:
+def test_panel_of_many_classes_writes_indices_and_leaves_out_the_smaller_of_two_that_overlap() -> None:
     y = np.r_[np.arange(12).repeat(4), 5]
     z = np.stack([y % 4, y // 4], 1).astype(float)
     z[y == 7] = z[y == 5][0]
@@ -121,7 +121,7 @@ def marked(canvas: np.ndarray, n_lines: int, color: Sequence[float]) -> list[lis
     return np.asarray(has(tiles(canvas, n_lines), color).any(axis=(2, 3))).tolist()
 
 
-def test_sheet_frames_what_is_wrong_and_what_gamma_put_right_and_nothing_else() -> None:
+def test_sheet_frames_wrong_and_corrected_images_only() -> None:
     lines = [beta_line(2, 0, 0.1, [1, 2]), beta_line(2, 0, 0, [0]), beta_line(2, 0.1, 0, [0])]
     figure = fg.beta_sheet(INPUTS, [*lines, beta_line(2, 0.1, 0.1, [0, 2])], title="sheet")
     head, without, with_term, _ = canvases(figure)
@@ -131,16 +131,16 @@ def test_sheet_frames_what_is_wrong_and_what_gamma_put_right_and_nothing_else() 
     assert marked(with_term, 2, VERMILION) == [[True, False, False], [True, False, True]]
     assert marked(with_term, 2, GREEN) == [[False] * 3, [False, True, False]]
     assert "γ = 0: 3 of 6 wrong" in written(figure)
-    assert "γ = 0.1: 3 of 6 wrong, 1 put right" in written(figure)
+    assert "γ = 0.1: 3 of 6 wrong, 1 corrected" in written(figure)
 
 
 def test_sheet_frames_differ_in_shape_and_leave_the_image_whole() -> None:
     figure = fg.beta_sheet(INPUTS, [beta_line(2, 0, 0, [0]), beta_line(2, 0.1, 0)])
-    framed, mended = tiles(canvases(figure)[1], 1)[0, 0], tiles(canvases(figure)[2], 1)[0, 0]
+    framed, corrected = tiles(canvases(figure)[1], 1)[0, 0], tiles(canvases(figure)[2], 1)[0, 0]
     middle = framed.shape[0] // 2
     assert has(framed, VERMILION)[middle].any()
-    assert not has(mended, GREEN)[middle].any()
-    for tile in (framed, mended):
+    assert not has(corrected, GREEN)[middle].any()
+    for tile in (framed, corrected):
         assert has(tile, [0.5] * 3).sum() == (SIDE * 7) ** 2
         assert (tile[0] == 1).all()
 
@@ -185,7 +185,7 @@ def grid(values: dict[str, Any], betas: Sequence[float] = (1, 0, 0.01)) -> list[
     ]
 
 
-def test_regimes_have_a_panel_each_measure_and_a_line_each_place() -> None:
+def test_regimes_have_a_panel_for_each_metric_and_a_line_for_each_latent_dim_and_gamma() -> None:
     figure = fg.regime_curves(grid({"ssim": 0.2, "agreement": 0.5, "unknown": 1.0}), title="regimes")
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title() for axes in shown] == ["agreement with the judge", "SSIM"]
@@ -244,6 +244,8 @@ BAD: list[tuple[Callable[[], object], str]] = [
 
 
 @pytest.mark.parametrize(("call", "message"), BAD)
-def test_bad_input_names_the_argument_and_what_was_found(call: Callable[[], object], message: str) -> None:
+def test_bad_input_raises_an_error_that_names_the_argument_and_the_value(
+    call: Callable[[], object], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         call()

@@ -40,7 +40,7 @@ def judge(digits: tuple[np.ndarray, ...]) -> Judge:
     return train_judge(x, y, n_epochs=12, batch_size=64)
 
 
-def test_judge_knows_unseen_digits(judge: Judge, digits: tuple[np.ndarray, ...]) -> None:
+def test_judge_classifies_unseen_digits(judge: Judge, digits: tuple[np.ndarray, ...]) -> None:
     _, x, _, y = digits
     assert agreement(judge_logits(judge, x), y) >= 0.96
 
@@ -100,7 +100,9 @@ def test_judge_learns_a_table_of_any_scale() -> None:
     assert agreement(judge_logits(judge, x), y) > 0.95
 
 
-def test_saved_judge_says_the_same(judge: Judge, digits: tuple[np.ndarray, ...], tmp_path: Path) -> None:
+def test_saved_judge_gives_the_same_logits(
+    judge: Judge, digits: tuple[np.ndarray, ...], tmp_path: Path
+) -> None:
     path = tmp_path / "judge.safetensors"
     save_judge(judge, path)
     again = load_judge(path)
@@ -141,18 +143,18 @@ def test_train_judge_refuses(x: np.ndarray, y: list[int], message: str) -> None:
         train_judge(x, y)
 
 
-def test_perceptual_distance_is_what_its_equation_says(judge: Judge) -> None:
+def test_perceptual_distance_follows_its_equation(judge: Judge) -> None:
     x, other = RNG.random((2, 5, 8, 8)).astype(np.float32)
     blocks = [judge.body[:end] for end in (3, 6, 9)]
-    wanted = 0.0
+    expected = 0.0
     with torch.no_grad():
         for block in blocks:
             a, b = (block(torch.from_numpy(images[:, None])).numpy() for images in (x, other))
             units = [act / np.maximum(np.linalg.norm(act, axis=1, keepdims=True), 1e-12) for act in (a, b)]
-            wanted += np.mean(np.sum((units[0] - units[1]) ** 2, axis=1))
-    assert 0.1 < wanted < 6
-    assert perceptual_distance(judge, x, other) == pytest.approx(wanted, rel=1e-4)
-    assert perceptual_distance(judge, other, x) == pytest.approx(wanted, rel=1e-4)
+            expected += np.mean(np.sum((units[0] - units[1]) ** 2, axis=1))
+    assert 0.1 < expected < 6
+    assert perceptual_distance(judge, x, other) == pytest.approx(expected, rel=1e-4)
+    assert perceptual_distance(judge, other, x) == pytest.approx(expected, rel=1e-4)
 
 
 def test_perceptual_distance_is_zero_for_equal_images(judge: Judge, digits: tuple[np.ndarray, ...]) -> None:
@@ -171,8 +173,8 @@ def test_perceptual_distance_grows_with_blur_shift_and_noise(
         "noise": [(x + s * noise).clip(0, 1) for s in (0.02, 0.1, 0.3)],
     }
     for name, series in changed.items():
-        found = [perceptual_distance(judge, x, made) for made in series]
-        assert found == sorted(found) and found[0] > 0 and found[-1] > 0.5, (name, found)
+        distances = [perceptual_distance(judge, x, x_rec) for x_rec in series]
+        assert distances == sorted(distances) and distances[0] > 0 and distances[-1] > 0.5, (name, distances)
 
 
 def test_perceptual_distance_does_not_depend_on_batches(judge: Judge, digits: tuple[np.ndarray, ...]) -> None:

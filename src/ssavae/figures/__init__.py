@@ -1,6 +1,6 @@
-"""Pictures of what a model does: arrays in, one matplotlib Figure out.
+"""Figures of a model: functions from arrays to one matplotlib Figure.
 
-Only matplotlib's object interface is used: no pyplot, no global state, so a server may draw in threads.
+Only matplotlib's object interface is used, no pyplot and no global state, so a server may draw in threads.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Maps of several databases on one page."""
+"""Maps of several data sets on one page, as the paper's figure 7."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,16 +13,16 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import offset_copy
 from numpy.typing import ArrayLike, NDArray
 
-from ssavae._checks import check, classes, numbers
-from ssavae.figures.style import GREY, TEN, Array, class_colors, class_markers, new_figure, plain, write_apart
+from ssavae._checks import check, check_labels
+from ssavae.figures import style
+from ssavae.figures.style import GREY, PALETTE
 
-_N_TRAIN, _N_TEST = 5000, 2500
-_PANEL = (5.0, 4.7)
+_MAX_ROWS = {"train": 5000, "test": 2500}
 
 
 @dataclass(frozen=True)
 class MapPanel:
-    """One database of `map_panels`: codes (n, 2) with class indices (n,), -1 unlabelled, and what to say."""
+    """One data set of `map_panels`: codes (n, 2) with class indices (n,), -1 unlabelled, and its texts."""
 
     name: str
     z_train: ArrayLike
@@ -33,74 +33,76 @@ class MapPanel:
     notes: str = ""
 
 
-def _codes(panel: MapPanel, part: str, n_max: int) -> tuple[Array, NDArray[np.int64], bool]:
-    """Return codes and classes in random order, since what is drawn last hides the rest."""
-    z = numbers(f"{panel.name}: z_{part}", getattr(panel, f"z_{part}"), (2,))
-    check(z.shape[1] == 2, f"{panel.name}: z_{part} must have 2 columns, found {z.shape[1]}")
-    y = classes(f"{panel.name}: y_{part}", getattr(panel, f"y_{part}"), len(z), len(panel.class_names))
-    order = np.random.default_rng(0).permutation(len(z))[:n_max]
-    return z[order], np.maximum(y[order], -1), len(z) > n_max
+def _subsample(panel: MapPanel, part: str) -> tuple[np.ndarray, NDArray[np.int64]]:
+    """Return codes and classes in random order, since points drawn later hide earlier ones."""
+    z = style.check_points(f"{panel.name}: z_{part}", getattr(panel, f"z_{part}"))
+    y = check_labels(f"{panel.name}: y_{part}", getattr(panel, f"y_{part}"), len(z), len(panel.class_names))
+    order = np.random.default_rng(0).permutation(len(z))[: _MAX_ROWS[part]]
+    return z[order], np.maximum(y[order], -1)
 
 
-def _scatter(axes: Axes, z: Array, y: NDArray[np.int64], n_classes: int, *, pale: bool) -> None:
-    palette = np.array([*class_colors(n_classes), (0.72, 0.72, 0.72)])  # -1 is the last
-    colors = 0.35 * palette + 0.65 if pale else palette
-    edge: dict[str, Any] = {"linewidths": 0} if pale else {"linewidths": 0.3, "edgecolors": "#202020"}
-    size = 6 if pale else 8 if n_classes <= len(TEN) else 11
-    markers = np.array([*class_markers(n_classes), "o"])
+def _scatter(axes: Axes, z: np.ndarray, y: NDArray[np.int64], n_classes: int, *, pale: bool) -> None:
+    colors = np.array([*style.class_colors(n_classes), (0.72, 0.72, 0.72)])  # -1 is the last
+    size = 8 if n_classes <= len(PALETTE) else 11
+    if pale:
+        colors = 0.35 * colors + 0.65
+        size = 6
+    markers = np.array([*style.class_markers(n_classes), "o"])
     for marker in np.unique(markers[y]):
         rows = markers[y] == marker
-        style = edge | {"s": size, "zorder": 1 if pale else 2, "rasterized": True}
-        axes.scatter(z[rows, 0], z[rows, 1], c=colors[y[rows]], marker=marker, **style)
+        points = axes.scatter(z[rows, 0], z[rows, 1], s=size, c=colors[y[rows]], marker=marker)
+        points.set(linewidths=0 if pale else 0.3, zorder=1 if pale else 2, rasterized=True)
+        points.set_edgecolor("face" if pale else "#202020")
 
 
-def _name_classes(figure: Figure, axes: Axes, panel: MapPanel, n_lines: int) -> None:
-    colors = class_colors(len(panel.class_names))
-    dots = [Line2D([], [], marker="o", linestyle="", color=color, markersize=5) for color in colors]
-    place = offset_copy(axes.transAxes, figure, x=0, y=-0.36 - 0.14 * n_lines, units="inches")
-    style: dict[str, Any] = {"fontsize": 8, "frameon": False, "handletextpad": 0.1, "columnspacing": 0.9}
+def _draw_legend(figure: Figure, axes: Axes, panel: MapPanel) -> None:
+    """Name the classes below the panel and its notes."""
     names = [str(name) for name in panel.class_names]
-    n_cols = max(1, min(len(names), 72 // (max(map(len, names), default=0) + 3)))
+    n_lines = 1 + panel.notes.count("\n")
+    anchor = offset_copy(axes.transAxes, figure, x=0, y=-0.36 - 0.14 * n_lines, units="inches")
     axes.legend(
-        dots, names, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=place, ncols=n_cols, **style
+        style.legend_dots(style.class_colors(len(names))),
+        names,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=anchor,
+        ncols=max(1, min(len(names), 72 // (max(map(len, names), default=0) + 3))),
+        fontsize=8,
+        frameon=False,
+        handletextpad=0.1,
+        columnspacing=0.9,
     )
 
 
-def _draw_panel(figure: Figure, axes: Axes, panel: MapPanel) -> tuple[bool, bool]:
-    """Return whether points, and whether indices, were left out."""
-    z_train, y_train, train_thinned = _codes(panel, "train", _N_TRAIN)
-    z_test, y_test, test_thinned = _codes(panel, "test", _N_TEST)
-    n_classes, crowded = len(panel.class_names), False
+def _draw_panel(figure: Figure, axes: Axes, panel: MapPanel) -> bool:
+    """Draw one data set; return whether indices of classes were left out."""
+    z_train, y_train = _subsample(panel, "train")
+    z_test, y_test = _subsample(panel, "test")
+    n_classes = len(panel.class_names)
     _scatter(axes, z_train, y_train, n_classes, pale=True)
     _scatter(axes, z_test, y_test, n_classes, pale=False)
     axes.set_title(panel.name, fontsize=11)
-    axes.set_xlabel("\n".join(["$z_1$", panel.notes]), fontsize=8.5)
-    axes.set_ylabel("$z_2$", fontsize=8.5)
-    plain(axes)
-    if n_classes > len(TEN):
+    style.style_axes(axes, f"$z_1$\n{panel.notes}", "$z_2$", fontsize=8.5)
+    if n_classes > len(PALETTE):
         z, y = np.concatenate([z_train, z_test]), np.concatenate([y_train, y_test])
-        crowded = write_apart(axes, z, y, size=6.5)
-    else:
-        _name_classes(figure, axes, panel, 1 + panel.notes.count("\n"))
-    return train_thinned or test_thinned, crowded
+        return style.write_indices(axes, z, y, size=6.5)
+    _draw_legend(figure, axes, panel)
+    return False
 
 
-def _panel_key(figure: Figure, n_cols: int, *, thinned: bool, indices: bool, crowded: bool) -> None:
-    dots = [
-        Line2D([], [], marker="o", linestyle="", color=GREY, markersize=3.5),
-        Line2D([], [], marker="o", linestyle="", color="#606060", markeredgecolor="#202020", markersize=4.5),
-    ]
-    texts = ["pale: train", "dark: test"]
-    if thinned:
-        texts.append(f"at most {_N_TRAIN:,} and {_N_TEST:,} rows a panel, drawn at random")
-    if indices:
-        texts.append("number: class, at its median" + (", where there is room" if crowded else ""))
-    dots += [Line2D([], [], linestyle="") for _ in texts[2:]]
-    figure.legend(dots, texts, loc="outside lower center", ncols=2 * n_cols, fontsize=8.5, frameon=False)
+def _draw_key(figure: Figure, n_cols: int, notes: Sequence[str]) -> None:
+    """Explain pale and dark points below all panels; the notes stand beside them."""
+    dots = style.legend_dots([GREY], 3.5) + style.legend_dots(["#606060"], 4.5)
+    dots[1].set_markeredgecolor("#202020")
+    blanks = [Line2D([], [], linestyle="") for _ in notes]
+    texts = ["pale: train", "dark: test", *notes]
+    figure.legend(
+        dots + blanks, texts, loc="outside lower center", ncols=2 * n_cols, fontsize=8.5, frameon=False
+    )
 
 
 def map_panels(panels: Sequence[MapPanel], *, title: str = "") -> Figure:
-    """Draw the maps of one to four databases on a page, as the paper's figure 7.
+    """Draw the maps of one to four data sets on a page, as the paper's figure 7.
 
     Training rows are small and pale, test rows opaque with a dark edge above them; of each at most 5,000 and
     2,500 are drawn, picked at random with a fixed seed. Colours, markers and indices are those of
@@ -108,13 +110,19 @@ def map_panels(panels: Sequence[MapPanel], *, title: str = "") -> Figure:
     ValueError on NaN, wrong shapes or labels, and other numbers of panels.
     """
     check(1 <= len(panels) <= 4, f"panels must be 1 to 4, found {len(panels)}")
-    n_cols, n_rows = min(2, len(panels)), -(-len(panels) // 2)
-    figure = new_figure(_PANEL[1] * n_rows + 0.4, title, width=_PANEL[0] * n_cols)
+    n_cols = min(2, len(panels))
+    n_rows = math.ceil(len(panels) / 2)
+    figure = style.new_figure(4.7 * n_rows + 0.4, title, width=5.0 * n_cols)
     grid = figure.subplots(n_rows, n_cols, squeeze=False)
-    left_out = [_draw_panel(figure, axes, panel) for axes, panel in zip(grid.flat, panels, strict=False)]
+    crowded = [_draw_panel(figure, axes, panel) for axes, panel in zip(grid.flat, panels, strict=False)]
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
-    thinned, crowded = (any(flags) for flags in zip(*left_out, strict=True))
-    indices = any(len(panel.class_names) > len(TEN) for panel in panels)
-    _panel_key(figure, n_cols, thinned=thinned, indices=indices, crowded=crowded)
+    notes = []
+    n_train = max(np.shape(panel.z_train)[0] for panel in panels)
+    n_test = max(np.shape(panel.z_test)[0] for panel in panels)
+    if n_train > _MAX_ROWS["train"] or n_test > _MAX_ROWS["test"]:
+        notes.append("at most {train:,} and {test:,} rows a panel, drawn at random".format(**_MAX_ROWS))
+    if any(len(panel.class_names) > len(PALETTE) for panel in panels):
+        notes.append(style.index_note(any(crowded)))
+    _draw_key(figure, n_cols, notes)
     return figure

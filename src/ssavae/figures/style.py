@@ -1,10 +1,10 @@
-"""The sheet that pictures are drawn on: figure, palette, tiles, file."""
+"""Shared style of the figures: page, colours, axes, legends, image tiles and files."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib import colormaps, patheffects
@@ -12,34 +12,27 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
 
-from ssavae._checks import check
+from ssavae._checks import check, check_array
 
-Array = NDArray[Any]
+RGB = tuple[float, float, float]
 
-WIDTH, DPI = 7.0, 150
+WIDTH = 7.0  # inches
+DPI = 150
 GREY = "#b8b8b8"
 # Seven of Okabe and Ito's eight, Tol's indigo and wine, and a violet: their yellow is too pale on white, and
-# a darker one is their orange to a deuteranope. tests/test_figures.py simulates who sees fewer colours.
-TEN = [
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-    "#332288",
-    "#963CFF",
-    "#882255",
-    "#222222",
-]
+# a darker one is their orange to a deuteranope. tests/figures/test_figures.py simulates colour blindness.
+OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
+PALETTE = [*OKABE_ITO, "#332288", "#963CFF", "#882255", "#222222"]
+VERMILION = PALETTE[5]
+GREEN = PALETTE[2]
 MARKERS = "o^sDvP*"
-VERMILION, GREEN = TEN[5], TEN[2]
 
 
 def new_figure(height: float, title: str, width: float = WIDTH) -> Figure:
-    """Return a white figure in inches that lays out its axes itself."""
+    """Return a white figure of this size in inches, with constrained layout."""
     figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     if title:
@@ -47,78 +40,100 @@ def new_figure(height: float, title: str, width: float = WIDTH) -> Figure:
     return figure
 
 
-def plain(axes: Axes) -> None:
-    """Take away what the axes need not show."""
+def style_axes(axes: Axes, xlabel: str = "", ylabel: str = "", fontsize: float = 9) -> None:
+    """Hide the top and right spines, and write the labels of the axes."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
+    axes.set_xlabel(xlabel, fontsize=fontsize)
+    axes.set_ylabel(ylabel, fontsize=fontsize)
 
 
-def class_colors(n_classes: int) -> list[tuple[float, float, float]]:
-    """Return one colour a class: a colour-blind safe set up to ten, evenly spaced hues beyond.
+def check_points(name: str, values: ArrayLike) -> np.ndarray:
+    """Return points in the plane, (n, 2); ValueError on NaN or another shape."""
+    points = check_array(name, values, (2,))
+    check(points.shape[1] == 2, f"{name} must have 2 columns, found {points.shape[1]}")
+    return points
 
-    Beyond ten, colour alone tells no class apart: `latent_map` adds markers and the class's index.
+
+def class_colors(n_classes: int) -> list[RGB]:
+    """Return one colour for each class: a colour-blind safe palette up to ten, evenly spaced hues beyond.
+
+    Beyond ten, colour alone cannot distinguish the classes: `latent_map` adds markers and class indices.
 
     >>> len(class_colors(101)), len(set(class_colors(10)))
     (101, 10)
     """
-    if n_classes <= len(TEN):
-        return [to_rgb(color) for color in TEN[:n_classes]]
-    spread = np.asarray(colormaps["turbo"](np.linspace(0.03, 0.97, n_classes)))[:, :3]
+    if n_classes <= len(PALETTE):
+        return [to_rgb(color) for color in PALETTE[:n_classes]]
+    hues = np.asarray(colormaps["turbo"](np.linspace(0.03, 0.97, n_classes)))[:, :3]
     # the middle of the map is too light to be seen on white
-    dark = spread * np.minimum(1, 0.55 / (spread @ [0.21, 0.72, 0.07]))[:, None]
+    dark = hues * np.minimum(1, 0.55 / (hues @ [0.21, 0.72, 0.07]))[:, None]
     return [to_rgb(color) for color in dark]
 
 
 def class_markers(n_classes: int) -> str:
-    """Return one marker a class, discs alone where colours are enough."""
-    markers = MARKERS if n_classes > len(TEN) else "o"
+    """Return one marker for each class, all discs where colours suffice."""
+    markers = MARKERS if n_classes > len(PALETTE) else "o"
     return "".join(markers[c % len(markers)] for c in range(n_classes))
 
 
-def write_index(axes: Axes, place: Array, c: int, size: float = 7) -> None:
-    """Write the class's index there, on a white rim."""
-    text = axes.text(place[0], place[1], str(c), fontsize=size, ha="center", va="center", zorder=5)
-    text.set_path_effects([patheffects.withStroke(linewidth=2, foreground="white")])
+def legend_dots(colors: Sequence[str | RGB], size: float = 5, markers: str = "") -> list[Line2D]:
+    """Return legend handles without lines, one for each colour; discs unless markers are given."""
+    return [
+        Line2D([], [], marker=marker, linestyle="", color=color, markersize=size)
+        for marker, color in zip(markers or "o" * len(colors), colors, strict=True)
+    ]
 
 
-def write_apart(axes: Axes, z: Array, y: NDArray[np.int64], size: float = 7) -> bool:
-    """Write the classes' indices at their medians, larger classes first; return whether some had no room.
+def shorten(name: str, length: int = 17) -> str:
+    """Return the name, its end replaced by an ellipsis where it is longer than this."""
+    return name if len(name) <= length else f"{name[: length - 1]}…"
 
-    z (n, 2), y (n,) with -1 unlabelled.
+
+def write_indices(axes: Axes, z: np.ndarray, y: NDArray[np.int64], size: float = 7) -> bool:
+    """Write the index of each class at its median, larger classes first, where there is room.
+
+    z (n, 2), y (n,) with -1 unlabelled. Returns whether indices were left out.
     """
-    found, counts = np.unique(y[y >= 0], return_counts=True)
+    labels, counts = np.unique(y[y >= 0], return_counts=True)
     low, high = z.min(axis=0), z.max(axis=0)
-    # the size of an index in shares of the axes
-    room = np.array([0.036, 0.026])
-    written: list[Array] = []
-    for c in found[np.argsort(-counts, kind="stable")]:
-        middle = np.median(z[y == c], axis=0)
-        place = (middle - low) / np.maximum(high - low, 1e-12) / room
-        if all(np.abs(place - other).max() >= 1 for other in written):
-            written.append(place)
-            write_index(axes, middle, c, size)
-    return len(written) < len(found)
+    # size of an index as a fraction of the axes
+    text_size = np.array([0.036, 0.026])
+    taken: list[np.ndarray] = []
+    for c in labels[np.argsort(-counts, kind="stable")]:
+        median = np.median(z[y == c], axis=0)
+        position = (median - low) / np.maximum(high - low, 1e-12) / text_size
+        if all(np.abs(position - other).max() >= 1 for other in taken):
+            taken.append(position)
+            text = axes.text(median[0], median[1], str(c), fontsize=size, ha="center", va="center", zorder=5)
+            text.set_path_effects([patheffects.withStroke(linewidth=2, foreground="white")])
+    return len(taken) < len(labels)
 
 
-def tile(images: Array) -> Array:
-    """Join (rows, cols, H, W[, C]) to one picture, row 0 on top."""
+def index_note(crowded: bool) -> str:
+    """Return the legend text of `write_indices`."""
+    return "number: class, at its median" + (", where there is room" if crowded else "")
+
+
+def tile(images: np.ndarray) -> np.ndarray:
+    """Join (rows, cols, H, W[, C]) to one image, row 0 on top."""
     rows, cols, height, width = images.shape[:4]
     joined = images.swapaxes(1, 2).reshape(rows * height, cols * width, *images.shape[4:])
     return joined[..., 0] if joined.ndim == 3 and joined.shape[2] == 1 else joined
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write the figure as .png, .svg or .pdf at 150 dpi, to a temporary name that is then renamed.
+    """Write the figure as .png, .svg or .pdf at 150 dpi and return the path; the write is atomic.
 
-    Returns the path. Raises ValueError on another suffix; the folder must exist.
+    Raises ValueError on another suffix; the folder must exist.
     """
     target = Path(path)
     suffix = target.suffix.lower()
     check(suffix in (".png", ".svg", ".pdf"), f"path must end in .png, .svg or .pdf, found {target.name!r}")
-    partial = target.with_name(f".{target.stem}.{os.getpid()}.partial{suffix}")
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.partial{suffix}")
     try:
-        figure.savefig(partial, dpi=DPI, format=suffix[1:])
-        os.replace(partial, target)
+        figure.savefig(temporary, dpi=DPI, format=suffix[1:])
+        os.replace(temporary, target)
     finally:
-        partial.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return target

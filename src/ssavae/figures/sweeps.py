@@ -1,97 +1,86 @@
-"""What a sweep found: each measure against each swept parameter."""
+"""Curves of a sweep: each metric against each swept parameter."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from numbers import Real
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssavae._checks import check
-from ssavae.figures.style import TEN, WIDTH, new_figure, plain
+from ssavae.figures.style import PALETTE, WIDTH, new_figure, style_axes
 
-_LOG_FROM = 50.0  # an axis whose ends differ by this factor is logarithmic
-_MANY = 8  # lines beyond which points say more
+_LOG_RANGE = 50.0  # an axis whose ends differ by this factor is logarithmic
+_MAX_VALUES = 8  # more values are not written on the axis, and more lines not coloured
 
 
 def sweep_curves(
-    rows: Sequence[Mapping[str, Any]], swept: Sequence[str], measures: Sequence[str], *, title: str = ""
+    rows: Sequence[Mapping[str, object]], swept: Sequence[str], metrics: Sequence[str], *, title: str = ""
 ) -> Figure:
-    """Draw a row of panels a measure and a column a swept parameter.
+    """Draw a grid of panels: a row for each metric, a column for each swept parameter.
 
-    Cells that differ in that parameter alone are joined by a line; a column's lines are told apart by the one
-    of the other parameters that has the fewest values.
-
-    Parameters
-    ----------
-    rows : sequence of mappings
-        One a cell: the swept parameters and what was measured.
-    swept, measures : sequence of str
-        Names; a measure that a row does not hold leaves a gap.
-    title : str
-
-    Raises
-    ------
-    ValueError
-        If there is no row, parameter or measure.
+    rows: one mapping for each cell, with the swept parameters and the metrics; a metric that it does not hold
+    leaves a gap. Cells that differ in the column's parameter alone are joined by a line, whose colour shows
+    the one of the other parameters that has the fewest values. Raises ValueError if there is no row,
+    parameter or metric.
     """
     check(len(rows) > 0, "rows must hold a cell, found none")
-    check(len(swept) > 0 and len(measures) > 0, "swept and measures must name something, found nothing")
-    width = max(WIDTH, 3.2 * len(swept))
-    figure = new_figure(2.3 * len(measures) + 0.9, title, width=width)
-    grid = figure.subplots(len(measures), len(swept), squeeze=False, sharex="col", sharey="row")
-    for axes_row, measure in zip(grid, measures, strict=True):
-        for axes, name in zip(axes_row, swept, strict=True):
-            _draw_panel(axes, rows, name, [other for other in swept if other != name], measure)
-        axes_row[0].set_ylabel(measure.replace("_", " "), fontsize=9)
-    for first, last, name in zip(grid[0], grid[-1], swept, strict=True):
-        last.set_xlabel(name, fontsize=9)
-        if first.get_legend_handles_labels()[0]:
-            first.legend(fontsize=6.5, frameon=False)
+    check(len(swept) > 0 and len(metrics) > 0, "swept and metrics must name something, found nothing")
+    cells = [{name: tuple(v) if isinstance(v, list) else v for name, v in row.items()} for row in rows]
+    figure = new_figure(2.3 * len(metrics) + 0.9, title, width=max(WIDTH, 3.2 * len(swept)))
+    grid = figure.subplots(len(metrics), len(swept), squeeze=False, sharex="col", sharey="row")
+    for column, name in zip(grid.T, swept, strict=True):
+        for axes, metric in zip(column, metrics, strict=True):
+            style_axes(axes)
+            _draw_panel(axes, cells, name, [other for other in swept if other != name], metric)
+        column[-1].set_xlabel(name, fontsize=9)
+        if column[0].get_legend_handles_labels()[0]:
+            column[0].legend(fontsize=6.5, frameon=False)
+    for axes, metric in zip(grid[:, 0], metrics, strict=True):
+        axes.set_ylabel(metric.replace("_", " "), fontsize=9)
     return figure
 
 
 def _draw_panel(
-    axes: Axes, rows: Sequence[Mapping[str, Any]], name: str, others: Sequence[str], measure: str
+    axes: Axes, cells: Sequence[Mapping[str, object]], name: str, others: Sequence[str], metric: str
 ) -> None:
-    values = sorted({_key(row[name]) for row in rows}, key=_order)
-    places = _places(axes, values)
-    hue = min(others, key=lambda other: len({_key(row[other]) for row in rows}), default=None)
-    hues = sorted({_key(row[hue]) for row in rows}, key=_order) if hue else [None]
-    colors = dict(zip(hues, cycle(TEN), strict=False))
-    told = len(hues) <= _MANY
-    for group in {tuple(_key(row[other]) for other in others): None for row in rows}:
-        own = [row for row in rows if tuple(_key(row[other]) for other in others) == group]
-        own = sorted(
-            (row for row in own if isinstance(row.get(measure), Real)), key=lambda r: _order(_key(r[name]))
-        )
-        color = colors[group[others.index(hue)]] if hue and told else TEN[0]
-        x, y = [places[_key(row[name])] for row in own], [row[measure] for row in own]
-        axes.plot(x, y, "-o" if len(own) > 1 else "o", color=color, markersize=4, linewidth=1.1, alpha=0.85)
-    if hue and told and len(hues) > 1:
-        for each in hues:
-            axes.plot([], [], "-o", color=colors[each], markersize=4, label=f"{hue} = {each}")
-    plain(axes)
+    positions = _positions(axes, _sorted_values(cell[name] for cell in cells))
+    values = {other: _sorted_values(cell[other] for cell in cells) for other in others}
+    hue = min(others, key=lambda other: len(values[other]), default="")
+    colors = dict(zip(values.get(hue, []), cycle(PALETTE), strict=False))
+    if len(colors) > _MAX_VALUES:
+        colors = {}
+    lines: dict[tuple[object, ...], list[tuple[float, float]]] = defaultdict(list)
+    for cell in cells:
+        points = lines[tuple(cell[other] for other in others)]
+        value = cell.get(metric)
+        if isinstance(value, Real):
+            points.append((positions[cell[name]], float(value)))
+    for group, points in lines.items():
+        color = colors.get(dict(zip(others, group, strict=True)).get(hue), PALETTE[0])
+        x, y = np.reshape(sorted(points), (-1, 2)).T
+        axes.plot(x, y, "-o" if len(x) > 1 else "o", color=color, markersize=4, linewidth=1.1, alpha=0.85)
+    if len(colors) > 1:
+        for value, color in colors.items():
+            axes.plot([], [], "-o", color=color, markersize=4, label=f"{hue} = {value}")
 
 
-def _places(axes: Axes, values: Sequence[Any]) -> dict[Any, float]:
-    """Choose where values stand on the axis: many numbers to scale, others one after another."""
-    numbers = all(isinstance(v, Real) and not isinstance(v, bool) for v in values)
-    if numbers and len(values) > _MANY:
-        if min(values) > 0 and max(values) / min(values) >= _LOG_FROM:
+def _positions(axes: Axes, values: Sequence[object]) -> dict[object, float]:
+    """Return the position of each value on the x axis: many numbers to scale, others equally spaced."""
+    numbers = [float(v) for v in values if isinstance(v, Real) and not isinstance(v, bool)]
+    are_numbers = len(numbers) == len(values)
+    if are_numbers and len(values) > _MAX_VALUES:
+        if numbers[0] > 0 and numbers[-1] / numbers[0] >= _LOG_RANGE:
             axes.set_xscale("log")
-        return {v: float(v) for v in values}
-    axes.set_xticks(np.arange(len(values)), [f"{v:g}" if numbers else str(v) for v in values])
-    return {v: float(i) for i, v in enumerate(values)}
+        return dict(zip(values, numbers, strict=True))
+    axes.set_xticks(np.arange(len(values)), [f"{v:g}" if are_numbers else str(v) for v in values])
+    return {value: float(i) for i, value in enumerate(values)}
 
 
-def _key(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _order(value: Any) -> tuple[bool, Any]:
-    return (False, value) if isinstance(value, Real) else (True, str(value))
+def _sorted_values(values: Iterable[object]) -> list[object]:
+    """Return the distinct values: numbers in ascending order, then the others as text."""
+    return sorted(set(values), key=lambda v: (0, float(v), "") if isinstance(v, Real) else (1, 0.0, str(v)))

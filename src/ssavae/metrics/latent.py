@@ -1,4 +1,4 @@
-"""Measures of what a model does: arrays in, floats out."""
+"""Metrics of latent codes: nearest-neighbour accuracy, separation of classes and preserved neighbours."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from ssavae._checks import check, classes, numbers, same_shape
-from ssavae.metrics.classification import _labelled, accuracy
-from ssavae.metrics.generation import _draw
+from ssavae._checks import check, check_array, check_labels, check_shape
+from ssavae.metrics.classification import labelled_rows
+from ssavae.metrics.generation import subsample
 
 
 def knn_accuracy(
@@ -24,13 +24,11 @@ def knn_accuracy(
     >>> knn_accuracy([[0.0], [9.0]], [0, 1], [[1.0], [8.0], [2.0]], [0, 1, 1], k=1)
     0.6666666666666666
     """
-    known, asked = numbers("z_train", z_train, (2,)), numbers("z_test", z_test, (2,))
-    y_known, y_asked = classes("y_train", y_train, len(known)), classes("y_test", y_test, len(asked))
-    same_shape("a row of z_test", asked.shape[1:], known.shape[1:])
-    keep, keep_asked = _labelled("y_train", y_known), _labelled("y_test", y_asked)
-    check(1 <= k <= keep.sum(), f"k must be from 1 to the {keep.sum()} labelled training rows, found {k}")
-    voters = KNeighborsClassifier(n_neighbors=k).fit(known[keep], y_known[keep])
-    return accuracy(y_asked[keep_asked], voters.predict(asked[keep_asked]))
+    train, labels_train = labelled_rows("y_train", y_train, check_array("z_train", z_train, (2,)))
+    test, labels_test = labelled_rows("y_test", y_test, check_array("z_test", z_test, (2,)))
+    check_shape("a row of z_test", test.shape[1:], train.shape[1:])
+    check(1 <= k <= len(train), f"k must be from 1 to the {len(train)} labelled training rows, found {k}")
+    return float(KNeighborsClassifier(n_neighbors=k).fit(train, labels_train).score(test, labels_test))
 
 
 def map_quality(
@@ -43,15 +41,15 @@ def map_quality(
     At most `n_max` rows, drawn by seed. Raises ValueError on NaN, wrong shapes, fewer than 12 rows, or fewer
     than two labelled classes in the draw.
     """
-    codes = numbers("z", z, (2,))
-    rows, labels = numbers("x", x), classes("y", y, len(codes))
-    same_shape("x, by rows,", (len(rows),), (len(codes),))
+    rows = check_array("x", x)
+    codes = check_array("z", z, (2,))
+    labels = check_labels("y", y, len(codes))
+    check_shape("x, by rows,", (len(rows),), (len(codes),))
     check(len(rows) >= 12, f"x must have 12 rows or more, found {len(rows)}")
-    pick = _draw(len(codes), n_max, random_state)
-    rows, codes, labels = rows.reshape(len(rows), -1)[pick], codes[pick], labels[pick]
-    keep = _labelled("y", labels)
-    n = len(np.unique(labels[keep]))
-    check(2 <= n < keep.sum(), f"y must hold 2 or more classes, fewer than its labelled rows, found {n}")
-    silhouette = silhouette_score(codes[keep], labels[keep])
-    trust = trustworthiness(rows, codes, n_neighbors=5)
+    drawn = subsample(len(codes), n_max, random_state)
+    labelled, labels = labelled_rows("y", labels[drawn], codes[drawn])
+    n = len(np.unique(labels))
+    check(2 <= n < len(labels), f"y must hold 2 or more classes, fewer than its labelled rows, found {n}")
+    silhouette = silhouette_score(labelled, labels)
+    trust = trustworthiness(rows.reshape(len(rows), -1)[drawn], codes[drawn], n_neighbors=5)
     return {"silhouette": float(silhouette), "trustworthiness": float(trust)}
