@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all."""
+"""Plain values for JSON, checksums, and atomic writes of files and folders."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+JSONObject = dict[str, Any]  # what json.loads returns of an object
+
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either there whole or not at all, even if the power fails."""
+    """Write a file under a temporary name and rename it: readers see the old or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -29,9 +31,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder to write into that takes the place of ``folder`` at the end, or goes with an error."""
+    """Yield a folder to write into, which replaces ``folder`` at the end; an error removes it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("new", "old"))
+    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     fresh.mkdir()
     try:
         yield fresh
@@ -46,7 +49,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 
 def plain(value: Any) -> Any:
-    """Turn numpy's numbers and arrays, as grids of parameters hold them, into plain ones, tuples into lists.
+    """Turn numpy's numbers and arrays into Python's, and tuples into lists, as JSON holds them.
 
     Examples
     --------
@@ -57,12 +60,12 @@ def plain(value: Any) -> Any:
     return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def lists_to_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn JSON's lists back into the tuples that they were.
+def lists_to_tuples(values: Mapping[str, Any]) -> JSONObject:
+    """Turn the lists of a JSON object into tuples.
 
     Examples
     --------
-    >>> tuples({"widths": [8, 8], "beta": 0.5})
+    >>> lists_to_tuples({"widths": [8, 8], "beta": 0.5})
     {'widths': (8, 8), 'beta': 0.5}
     """
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

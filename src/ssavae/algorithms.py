@@ -1,8 +1,8 @@
-"""Algorithm 1 (step 1, the VEC) and Algorithm 2 (step 2, the decoder): the whole method.
+"""Algorithm 1 (step 1, the VEC) and Algorithm 2 (step 2, the decoder): one update each.
 
-Both are generators.  They train on the batches that they are given and yield every loss of each
-batch; what surrounds them (epochs, schedules, devices, progress, checkpoints) is the engine's.
-``share`` draws the noise, and counts the labels, of batches that several processes share out.
+A step is a function of networks and one batch. Noise and the number of labels are arguments, and
+nothing here reads a value back from the device: the same step can be captured as a graph.
+Epochs, schedules, devices and checkpoints are in ``ssavae.training``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -27,149 +28,194 @@ from ssavae.losses import (
     loss_student,
 )
 from ssavae.networks import VEC, reparameterize
-from ssavae.training.distributed.context import SINGLE_PROCESS, Batches, Context
 
 Losses = dict[str, Tensor]
 Backward = Callable[[Tensor], None]
 
 
-def train_vec(
+def vec_step(
     vec: VEC,
-    batches: Batches,
+    x: Float[Tensor, "b *shape"],
+    y: Int[Tensor, "b"],
+    eps: Float[Tensor, "b k"],
+    n_labelled: Tensor | float,
+    x_strong: Float[Tensor, "b *shape"] | None = None,
+    eps_strong: Float[Tensor, "b k"] | None = None,
+    *,
     optimizer: Optimizer,
     backward: Backward,
-    *,
     weight_kl: float,
     weight_detail: float,
     variance: float,
     consistency: Consistency | None = None,
-    share: Context = SINGLE_PROCESS,
-) -> Iterator[Losses]:
-    """Algorithm 1: train encoder and classifier so that the labels structure the latent space.
+) -> Losses:
+    """Algorithm 1: one update of encoder and classifier, by which labels structure the latent space.
 
     Minimises ``loss_class + weight_kl * loss_kl + weight_detail * loss_detail + weight_consistency *
-    loss_consistency`` over E, C and the auxiliary decoder.  The paper's plain reading is the first two.
+    loss_consistency`` over E, C and the auxiliary decoder. The paper's plain reading is the first two.
 
-    Yields
-    ------
+    Parameters
+    ----------
+    vec : VEC
+    x, y : (B, ...), (B,)
+        Network inputs and class indices, -1 where unlabelled.
+    eps : (B, K)
+        Noise from N(0, I).
+    n_labelled : Tensor or float
+        What the sum of ``loss_class`` is divided by: the number of labels in the batch, at least 1.
+    x_strong, eps_strong : (B, ...), (B, K)
+        The same rows under strong augmentation, and their noise; only used with ``consistency``.
+    optimizer, backward
+        Adam over the parameters of ``vec``; the function that computes gradients.
+    weight_kl, weight_detail : float
+    variance : float
+        Mean variance of an input's element: see ``loss_detail``.
+    consistency : Consistency or None
+
+    Returns
+    -------
     dict
-        The batch's losses by name, detached, on the device.
+        The losses by name, detached, on the device.
     """
     vec.train()
-    for x, y in batches:
-        mu, logvar, _ = vec.encoder(x)
-        z = reparameterize(mu, logvar, share.normal)
-        losses = {
-            "loss_class": loss_class(vec.classifier(z), y).sum() / share.n_labelled(y),
-            "loss_kl": loss_kl(mu, logvar).mean(),
-        }
-        total = losses["loss_class"] + weight_kl * losses["loss_kl"]
-        if weight_detail and vec.detail is not None:
-            losses["loss_detail"] = loss_detail(x, vec.detail(z), variance).mean()
-            total = total + weight_detail * losses["loss_detail"]
-        if consistency is not None:
-            mu, logvar, _ = vec.encoder(consistency.change(x))
-            logits = vec.classifier(reparameterize(mu, logvar, share.normal))
-            known = consistency.probs(x)
-            losses["loss_consistency"] = loss_consistency(
-                logits, known, y, consistency.threshold(known)
-            ).mean()
-            total = total + consistency.weight * losses["loss_consistency"]
-        step(total, optimizer, backward)
-        if consistency is not None:
-            consistency.follow()
-        yield {name: loss.detach() for name, loss in losses.items()}
+    mu, logvar, _ = vec.encoder(x)
+    z = reparameterize(mu, logvar, eps)
+    losses = {
+        "loss_class": loss_class(vec.classifier(z), y).sum() / n_labelled,
+        "loss_kl": loss_kl(mu, logvar).mean(),
+    }
+    total = losses["loss_class"] + weight_kl * losses["loss_kl"]
+    if weight_detail and vec.detail is not None:
+        losses["loss_detail"] = loss_detail(x, vec.detail(z), variance).mean()
+        total = total + weight_detail * losses["loss_detail"]
+    if consistency is not None:
+        assert x_strong is not None and eps_strong is not None
+        mu, logvar, _ = vec.encoder(x_strong)
+        logits = vec.classifier(reparameterize(mu, logvar, eps_strong))
+        probs = consistency.probs(x)
+        losses["loss_consistency"] = loss_consistency(logits, probs, y, consistency.threshold(probs)).mean()
+        total = total + consistency.weight * losses["loss_consistency"]
+    update(total, optimizer, backward)
+    if consistency is not None:
+        consistency.update_teacher()
+    return {name: loss.detach() for name, loss in losses.items()}
 
 
-def train_student(
+def student_step(
     vec: VEC,
     student: nn.Module,
-    batches: Batches,
+    x: Float[Tensor, "b *shape"],
+    *,
     optimizer: Optimizer,
     backward: Backward,
-    *,
     variance: float,
-) -> Iterator[Losses]:
-    """Train a student of the frozen VEC's encoder: a smaller network that puts rows in the same places.
+) -> Losses:
+    """One update of a student: a smaller network that learns the codes of the frozen encoder.
 
-    Minimises ``loss_student`` over S alone. No label is used, and batches may be changed at random: the
-    encoder says of every row, whatever it is, where it belongs.
+    Minimises ``loss_student`` over S alone. No label is used, and x may be augmented: the encoder
+    gives a target for any row.
 
-    Yields
-    ------
+    Parameters
+    ----------
+    vec : VEC
+        Frozen during the step.
+    student : nn.Module
+        S: x -> mu.
+    x : (B, ...)
+    optimizer, backward
+        As in :func:`vec_step`, over the parameters of S.
+    variance : float
+        Mean variance of an element of the encoder's codes: see ``loss_student``.
+
+    Returns
+    -------
     dict
-        The batch's losses by name, detached, on the device.
+        The loss by name, detached, on the device.
     """
     student.train()
-    for x, _ in batches:
-        with frozen(vec):
-            with torch.no_grad():
-                mu, logits = vec(x)
-            mu_student = student(x)
-            told = vec.classifier(mu_student)
-            loss = loss_student(mu_student, told, mu, logits, variance).mean()
-            step(loss, optimizer, backward)
-        yield {"loss_student": loss.detach()}
+    with frozen(vec):
+        with torch.no_grad():
+            mu, logits = vec(x)
+        mu_student = student(x)
+        loss = loss_student(mu_student, vec.classifier(mu_student), mu, logits, variance).mean()
+        update(loss, optimizer, backward)
+    return {"loss_student": loss.detach()}
 
 
-def train_decoder(
+def decoder_step(
     vec: VEC,
     decoder: nn.Module,
     discriminator: nn.Module,
-    batches: Batches,
+    x: Float[Tensor, "b *shape"],
+    eps: Float[Tensor, "b k"],
+    z_prior: Float[Tensor, "b k"] | None,
+    *,
     optimizer: Optimizer,
     optimizer_disc: Optimizer,
     backward: Backward,
-    *,
     beta: float,
     gamma: float,
     weights: tuple[float, ...],
     weight_latent: float,
-    share: Context = SINGLE_PROCESS,
-) -> Iterator[Losses]:
-    """Algorithm 2: train the decoder against the frozen VEC's features, a discriminator and the code.
+) -> Losses:
+    """Algorithm 2: one update of the decoder against the frozen VEC's features, a discriminator and the code.
 
     The decoder minimises ``loss_rec + beta * loss_adv + gamma * loss_latent``, the discriminator
-    ``loss_disc``.  A term whose weight is 0 costs nothing: with ``beta = 0`` the discriminator
-    rests, with ``beta = gamma = 0`` nothing is generated from the prior.
+    ``loss_disc``. A term whose weight is 0 costs nothing: with ``beta = 0`` the discriminator is not
+    updated, with ``beta = gamma = 0`` nothing is generated from the prior.
 
-    Yields
-    ------
+    Parameters
+    ----------
+    vec : VEC
+        Frozen during the step: parameters, buffers, mode and ``requires_grad`` stay as they are.
+    decoder, discriminator : nn.Module
+    x : (B, ...)
+    eps, z_prior : (B, K)
+        Noise of q(z|x), and codes from the prior N(0, I); ``z_prior`` is None where beta = gamma = 0.
+    optimizer, optimizer_disc, backward
+        As in :func:`vec_step`.
+    beta, gamma : float
+        The paper's weights of ``loss_adv`` and ``loss_latent``.
+    weights, weight_latent
+        See :func:`feature_weights` and :func:`latent_weight`.
+
+    Returns
+    -------
     dict
-        The batch's losses by name, detached, on the device.
+        The losses by name, detached, on the device.
     """
     decoder.train()
     discriminator.train()
-    for x, _ in batches:
-        with frozen(vec):
-            with torch.no_grad():
-                mu, logvar, features = vec.encoder(x)
-                z = reparameterize(mu, logvar, share.normal)
-                codes = torch.cat([z, share.normal(z)]) if beta or gamma else z
-            decoded = decoder(codes)  # x_rec, then x_gen
-            mu_rec, _, features_rec = vec.encoder(decoded if gamma else decoded[: len(x)])
-            losses = {
-                "loss_rec": loss_rec(features, tuple(h[: len(x)] for h in features_rec), weights).mean()
-            }
-            total = losses["loss_rec"]
-            if beta:
-                played, pull = contest(discriminator, x, decoded.detach(), optimizer_disc, backward)
-                losses |= played
-                total = total + beta * (decoded * pull).sum()
-            if gamma:
-                losses["loss_latent"] = loss_latent(codes, mu_rec, weight_latent).mean()
-                total = total + gamma * losses["loss_latent"]
-            step(total, optimizer, backward)
-        yield {name: loss.detach() for name, loss in losses.items()}
+    with frozen(vec):
+        with torch.no_grad():
+            mu, logvar, features = vec.encoder(x)
+            z = reparameterize(mu, logvar, eps)
+            codes = z if z_prior is None else torch.cat([z, z_prior])
+        decoded = decoder(codes)  # x_rec, then x_gen
+        mu_rec, _, features_rec = vec.encoder(decoded if gamma else decoded[: len(x)])
+        features_rec = tuple(h[: len(x)] for h in features_rec)
+        losses = {"loss_rec": loss_rec(features, features_rec, weights).mean()}
+        total = losses["loss_rec"]
+        if beta:
+            losses_disc, grad_adv = discriminator_step(
+                discriminator, x, decoded.detach(), optimizer_disc, backward
+            )
+            losses |= losses_disc
+            total = total + beta * (decoded * grad_adv).sum()
+        if gamma:
+            losses["loss_latent"] = loss_latent(codes, mu_rec, weight_latent).mean()
+            total = total + gamma * losses["loss_latent"]
+        update(total, optimizer, backward)
+    return {name: loss.detach() for name, loss in losses.items()}
 
 
-def contest(
+def discriminator_step(
     discriminator: nn.Module, x: Tensor, decoded: Tensor, optimizer: Optimizer, backward: Backward
 ) -> tuple[Losses, Tensor]:
-    r"""Move the discriminator by ``loss_disc``, and return both players' losses and the decoder's pull.
+    r"""Update the discriminator by ``loss_disc``, and return the gradient of ``loss_adv`` for the decoder.
 
-    The pull is the gradient of the mean ``loss_adv`` at the decoded rows. One pass of D serves both
-    players: their losses are functions of the same logits, and weigh decoded rows alike, so that
+    One pass of D serves both players: their losses are functions of the same logits and weigh decoded
+    rows alike, so that
 
     .. math:: \nabla_x \, loss\_adv = -e^{-D(x)} \; \nabla_x \, loss\_disc
 
@@ -177,21 +223,31 @@ def contest(
     ----------
     x : (B, ...)
     decoded : (2 B, ...)
-        x_rec, then x_gen; no gradient reaches what decoded them.
+        x_rec, then x_gen; detached from the decoder.
+
+    Returns
+    -------
+    losses : dict
+        ``loss_adv`` and ``loss_disc``.
+    grad_adv : (2 B, ...)
+        The gradient of the mean ``loss_adv`` at the decoded rows.
     """
     decoded.requires_grad_()
-    logits = discriminator(torch.cat([x, decoded])).chunk(3)
-    told = torch.cat(logits[1:]).detach()
-    losses = {"loss_adv": loss_adv(told).mean(), "loss_disc": loss_disc(*logits).mean()}
-    step(losses["loss_disc"], optimizer, backward)
-    # beyond -60 a gradient of loss_disc is too small for single precision to be scaled up again
-    scale = -(-told.clamp(min=-60.0)).exp()
+    logits_real, logits_rec, logits_gen = discriminator(torch.cat([x, decoded])).chunk(3)
+    logits_fake = torch.cat([logits_rec, logits_gen]).detach()
+    losses = {
+        "loss_adv": loss_adv(logits_fake).mean(),
+        "loss_disc": loss_disc(logits_real, logits_rec, logits_gen).mean(),
+    }
+    update(losses["loss_disc"], optimizer, backward)
+    # Beyond -60 a gradient of loss_disc is too small for single precision to be scaled up again.
+    scale = -(-logits_fake.clamp(min=-60.0)).exp()
     assert decoded.grad is not None
     return losses, decoded.grad * scale.view(-1, *[1] * (decoded.ndim - 1))
 
 
-def step(loss: Tensor, optimizer: Optimizer, backward: Backward) -> None:
-    """One update: only the optimiser's own parameters move."""
+def update(loss: Tensor, optimizer: Optimizer, backward: Backward) -> None:
+    """Take one step of an optimiser: only its own parameters move."""
     optimizer.zero_grad(set_to_none=True)
     backward(loss)
     optimizer.step()
@@ -199,45 +255,46 @@ def step(loss: Tensor, optimizer: Optimizer, backward: Backward) -> None:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[nn.Module]:
-    """Hold a module still: evaluation mode, no gradient into it, though gradients pass through it.
+    """Freeze a module: eval mode and no gradient into it, though gradients pass through it.
 
-    Mode and ``requires_grad`` of every part are put back at the end, whatever happens.
+    Mode and ``requires_grad`` of every part are restored at the end, also after an exception.
     """
     modes = [(part, part.training) for part in module.modules()]
-    wanted = [(p, p.requires_grad) for p in module.parameters()]
+    flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     module.eval().requires_grad_(False)
     try:
         yield module
     finally:
         for part, training in modes:
             part.training = training
-        for parameter, requires_grad in wanted:
+        for parameter, requires_grad in flags:
             parameter.requires_grad_(requires_grad)
 
 
-# One hundredth of the share of variance: with it the paper's regimes of beta fall where it reports them
-# (docs/decisions.md): up to 0.003 reconstruction rules, from 0.005 images are clear, at 0.1 they stray.
-# With the other, gamma = 0.1 puts most of these right; more of it serves the encoder alone.
-REC_SCALE, LATENT_SCALE = 0.01, 0.3
+# One hundredth of the fraction of variance: with it the paper's regimes of beta begin where it reports them
+# (docs/decisions.md): up to 0.003 reconstruction dominates, from 0.005 images are clear, at 0.1 they no
+# longer match. With LATENT_SCALE, gamma = 0.1 corrects most of these; more of it serves the encoder alone.
+REC_SCALE = 0.01
+LATENT_SCALE = 0.3
 
 
 def feature_weights(vec: VEC, x: Tensor) -> tuple[float, ...]:
-    r"""Weights of the layers in ``loss_rec``: each layer's error counts in units of its own variance.
+    r"""Weights of the layers in ``loss_rec``: each layer's error is divided by its own variance.
 
     .. math:: w_l = s / (L \, \bar{v}_l)
 
     with v_l the mean variance of an element of h_l over the rows of x, so that ``loss_rec`` is s times
-    the share of the features' variance that a reconstruction misses, whatever network and data; s is
-    ``REC_SCALE``.
+    the fraction of the features' variance that a reconstruction does not explain, whatever network
+    and data; s is ``REC_SCALE``.
     """
     with frozen(vec), torch.no_grad():
         features = vec.encoder(x)[2]
-    share = REC_SCALE / len(features)
-    return tuple(share / _mean_variance(h) for h in features)
+    scale = REC_SCALE / len(features)
+    return tuple(scale / _mean_variance(h) for h in features)
 
 
 def latent_weight(mu: Tensor) -> float:
-    r"""Weight in ``loss_latent``: the distance counts in units of the codes' own variance.
+    r"""Weight in ``loss_latent``: the distance is divided by the variance of the codes.
 
     .. math:: w = s / \bar{v}
 
@@ -248,5 +305,5 @@ def latent_weight(mu: Tensor) -> float:
 
 
 def _mean_variance(h: Tensor) -> float:
-    """Mean variance of an element over the rows, kept above 0."""
+    """Mean variance of an element over the rows, at least 1e-12."""
     return max(float(h.var(dim=0).mean()), 1e-12)

@@ -1,7 +1,8 @@
-"""What unlabelled rows add to Algorithm 1 beyond the KL: a changed row has the class that it had before.
+"""Consistency: how unlabelled rows help to classify, beyond the KL.
 
-The class of a row without a label is what a teacher says of it, if it is surer than usual. The teacher is the
-average of the VEC over the last updates, and better than the VEC at any one of them.
+A row keeps its class under strong augmentation. For a row without a label the class is the teacher's
+prediction, where it is confident enough. The teacher is the exponential moving average of the VEC
+over its updates (mean teacher, Tarvainen 2017), and better than the VEC at any one of them.
 """
 
 from __future__ import annotations
@@ -16,25 +17,30 @@ from torch import Tensor, nn
 
 from ssavae.networks import VEC
 
-EMA_DECAY = 0.999  # of the average, once there are enough updates to average over
-INITIAL_THRESHOLD = 0.95  # how sure a guess must be at first, while the teacher knows nothing
-THRESHOLD_MOMENTUM = 0.01  # at which the teacher's confidence is followed, from batch to batch
+EMA_DECAY = 0.999  # of the weights, once there are enough updates to average over
+INITIAL_THRESHOLD = 0.95  # of a pseudo-label's confidence, while the teacher knows nothing
+THRESHOLD_MOMENTUM = 0.01  # by which the teacher's mean confidence is updated with each batch
+
+
+def identity(values: Tensor) -> Tensor:
+    """Return a tensor as it is: the mean over one process."""
+    return values
 
 
 class Teacher(nn.Module):
-    r"""The exponential average of a VEC's weights and statistics, and how sure it has been of late.
+    r"""Exponential moving average of a VEC's weights and buffers, and of its confidence.
 
-    A guess counts where it is surer than guesses are in the mean, and less is asked for classes that the
-    teacher seldom finds, or they would never catch up (FreeMatch, Wang 2023):
+    A pseudo-label counts where it is more confident than pseudo-labels are on average. Less is asked of
+    classes that the teacher seldom predicts, or they would never catch up (FreeMatch, Wang 2023):
 
     .. math:: \tau_c = \bar{m} \, \bar{p}_c / \max_k \bar{p}_k
 
-    with m the largest and p_c each class's probability, averaged over the last batches.
+    with m the largest probability and p_c that of each class, averaged over the last batches.
 
     Parameters
     ----------
     vec : VEC
-        Where it starts; its auxiliary decoder is not averaged.
+        Where it starts; the auxiliary decoder is not averaged.
     n_classes : int
     """
 
@@ -50,65 +56,62 @@ class Teacher(nn.Module):
         self.register_buffer("shares", torch.full((n_classes,), 1.0 / n_classes))
 
     @torch.no_grad()
-    def follow(self, vec: VEC) -> None:
-        """Move on towards a VEC: fast at first, later by a share of ``1 - DECAY`` an update."""
+    def update(self, vec: VEC) -> None:
+        """Move the average towards a VEC: fast at first, later by ``1 - EMA_DECAY`` an update."""
         self.n_updates += 1
-        share = (10.0 / (9.0 + self.n_updates)).clamp(1.0 - EMA_DECAY, 1.0)
-        theirs = vec.bare().state_dict()
-        for name, mine in self.vec.state_dict().items():
-            if mine.is_floating_point():
-                mine.lerp_(theirs[name], share)
+        rate = (10.0 / (9.0 + self.n_updates)).clamp(1.0 - EMA_DECAY, 1.0)
+        current = vec.bare().state_dict()
+        for name, average in self.vec.state_dict().items():
+            if average.is_floating_point():
+                average.lerp_(current[name], rate)
             else:
-                mine.copy_(theirs[name])  # batch norm's count of batches
+                average.copy_(current[name])  # batch norm's count of batches
 
     @torch.no_grad()
-    def threshold(self, found: Float[Tensor, "c+1"]) -> Float[Tensor, "c"]:
-        """Take a batch's mean confidence, then mean probabilities, into account; return tau of each class."""
-        self.confidence.lerp_(found[0], THRESHOLD_MOMENTUM)
-        self.shares.lerp_(found[1:], THRESHOLD_MOMENTUM)
+    def threshold(self, means: Float[Tensor, "c+1"]) -> Float[Tensor, "c"]:
+        """Update the averages by a batch's mean confidence and mean probabilities; return tau of each class."""
+        self.confidence.lerp_(means[0], THRESHOLD_MOMENTUM)
+        self.shares.lerp_(means[1:], THRESHOLD_MOMENTUM)
         return self.confidence * self.shares / self.shares.max()
 
-    def hand_over(self, vec: VEC) -> None:
-        """Give a VEC the averaged weights."""
+    def copy_to(self, vec: VEC) -> None:
+        """Copy the averaged weights into a VEC."""
         vec.encoder.load_state_dict(self.vec.encoder.state_dict())
         vec.classifier.load_state_dict(self.vec.classifier.state_dict())
 
 
 @dataclass(frozen=True)
 class Consistency:
-    """The consistency term of Algorithm 1, ready to use.
+    """The consistency term of Algorithm 1: teacher, weight, and the mean over processes.
 
     Parameters
     ----------
     teacher : Teacher
     vec : VEC
-        The VEC in training, which the teacher follows.
-    placed : VEC
-        The teacher's VEC as it is run: on the device and in the precision wanted.
-    change : callable
-        Strong changes of a batch of inputs, ``augment.STRONG``.
+        The VEC in training, which the teacher averages.
+    teacher_vec : VEC
+        The teacher's VEC on the device, in the precision of the run; shares the teacher's weights.
     weight : float
     mean : callable
-        Of several processes, the mean of what each has found.
+        Mean of a tensor over the processes of a run.
     """
 
     teacher: Teacher
     vec: VEC
-    placed: VEC
-    change: Callable[[Tensor], Tensor]
+    teacher_vec: VEC
     weight: float
-    mean: Callable[[Tensor], Tensor] = lambda found: found
+    mean: Callable[[Tensor], Tensor] = identity
 
     @torch.no_grad()
     def probs(self, x: Tensor) -> Tensor:
         """Return the teacher's class probabilities, (B, C)."""
-        return self.placed.eval()(x)[1].softmax(dim=1)
+        return self.teacher_vec.eval()(x)[1].softmax(dim=1)
 
     def threshold(self, probs: Tensor) -> Tensor:
-        """Return from which probability on a guess counts, for each class, (C,)."""
-        found = torch.cat([probs.amax(dim=1, keepdim=True), probs], dim=1).mean(dim=0)
-        return self.teacher.threshold(self.mean(found))
+        """Return the confidence from which a pseudo-label of each class counts, (C,)."""
+        means = torch.cat([probs.amax(dim=1, keepdim=True), probs], dim=1).mean(dim=0)
+        return self.teacher.threshold(self.mean(means))
 
-    def follow(self) -> None:
-        """Let the teacher move on, after an update."""
-        self.teacher.follow(self.vec)
+    def update_teacher(self) -> None:
+        """Update the teacher after an update of the VEC."""
+        self.teacher.update(self.vec)

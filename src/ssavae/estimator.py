@@ -1,13 +1,14 @@
-"""SSAVAE: the two-step method with scikit-learn's face, and the only home of its defaults."""
+"""SSAVAE: the two-step method as a scikit-learn estimator, and the only home of its defaults."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -20,36 +21,62 @@ from torch.utils.data import Dataset
 
 from ssavae._checks import check
 from ssavae._serialize import lists_to_tuples, plain
-from ssavae._version import __version__
 from ssavae.inference.active_learning import candidates, choose_rows, uncertainty
 from ssavae.inference.calibration import Calibration, conformal_limit
 from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
-from ssavae.networks import Decoder, Discriminator, Spec, build_vec, reparameterize, to_memory_format
-from ssavae.persistence import model_folder, training_state
-from ssavae.persistence.fitted import described, restore, restore_weights, tensors_of
+from ssavae.networks import (
+    Discriminator,
+    Networks,
+    Spec,
+    build_networks,
+    build_step2,
+    reparameterize,
+    to_memory_format,
+)
 from ssavae.persistence.hub import fetch, is_on_hub
-from ssavae.preprocessing.columns import object_cells, to_frame, warn_of_columns
-from ssavae.preprocessing.inputs import Inputs, labels_of, source_of
-from ssavae.preprocessing.labels import check_labels, class_indices, encode_labels
-from ssavae.preprocessing.lazy import LazyArray, load_if_small, sample_rows
-from ssavae.preprocessing.preprocessor import Preprocessor, check_finite
+from ssavae.persistence.model_folder import (
+    FittedState,
+    HistoryRow,
+    load_history,
+    load_networks,
+    network_weights,
+    save_history,
+)
+from ssavae.persistence.training_state import drop_state, load_state
+from ssavae.preprocessing.columns import to_frame, warn_of_columns
+from ssavae.preprocessing.inputs import Rows, check_finite, is_data_set, labels_in, open_rows
+from ssavae.preprocessing.labels import Labels, check_labels, class_indices, encode_labels
+from ssavae.preprocessing.lazy import LazyArray, sample_rows
+from ssavae.preprocessing.preprocessor import Preprocessor
 from ssavae.preprocessing.splits import hold_out, label_folds
-from ssavae.training.augmentations import check_augment
-from ssavae.training.batches import Rows, SourceRows, TensorRows, some_inputs
+from ssavae.preprocessing.tensors import NetworkInputs, network_inputs, streamed_inputs
+from ssavae.training.augmentations import check_augment, current_names
+from ssavae.training.batches import TrainingRows, sample_inputs, training_rows
 from ssavae.training.distributed.context import context_of
 from ssavae.training.distributed.fabric import launch_fabric, make_fabric
 from ssavae.training.distributed.launcher import must_launch
-from ssavae.training.distributed.remote import Job, train_elsewhere
-from ssavae.training.parameters import check_params, seed_of
-from ssavae.training.steps import choose_consistency, choose_detail, train_networks
+from ssavae.training.distributed.remote import train_remotely
+from ssavae.training.parameters import check_params, model_params, seed_of
+from ssavae.training.plan import (
+    Labelled,
+    Pretrained,
+    Settings,
+    Trained,
+    TrainingPlan,
+    resolve,
+    resolve_validation_fraction,
+)
+from ssavae.training.steps import train_networks
 
 if TYPE_CHECKING:
+    import pandas as pd
     from lightning_fabric import Fabric
 
-SAMPLER_ROWS = 20000  # rows from which samplers are made
-MANY_LABELS = 10000  # from which rows are held out without being asked for
-NOVELTY_ROWS = 5000  # rows whose novelty sets the limits: a quantile of 5 % is then good to 0.3 %
+Data = ArrayLike | LazyArray | Rows | Dataset[object]
+
+SAMPLER_ROWS = 20000  # rows that the samplers are fitted to
+NOVELTY_ROWS = 5000  # rows whose novelty sets the limits: a quantile of 5 % then has an error of 0.3 %
 INFERENCE_ROWS = 10000  # rows turned into network inputs at once
 
 
@@ -118,7 +145,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     n_workers : int
         Worker processes that read rows which are not held in memory.
     checkpoint_folder : path or None
-        Where the state of an unfinished run is kept, for ``fit(..., resume=True)``.
+        Where the state of an unfinished run is in_training, for ``fit(..., resume=True)``.
     checkpoint_every : int
         Batches between two such states.
     verbose : bool
@@ -143,7 +170,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     """
 
     feature_names_in_: np.ndarray  # where X had column names
-    history_: list[dict[str, Any]]
+    history_: list[HistoryRow]
     feature_weights_: tuple[float, ...]
 
     def __init__(
@@ -219,11 +246,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def fit(
         self,
-        X: ArrayLike | Dataset[Any],
-        y: ArrayLike | None = None,
+        X: Data,
+        y: Labels | None = None,
         *,
         groups: ArrayLike | None = None,
-        eval_set: tuple[ArrayLike, ArrayLike] | None = None,
+        eval_set: tuple[Data, Labels] | None = None,
         vec: SSAVAE | None = None,
         resume: bool = False,
     ) -> SSAVAE:
@@ -234,12 +261,12 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         X : (n, d), (n, H, W[, C]) or (n, T[, C]) array, DataFrame, map-style torch Dataset, or data set of
             Hugging Face
             A Dataset gives rows, or (row, class index) pairs, of the same shapes without n. Many rows of a
-            ``np.memmap`` stay in their file and are read batch by batch: see ``sources.opened``.
+            ``np.memmap`` stay in their file and are read batch by batch: see ``preprocessing.lazy``.
         y : (n,) or None
             Labels of any type; -1, None or NaN where unlabelled.
         groups : (n,) or None
-            What rows belong together (a machine, a patient, a recording): rows of one group are all held
-            out or none is.
+            The group of each row (a machine, a patient, a recording): all rows of a group are held out, or
+            none is.
         eval_set : (X, y) or None
             Rows whose ``eval_accuracy`` is recorded after each epoch of step 1; nothing is chosen by it.
         vec : SSAVAE or None
@@ -247,72 +274,76 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             it again: the result is the same to the bit.
         resume : bool
             Go on with the unfinished run in ``checkpoint_folder``.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or y is not valid, or there is nothing to resume.
+        FloatingPointError
+            If a loss becomes NaN or infinite.
         """
         check_params(self.get_params(deep=False))
         self._forget()
-        rows, labels = self._prepare(X, y)
-        fabric = self._launched()
+        y = labels_in(X) if y is None else y
+        rows = self._open(X, reset=True)
+        labels = self._fit_preprocessing(rows, y)
+        fabric = self._fabric()
         seed = self._choose_seed(resume)
-        self.seed_ = seed if fabric is None else context_of(fabric).first(seed)
-        held_out = hold_out(labels, self._share_held_out(labels), self.seed_, groups)
-        kept = np.setdiff1d(np.arange(len(labels)), held_out)
-        held = (self._inputs(rows, held_out), labels[held_out]) if len(held_out) else None
-        watched = None if eval_set is None else self._watched(*eval_set)
+        self.seed_ = seed if fabric is None else context_of(fabric).broadcast(seed)
+        held_out = self._hold_out(labels, groups)
+        in_training = np.setdiff1d(np.arange(len(labels)), held_out)
+        validation = (self._inputs(rows.take(held_out)), labels[held_out]) if len(held_out) else None
+        self.data_sha256_ = _data_sha256(rows, labels, in_training)
         with _own_random_state(self.seed_):
-            training = self._training_rows(rows, labels, kept, fabric)
-            self.data_sha256_ = training.digest()
-            self._build(with_detail=choose_detail(self, choose_consistency(self, training.y)) > 0)
-            job = Job(training, held, watched, resume, vec=vec)
-            if fabric is None:
-                train_elsewhere(self, job)
-            else:
-                train_networks(self, fabric, job)
-            self._learn_samplers(training)
-        self.vec_.detail = None  # the auxiliary decoder has done its work in step 1
-        if held is not None:
-            self._calibrate(*held)
+            training = self._training_rows(rows.take(in_training), labels[in_training], fabric)
+            settings = self._resolve(labels[in_training])
+            self._build(settings)
+            plan = self._plan(training, settings, resume=resume)
+            plan.validation = validation
+            plan.eval_set = None if eval_set is None else self._eval_set(*eval_set)
+            plan.pretrained = None if vec is None else self._pretrained(vec)
+            trained = self._train_remotely(plan) if fabric is None else train_networks(plan, fabric)
+            self._take(trained)
+            self._fit_samplers(training)
+        self.vec_.detail = None  # the auxiliary decoder is only needed in step 1
+        if validation is not None:
+            self._calibrate(*validation)
         else:
             folds = label_folds(
                 labels, self.calibration_folds, self.seed_, None if groups is None else np.asarray(groups)
             )
-            self._calibrate_crosswise(some_inputs(training, NOVELTY_ROWS)[0], X, labels, folds)
+            self._cross_calibrate(sample_inputs(training, NOVELTY_ROWS)[0], rows, labels, folds)
         if self.checkpoint_folder is not None and (fabric is None or fabric.is_global_zero):
-            training_state.drop_state(Path(self.checkpoint_folder))
+            drop_state(Path(self.checkpoint_folder))
         return self
 
-    def _launched(self) -> Fabric | None:
-        """Return where to train; None where processes have yet to be started for it."""
-        if must_launch(self.devices, self.nodes):
-            make_fabric(self.device, self.precision, self.devices)
-            return None
-        return launch_fabric(self.device, self.precision, self.devices, self.nodes)
-
-    def fit_decoder(
-        self, X: ArrayLike | Dataset[Any], *, beta: float | None = None, gamma: float | None = None
-    ) -> SSAVAE:
-        """Train step 2 again, with fresh networks, on the same VEC; ``None`` keeps beta or gamma as it is."""
+    def fit_decoder(self, X: Data, *, beta: float | None = None, gamma: float | None = None) -> SSAVAE:
+        """Train step 2 again, with new networks, on the same VEC; ``None`` keeps beta or gamma as it is."""
         rows = self._checked(X)
-        self.beta, self.gamma = self.beta if beta is None else beta, self.gamma if gamma is None else gamma
+        self.beta = self.beta if beta is None else beta
+        self.gamma = self.gamma if gamma is None else gamma
         check_params(self.get_params(deep=False))
-        fabric = self._launched()
+        fabric = self._fabric()
         self.history_ = [row for row in self.history_ if row["step"] != "decoder"]
         with _own_random_state(self.seed_):
-            self._build_decoder()
-            every = np.arange(len(rows))
-            training = self._training_rows(rows, np.full(len(rows), -1), every, fabric)
-            if fabric is None:
-                train_elsewhere(self, Job(training, vec_too=False))
-            else:
-                train_networks(self, fabric, Job(training, vec_too=False))
-        known = self._novelty_components(some_inputs(training, NOVELTY_ROWS)[0])
-        self.calibration_ = self.calibration_.knowing(known, held_out=False)
+            self.decoder_, self.discriminator_ = build_step2(self.spec_, self.decoder)
+            unlabelled = np.full(len(rows), -1)
+            training = self._training_rows(rows, unlabelled, fabric)
+            plan = self._plan(training, self._resolve(unlabelled))
+            plan.train_vec = False
+            plan.history = self.history_
+            trained = self._train_remotely(plan) if fabric is None else train_networks(plan, fabric)
+            self._take(trained)
+        components = self._novelty_components(sample_inputs(training, NOVELTY_ROWS)[0])
+        self.calibration_ = self.calibration_.fit_novelty(components, held_out=False)
         return self
 
-    def calibrate(self, X: ArrayLike | Dataset[Any], y: Any = None) -> SSAVAE:
-        """Learn confidence anew from rows that were not trained on.
+    def calibrate(self, X: Data, y: Labels | None = None) -> SSAVAE:
+        """Calibrate again on rows that were not trained on.
 
         Sets the temperature of :meth:`predict_proba` and the limits of :meth:`predict_set` and
-        :meth:`is_novel`, as :meth:`fit` does with the rows that it holds out; see ``ssavae.inference.calibration``.
+        :meth:`is_novel`, as :meth:`fit` does with the rows that it holds out: see
+        ``ssavae.inference.calibration``.
 
         Parameters
         ----------
@@ -323,7 +354,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X and y do not fit together.
+            If X and y differ in length.
         """
         inputs = self._inputs(self._checked(X))
         labels = np.full(len(inputs), -1) if y is None else encode_labels(y, self.classes_)[0]
@@ -331,135 +362,179 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self._calibrate(inputs, labels)
         return self
 
-    def _calibrate(self, inputs: Tensor | Inputs, labels: np.ndarray) -> None:
+    def _calibrate(self, inputs: NetworkInputs, labels: np.ndarray) -> None:
         """Calibrate on rows that were not trained on."""
         logits = self._predictor.logits(inputs).double().numpy()
         self.calibration_ = Calibration.fit(logits, labels, self._novelty_components(inputs), held_out=True)
 
-    def _calibrate_crosswise(
-        self, inputs: Tensor, X: Any, labels: np.ndarray, folds: list[np.ndarray]
+    def _cross_calibrate(
+        self, inputs: Tensor, rows: Rows, labels: np.ndarray, folds: list[np.ndarray]
     ) -> None:
-        """Calibrate novelty on training rows, and the classifier by models that saw a part of the labels."""
-        logits = [self._sibling_logits(X, labels, fold) for fold in folds]
+        """Calibrate novelty on training rows, and the classifier by cross-validation over the labels."""
+        logits = [self._logits_without(rows, labels, fold) for fold in folds]
         logits.append(np.empty((0, self.spec_.n_classes)))
-        known = labels[np.concatenate([*folds, np.empty(0, dtype=np.int64)])]
-        novelty_components = self._novelty_components(inputs)
-        self.calibration_ = Calibration.fit(np.concatenate(logits), known, novelty_components, held_out=False)
+        y = labels[np.concatenate([*folds, np.empty(0, dtype=np.int64)])]
+        components = self._novelty_components(inputs)
+        self.calibration_ = Calibration.fit(np.concatenate(logits), y, components, held_out=False)
 
-    def _sibling_logits(self, X: Any, labels: np.ndarray, fold: np.ndarray) -> np.ndarray:
-        """Train another VEC to which these labels are not shown, and return its logits of their rows."""
-        alone = {"n_epochs_decoder": 0, "calibration_folds": 0, "validation_fraction": 0.0}
-        sibling: Any = clone(self)
-        sibling.set_params(**alone, checkpoint_folder=None, random_state=self.seed_)
-        shown = labels.copy()
-        shown[fold] = -1
-        sibling.fit(X, shown)
-        return sibling._predictor.logits(sibling._inputs(sibling._validated(X), fold)).double().numpy()
-
-    def _share_held_out(self, labels: np.ndarray) -> float:
-        """Rows are held out without being asked for where labels are so many that none is missed."""
-        if self.validation_fraction is not None:
-            return self.validation_fraction
-        return 0.05 if (labels >= 0).sum() >= MANY_LABELS else 0.0
+    def _logits_without(self, rows: Rows, labels: np.ndarray, fold: np.ndarray) -> np.ndarray:
+        """Train another VEC without the labels of a fold, and return its logits of these rows."""
+        step_1 = {"n_epochs_decoder": 0, "calibration_folds": 0, "validation_fraction": 0.0}
+        other = cast(SSAVAE, clone(self))
+        other.set_params(**step_1, checkpoint_folder=None, random_state=self.seed_)
+        remaining = labels.copy()
+        remaining[fold] = -1
+        other.fit(rows, remaining)
+        return other._predictor.logits(other._inputs(rows.take(fold))).double().numpy()
 
     def _forget(self) -> None:
-        """Drop what an earlier fit learned, which would be mixed with this one's if this one failed."""
+        """Delete what an earlier fit has learned, so that a failed fit leaves no mixture of both."""
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
             delattr(self, name)
 
+    def _fit_preprocessing(self, rows: Rows, y: Labels | None) -> np.ndarray:
+        """Learn the scaling of the rows and the classes; return the class indices (n,)."""
+        self.preprocess_ = Preprocessor.fit(rows, self.kind)
+        is_table = self.preprocess_.kind == "table"
+        check_finite(rows, missing_allowed=is_table)
+        check_augment(self.augment, self.preprocess_.kind)
+        if is_table:
+            warn_of_columns(sample_rows(rows.values), self.preprocess_.names)
+        labels, self.classes_ = check_labels(y, len(rows))
+        return labels
+
+    def _fabric(self) -> Fabric | None:
+        """Return where to train; None where :meth:`fit` has to start processes for it."""
+        if must_launch(self.devices, self.nodes):
+            make_fabric(self.device, self.precision, self.devices)  # raises what they would
+            return None
+        return launch_fabric(self.device, self.precision, self.devices, self.nodes)
+
     def _choose_seed(self, resume: bool) -> int:
-        """Take the user's seed, else that of the run to resume, else a new one."""
+        """Return the user's seed, else that of the run to resume, else a new one."""
         if resume and self.random_state is None and self.checkpoint_folder is not None:
-            return training_state.load_state(Path(self.checkpoint_folder))["seed"]
+            return load_state(Path(self.checkpoint_folder))["seed"]
         return seed_of(self.random_state)
 
-    def _prepare(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
-        """Check rows and labels; learn the rows' scaling and the classes."""
-        y = labels_of(X) if y is None else y
-        rows = self._opened(X, reset=True)
-        names = getattr(self, "feature_names_in_", None)
-        self.preprocess_ = Preprocessor.fit(rows, self.kind, names)
-        check_finite(rows, names, missing_allowed=self.preprocess_.kind == "table")
-        check_augment(self.augment, self.preprocess_.kind)
-        if self.preprocess_.kind == "table":
-            warn_of_columns(sample_rows(rows), self.preprocess_.names)
-        labels, self.classes_ = check_labels(y, len(rows))
-        return rows, labels
+    def _hold_out(self, labels: np.ndarray, groups: ArrayLike | None) -> np.ndarray:
+        """Return the indices of the rows that are not trained on."""
+        params = self.get_params(deep=False)
+        fraction = resolve_validation_fraction(params, int((labels >= 0).sum()))
+        return hold_out(labels, fraction, self.seed_, groups)
 
-    def _build(self, with_detail: bool) -> None:
-        shape, bounded = self.preprocess_.input_shape, self.preprocess_.bounded
+    def _training_rows(self, rows: Rows, labels: np.ndarray, fabric: Fabric | None) -> TrainingRows:
+        device = torch.device("cpu") if fabric is None else fabric.device
+        return training_rows(self.preprocess_, rows, labels, device=device, n_workers=self.n_workers)
+
+    def _resolve(self, labels: np.ndarray) -> Settings:
+        return resolve(
+            self.get_params(deep=False),
+            n_rows=len(labels),
+            n_labelled=int((labels >= 0).sum()),
+            n_classes=len(self.classes_),
+        )
+
+    def _build(self, settings: Settings) -> None:
+        """Build the networks, with an auxiliary decoder where ``loss_detail`` has a weight."""
         widths, student_widths = (tuple(plain(each) or ()) for each in (self.widths, self.student_widths))
-        n_classes = max(1, len(self.classes_))
-        self.spec_ = Spec(shape, int(self.latent_dim), n_classes, bounded, widths, student_widths)
-        self._build_networks(with_detail)
+        self.spec_ = Spec(
+            self.preprocess_.input_shape,
+            int(self.latent_dim),
+            max(1, len(self.classes_)),
+            self.preprocess_.bounded,
+            widths,
+            student_widths,
+        )
+        self._build_networks(with_detail=settings.weight_detail > 0)
 
     def _build_networks(self, with_detail: bool) -> None:
-        self.vec_ = build_vec(self.spec_, with_detail, copy.deepcopy(self.encoder))
-        self._build_decoder()
+        networks = build_networks(self.spec_, with_detail, self.encoder, self.decoder)
+        self.vec_, self.decoder_, self.discriminator_ = networks
 
-    def _build_decoder(self) -> None:
-        decoder = Decoder(self.spec_) if self.decoder is None else copy.deepcopy(self.decoder)
-        self.decoder_ = to_memory_format(decoder, self.spec_)
-        self.discriminator_ = to_memory_format(Discriminator(self.spec_), self.spec_)
+    def _plan(self, training: TrainingRows, settings: Settings, *, resume: bool = False) -> TrainingPlan:
+        identity = json.dumps([self._model_params(), self.seed_, self.data_sha256_], sort_keys=True)
+        return TrainingPlan(
+            networks=self._networks,
+            spec=self.spec_,
+            kind=self.preprocess_.kind,
+            settings=settings,
+            rows=training,
+            seed=self.seed_,
+            fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
+            resume=resume,
+            folder=None if self.checkpoint_folder is None else Path(self.checkpoint_folder),
+            checkpoint_every=self.checkpoint_every,
+            verbose=self.verbose,
+            has_own_networks=bool(self._custom),
+        )
 
-    def _training_rows(self, rows: Any, labels: np.ndarray, kept: np.ndarray, fabric: Fabric | None) -> Rows:
-        device = torch.device("cpu") if fabric is None else fabric.device
-        to_inputs = self.preprocess_.forward
-        if isinstance(rows, LazyArray):
-            return SourceRows(rows.take(kept), labels[kept], to_inputs, device, self.n_workers)
-        return TensorRows(torch.from_numpy(to_inputs(rows[kept])), labels[kept], device)
+    def _take(self, trained: Trained) -> None:
+        self.history_ = trained.history
+        self.feature_weights_ = trained.feature_weights
 
-    def _watched(self, X: Any, y: Any) -> tuple[Tensor | Inputs, np.ndarray]:
-        inputs, labels = self._inputs(self._validated(X)), encode_labels(y, self.classes_)[0]
-        if len(inputs) != len(labels):
-            raise ValueError(f"eval_set has {len(inputs)} rows and {len(labels)} labels")
+    def _train_remotely(self, plan: TrainingPlan) -> Trained:
+        return train_remotely(plan, devices=self.devices, device=self.device, precision=self.precision)
+
+    def _eval_set(self, X: Data, y: Labels) -> Labelled:
+        inputs = self._inputs(self._checked(X, fitted="classes_"))
+        labels = encode_labels(y, self.classes_)[0]
+        check(len(inputs) == len(labels), f"eval_set has {len(inputs)} rows and {len(labels)} labels")
         return inputs, labels
 
-    def _learn_samplers(self, rows: Rows) -> None:
-        """Fit the mixtures to codes z ~ q(z|x) of training rows; only the VEC has a part in them."""
-        inputs, labels = some_inputs(rows, SAMPLER_ROWS)
+    def _pretrained(self, other: SSAVAE) -> Pretrained:
+        """Return step 1 of another model, if it is that of this one."""
+        same = (other.data_sha256_, other.seed_, other.spec_) == (self.data_sha256_, self.seed_, self.spec_)
+        check(same, "vec=... was trained on other rows, with another seed or with other networks")
+        self.vec_.detail = None  # only now: the networks are drawn as if step 1 had been trained here
+        step_1 = [row for row in other.history_ if row["step"] != "decoder"]
+        return Pretrained(other.vec_.state_dict(), step_1)
+
+    def _fit_samplers(self, training: TrainingRows) -> None:
+        """Fit the mixtures to codes z ~ q(z|x) of training rows; only the VEC is needed for it."""
+        inputs, labels = sample_inputs(training, SAMPLER_ROWS)
         predictor = Predictor(self.vec_, self.decoder_)
         mu, logvar = predictor.posterior(inputs)
         labels = np.where(labels >= 0, labels, predictor.classify(mu).argmax(dim=1).numpy())
         with _own_random_state(self.seed_):  # the same draws in a run that was resumed in step 2
-            codes = reparameterize(mu, logvar).double().numpy()
+            codes = reparameterize(mu, logvar, torch.randn_like(mu)).double().numpy()
         self.samplers_ = fit_samplers(codes, labels, len(self.classes_), self.seed_)
         self.class_shares_ = np.bincount(labels, minlength=len(self.classes_)) / len(labels)
 
     # ------------------------------------------------------------------------------ inference
 
-    def transform(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
-        """Return the codes mu, (n, latent_dim); a row's code depends on that row alone."""
+    def transform(self, X: Data) -> np.ndarray:
+        """Return the codes mu, (n, latent_dim); the code of a row depends on that row alone."""
         return self._infer(X, Predictor.encode)
 
-    def predict_proba(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
+    def predict_proba(self, X: Data) -> np.ndarray:
         """Return the class probabilities read from mu, (n, n_classes)."""
-        check_is_fitted(self, "calibration_")
-        if len(self.classes_) == 0:
-            raise ValueError("this model was trained without labels: it has no classes to predict")
-        temperature = self.calibration_.temperature
-        return self._infer(X, lambda predictor, x: (predictor.logits(x) / temperature).softmax(dim=1))
+        return self._proba(self._checked(X))
 
-    def predict(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
+    def _proba(self, rows: Rows) -> np.ndarray:
+        check(len(self.classes_) > 0, "this model was trained without labels: it has no classes to predict")
+        temperature = self.calibration_.temperature
+        return self._apply(lambda predictor, x: (predictor.logits(x) / temperature).softmax(dim=1), rows)
+
+    def predict(self, X: Data) -> np.ndarray:
         """Return the most probable class of each row, (n,)."""
         probs = self.predict_proba(X)
         return self.classes_[probs.argmax(axis=1)]
 
-    def network_inputs(self, X: ArrayLike | Dataset[Any]) -> Tensor:
+    def network_inputs(self, X: Data) -> Tensor:
         """Return rows as the networks take them: scaled, float32, channels first."""
         inputs = self._inputs(self._checked(X))
         return torch.cat(list(inputs.split(INFERENCE_ROWS)))
 
-    def reconstruct(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
+    def reconstruct(self, X: Data) -> np.ndarray | pd.DataFrame:
         """Return G(mu(x)), in the shape and units of X."""
         return self._rows(self._infer(X, Predictor.reconstruct))
 
-    def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
+    def inverse_transform(self, Z: ArrayLike) -> np.ndarray | pd.DataFrame:
         """Decode codes (n, latent_dim) to rows in the shape and units of X."""
         return self._rows(self._predictor.decode(self._codes(Z)).numpy())
 
-    def _rows(self, inputs: np.ndarray) -> Any:
-        """Turn network inputs into rows; a table with texts that came as a DataFrame is one again."""
+    def _rows(self, inputs: np.ndarray) -> np.ndarray | pd.DataFrame:
+        """Turn network inputs into rows; a table with text that was passed as a DataFrame is one again."""
         return to_frame(self.preprocess_.inverse(inputs), getattr(self, "feature_names_in_", None))
 
     def _codes(self, Z: ArrayLike) -> Tensor:
@@ -471,43 +546,45 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             )
         return torch.from_numpy(codes)
 
-    def predict_set(self, X: ArrayLike | Dataset[Any], alpha: float = 0.1) -> np.ndarray:
+    def predict_set(self, X: Data, alpha: float = 0.1) -> np.ndarray:
         """Return for each row the classes that it may have, (n, n_classes) of bool.
 
         The true class is among them with a probability of 1 - alpha (split conformal prediction,
-        Sadinle 2019); a row may have none, where every class is too improbable.
+        Sadinle 2019); the set of a row may be empty, where every class is too improbable.
 
         Raises
         ------
         ValueError
-            If no labelled rows were kept from training: see ``validation_fraction`` and :meth:`calibrate`.
+            If no labelled rows were held out of training: see ``validation_fraction`` and :meth:`calibrate`.
         """
-        return self._calibration().sets(self.predict_proba(X), alpha)
+        check_is_fitted(self, "calibration_")
+        return self.calibration_.sets(self.predict_proba(X), alpha)
 
-    def novelty(self, X: ArrayLike | Dataset[Any]) -> np.ndarray:
-        """Return how strange each row is, (n,); about 1 where the strangest of the known rows begin.
+    def novelty(self, X: Data) -> np.ndarray:
+        """Return the novelty of each row, (n,); about 1 is the 0.95 quantile of the reference rows.
 
-        It is the largest of three: the loss of its features on reconstruction, the distance of its code to
-        that of its reconstruction, both as logarithms, and minus the log density of its code; each in units
-        in which half of the known rows are below 0 and 0.95 of them below 1.
+        It is the largest of three components: the loss of its features on reconstruction, the distance of
+        its code to that of its reconstruction, both as logarithms, and minus the log density of its code.
+        Each is scaled so that half of the reference rows are below 0 and 0.95 of them below 1.
         """
-        novelty = self._calibration().novelty
-        return self._infer(X, lambda predictor, x: torch.from_numpy(novelty(self._novelty_components(x))))
+        check_is_fitted(self, "calibration_")
+        novelty = self.calibration_.novelty
+        return self._infer(X, lambda _, x: torch.from_numpy(novelty(self._novelty_components(x))))
 
-    def is_novel(self, X: ArrayLike | Dataset[Any], alpha: float = 0.05) -> np.ndarray:
-        """Say which rows are too strange, (n,): of rows like the known ones a share ``alpha`` is called so.
+    def is_novel(self, X: Data, alpha: float = 0.05) -> np.ndarray:
+        """Return which rows are novel, (n,) of bool: of rows like the reference rows a fraction ``alpha`` is.
 
         The limit is a conformal one where rows were held out (``validation_fraction``, :meth:`calibrate`);
-        else it is taken from training rows, which look less strange than new ones: more of these are then
-        called so (0.2 for 0.05 on the 1,400 embedded digits).
+        else it is taken from training rows, whose novelty is lower than that of new rows: more of these then
+        exceed it (0.2 for 0.05 on the 1,400 embedded digits).
         """
-        return self.novelty(X) > conformal_limit(self._calibration().novelty_scores, alpha)
+        return self.novelty(X) > conformal_limit(self.calibration_.novelty_scores, alpha)
 
-    def suggest(self, X: ArrayLike | Dataset[Any], n: int = 20, *, y: Any = None) -> np.ndarray:
-        """Return which rows to label next, best first, (n,); fewer where there are fewer.
+    def suggest(self, X: Data, n: int = 20, *, y: Labels | None = None) -> np.ndarray:
+        """Return the indices of rows to label next, best first, (n,); fewer where there are fewer.
 
-        Unsure ones, far from one another and from labelled ones in the encoder's last hidden layer: see
-        ``ssavae.inference.active_learning``.
+        They are uncertain, and far from one another and from labelled rows in the encoder's last hidden
+        layer: see ``ssavae.inference.active_learning``.
 
         Parameters
         ----------
@@ -516,39 +593,43 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         y : (rows,) or None
             Labels, -1 or None where there is none yet: only such rows are suggested.
         """
-        probs, features = self.predict_proba(X), partial(self._apply, Predictor.hidden, self._checked(X))
+        rows = self._checked(X)
+        probs = self._proba(rows)
         labelled = np.zeros(len(probs), dtype=bool) if y is None else encode_labels(y, self.classes_)[0] >= 0
         check(len(labelled) == len(probs), f"y has {len(labelled)} labels, X has {len(probs)} rows")
-        uncertain, width = uncertainty(probs), features([slice(1)]).shape[1]
-        free = candidates(uncertain, np.flatnonzero(~labelled), width, n)
-        known = (features([portion]) for portion in _portions(np.flatnonzero(labelled)))
-        return free[choose_rows(uncertain[free], features(_portions(free)), known, n)] if len(free) else free
+        features = partial(self._features, rows)
+        uncertain = uncertainty(probs)
+        free = candidates(uncertain, np.flatnonzero(~labelled), features(np.zeros(1, int)).shape[1], n)
+        if len(free) == 0:
+            return free
+        n_parts = -(-int(labelled.sum()) // INFERENCE_ROWS)
+        known = (features(part) for part in np.array_split(np.flatnonzero(labelled), max(1, n_parts)))
+        return free[choose_rows(uncertain[free], features(free), known, n)]
+
+    def _features(self, rows: Rows, indices: np.ndarray) -> np.ndarray:
+        return self._apply(Predictor.hidden, rows.take(indices))
 
     def is_trusted(self, Z: ArrayLike, alpha: float = 0.05) -> np.ndarray:
-        """Say at which codes (n, latent_dim) the map may be read, (n,) of bool.
+        """Return at which codes (n, latent_dim) the map can be trusted, (n,) of bool.
 
-        There the decoded row comes back to about where it started and to the same class, and the density of
-        codes is not lower than known rows have it: both are held to the limit of :meth:`is_novel`.
+        There the decoded row is encoded near the code and as the same class, and the density of codes is not
+        lower than that of known rows: both are compared with the limit of :meth:`is_novel`.
         """
         codes = self._codes(Z)
         limit = conformal_limit(self.calibration_.novelty_scores, alpha)
-        novelty_components, agrees = self._predictor.returned(codes, self._log_density)
-        middle, scale = self.calibration_.novelty_scale[:, 1:]
-        return (((novelty_components - middle) / scale).max(axis=1) <= limit) & agrees
+        components, agrees = self._predictor.round_trip(codes, self._log_density)
+        median, scale = self.calibration_.novelty_scale[:, 1:]
+        return (((components - median) / scale).max(axis=1) <= limit) & agrees
 
-    def _calibration(self) -> Calibration:
-        check_is_fitted(self, "calibration_")
-        return self.calibration_
-
-    def _novelty_components(self, inputs: Tensor | Inputs) -> np.ndarray:
+    def _novelty_components(self, inputs: NetworkInputs) -> np.ndarray:
         return self._predictor.novelty_components(inputs, self._log_density)
 
     def _log_density(self, codes: np.ndarray) -> np.ndarray:
         return log_density(self.samplers_, self.class_shares_, codes)
 
     def sample(
-        self, n: int, y: Any = None, sampler: str = "class", random_state: int | None = None
-    ) -> np.ndarray:
+        self, n: int, y: Labels | None = None, sampler: str = "class", random_state: int | None = None
+    ) -> np.ndarray | pd.DataFrame:
         """Generate n rows, in the shape and units of X.
 
         Parameters
@@ -558,8 +639,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             Classes to draw; None draws them in proportion to the training rows.
         sampler : {"class", "aggregate", "prior"}
             One mixture per class, one mixture over all codes, or N(0, I); only "class" takes ``y``.
-            A "class" code is kept if the VEC reads the class in what it is decoded to; where five
-            rounds of draws do not give enough such codes, those that come nearest fill the rest.
+            A "class" code is accepted if the VEC predicts the class for the decoded row; where five
+            rounds of draws do not give enough such codes, the most probable ones fill the rest.
         random_state : int or None
         """
         check_is_fitted(self, "calibration_")
@@ -573,86 +654,70 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         mixture = prior(self.spec_.latent_dim) if sampler == "prior" else self.samplers_["aggregate"]
         return self.inverse_transform(mixture.draw(n, rng))
 
-    def _class_codes(self, n: int, y: Any, rng: np.random.Generator) -> np.ndarray:
+    def _class_codes(self, n: int, y: Labels | None, rng: np.random.Generator) -> np.ndarray:
         if y is None:
-            wanted = rng.choice(len(self.classes_), size=n, p=self.class_shares_)
+            classes = rng.choice(len(self.classes_), size=n, p=self.class_shares_)
         else:
-            wanted = class_indices(y, self.classes_, n)
+            classes = class_indices(y, self.classes_, n)
         codes = np.empty((n, self.spec_.latent_dim))
-        for c in np.unique(wanted):
+        for c in np.unique(classes):
             score = partial(self._predictor.decodes_to, int(c))
-            codes[wanted == c] = draw_accepted(
-                self.samplers_[f"class_{c}"], int((wanted == c).sum()), score, rng
-            )
+            n_codes = int((classes == c).sum())
+            codes[classes == c] = draw_accepted(self.samplers_[f"class_{c}"], n_codes, score, rng)
         return codes
+
+    @property
+    def _networks(self) -> Networks:
+        return Networks(self.vec_, self.decoder_, self.discriminator_)
 
     @property
     def _predictor(self) -> Predictor:
         return Predictor(self.vec_, self.decoder_, self.feature_weights_)
 
-    def _checked(self, X: Any) -> Any:
-        """Check rows against the ones trained on; those that are dear to read are not looked through."""
-        check_is_fitted(self, "calibration_")
-        return self._validated(X)
+    # ------------------------------------------------------------------------------- the door for X
 
-    def _validated(self, X: Any) -> Any:
-        rows = self._opened(X, reset=False)
-        names = getattr(self, "feature_names_in_", None)
-        if not isinstance(rows, LazyArray) or rows.is_cheap_to_scan:
-            check_finite(rows, names, missing_allowed=self.preprocess_.kind == "table")
+    def _open(self, X: Data, *, reset: bool) -> Rows:
+        """Open X, and learn or check the names and the number of its columns."""
+        rows = open_rows(X, min_samples=2 if reset else 1)
+        if not is_data_set(X):
+            validate_data(self, cast(Any, X), reset=reset, skip_check_array=True)
+        elif reset:
+            self.n_features_in_ = rows.shape[1]
+            if rows.names is not None:
+                self.feature_names_in_ = np.array(rows.names, dtype=object)
+        else:
+            expected = tuple(getattr(self, "feature_names_in_", rows.names or ()))
+            check(
+                rows.names is None or rows.names == expected,
+                "The feature names should match those that were passed during fit, in the same order",
+            )
         return rows
 
-    def _opened(self, X: Any, reset: bool) -> Any:
-        """Return checked rows: an array, or a Source of rows that stay where they are."""
-        source = source_of(X)
-        if not isinstance(source, LazyArray):
-            return load_if_small(self._cells(X, reset))
-        if reset:
-            self.n_features_in_ = source.shape[1]
-            if source.names is not None:
-                self.feature_names_in_ = np.array(source.names, dtype=object)
-        same = source.names is None or source.names == tuple(getattr(self, "feature_names_in_", source.names))
-        check(same, "The feature names should match those that were passed during fit, in the same order")
-        return load_if_small(source)
+    def _checked(self, X: Data, fitted: str = "calibration_") -> Rows:
+        """Open X and compare it with the rows trained on; rows that are expensive to read are not scanned."""
+        check_is_fitted(self, fitted)
+        rows = self._open(X, reset=False)
+        if not isinstance(rows.values, LazyArray) or rows.values.is_cheap_to_scan:
+            check_finite(rows, missing_allowed=self.preprocess_.kind == "table")
+        return rows
 
-    def _cells(self, X: Any, reset: bool) -> Any:
-        """Check rows as scikit-learn does; a table with texts becomes objects."""
-        cells = object_cells(X)
-        checks: dict[str, Any] = {"reset": reset, "skip_check_array": cells is not None}
-        if cells is None:
-            checks |= {"dtype": "numeric", "allow_nd": True, "ensure_all_finite": False}
-            checks |= {"ensure_min_samples": 2 if reset else 1}
-        found: Any = validate_data(self, X, **checks)
-        return found if cells is None else cells
+    def _inputs(self, rows: Rows) -> NetworkInputs:
+        return network_inputs(self.preprocess_, rows)
 
-    def _inputs(self, rows: Any, indices: slice | np.ndarray = slice(None)) -> Tensor | Inputs:
-        """Turn rows, all or some, into network inputs."""
-        if isinstance(rows, LazyArray):
-            return Inputs(rows.take(indices), self.preprocess_.forward)
-        return torch.from_numpy(self.preprocess_.forward(rows[indices]))
+    def _infer(self, X: Data, function: Callable[[Predictor, NetworkInputs], Tensor]) -> np.ndarray:
+        return self._apply(function, self._checked(X))
 
-    def _unread(self, rows: Any, indices: slice | np.ndarray) -> Tensor | Inputs:
-        """Leave it to the networks to turn rows into inputs, batch by batch: each then stays in the cache.
-
-        Tables are turned column by column, which is dear for few rows.
-        """
-        if isinstance(rows, LazyArray) or self.preprocess_.kind == "table":
-            return self._inputs(rows, indices)
-        return Inputs(rows[indices], self.preprocess_.forward)
-
-    def _infer(self, X: Any, function: Callable[[Predictor, Any], Tensor]) -> np.ndarray:
-        rows = self._checked(X)
-        return self._apply(function, rows, _slices(len(rows)))
-
-    def _apply(
-        self, function: Callable[[Predictor, Any], Tensor], rows: Any, portions: Sequence[slice | np.ndarray]
-    ) -> np.ndarray:
-        parts = (self._unread(rows, portion) for portion in portions)
-        return np.concatenate([function(self._predictor, part).numpy() for part in parts])
+    def _apply(self, function: Callable[[Predictor, NetworkInputs], Tensor], rows: Rows) -> np.ndarray:
+        """Apply a function of the predictor to the inputs of all rows, in portions."""
+        portions = (rows.take(slice(i, i + INFERENCE_ROWS)) for i in range(0, len(rows), INFERENCE_ROWS))
+        inputs = (streamed_inputs(self.preprocess_, portion) for portion in portions)
+        return np.concatenate([function(self._predictor, part).numpy() for part in inputs])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = tags.input_tags.allow_nan = tags.input_tags.categorical = True
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
         if tags.transformer_tags is not None:
             tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
@@ -660,7 +725,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     # ---------------------------------------------------------------------------------- files
 
     def __getstate__(self) -> dict[str, Any]:
-        """Hand out the discriminator's weights alone: torch's spectral norm refuses to be pickled."""
+        """Return the weights of the discriminator alone: torch's spectral norm cannot be pickled."""
         state = dict(super().__getstate__())
         if "discriminator_" in state:
             state["discriminator_"] = state["discriminator_"].state_dict()
@@ -673,11 +738,53 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
                 self.discriminator_ = to_memory_format(Discriminator(self.spec_), self.spec_).eval()
             self.discriminator_.load_state_dict(state["discriminator_"])
 
+    @property
+    def _custom(self) -> tuple[str, ...]:
+        """Names of the networks that are the user's own."""
+        return tuple(name for name in ("encoder", "decoder") if getattr(self, name) is not None)
+
+    def _model_params(self) -> dict[str, Any]:
+        return model_params(self.get_params(deep=False), self.seed_)
+
     def save(self, folder: str | Path) -> None:
         """Write the model folder: model.json, weights.safetensors and history.csv."""
         check_is_fitted(self, "calibration_")
-        model_folder.save_model(Path(folder), described(self, __version__), tensors_of(self))
-        model_folder.save_history(Path(folder), self.history_)
+        state = FittedState(
+            params=self._model_params(),
+            custom=self._custom,
+            spec=self.spec_,
+            preprocessor=self.preprocess_,
+            classes=self.classes_,
+            feature_names=tuple(getattr(self, "feature_names_in_", ())),
+            n_features_in=self.n_features_in_,
+            seed=self.seed_,
+            data_sha256=self.data_sha256_,
+            feature_weights=self.feature_weights_,
+            class_shares=self.class_shares_,
+            calibration=self.calibration_,
+            samplers=self.samplers_,
+            weights=network_weights(self._networks),
+        )
+        state.save(Path(folder))
+        save_history(Path(folder), self.history_)
+
+    def _restore(self, state: FittedState) -> None:
+        """Take over all that a model folder holds."""
+        self.preprocess_ = state.preprocessor
+        self.classes_ = state.classes
+        if state.feature_names:
+            self.feature_names_in_ = np.array(state.feature_names, dtype=object)
+        self.n_features_in_ = state.n_features_in
+        self.seed_ = state.seed
+        self.data_sha256_ = state.data_sha256
+        self.spec_ = state.spec
+        self.feature_weights_ = state.feature_weights
+        self.class_shares_ = state.class_shares
+        self.calibration_ = state.calibration
+        self.samplers_ = state.samplers
+        with _own_random_state(self.seed_):
+            self._build_networks(with_detail=False)
+        load_networks(self._networks, state.weights)
 
 
 def load(
@@ -704,40 +811,33 @@ def load(
     ValueError
         If a file is damaged or from another schema version, or a network does not fit.
     """
-    check(
-        revision is None or is_on_hub(folder),
-        f"revision={revision!r} needs a model on the hub, hf://user/name",
-    )
-    local = fetch(str(folder), revision) if is_on_hub(folder) else Path(folder)
-    model, tensors = model_folder.load_model(local)
-    given: dict[str, Any] = {"encoder": encoder, "decoder": decoder}
-    missing = [name for name in model["custom"] if given[name] is None]
+    on_hub = is_on_hub(folder)
+    check(revision is None or on_hub, f"revision={revision!r} needs a model on the hub, hf://user/name")
+    local = fetch(str(folder), revision) if on_hub else Path(folder)
+    state = FittedState.load(local)
+    own: dict[str, Any] = {"encoder": encoder, "decoder": decoder}
+    missing = [name for name in state.custom if own[name] is None]
     if missing:
         raise ValueError(
             f"{folder} was trained with your own {missing[0]}: pass it as load(folder, {missing[0]}=...)"
         )
-    loaded = SSAVAE(**lists_to_tuples(model["params"]), **given)
-    restore(loaded, model)
-    with _own_random_state(loaded.seed_):
-        loaded._build_networks(with_detail=False)
-    restore_weights(loaded, tensors)
-    loaded.history_ = model_folder.load_history(local)
-    return loaded
+    params = lists_to_tuples(state.params)
+    params["augment"] = current_names(params["augment"])
+    model = SSAVAE(**params, **own)
+    model._restore(state)
+    model.history_ = load_history(local)
+    return model
 
 
-def _slices(n: int) -> list[slice]:
-    """Divide n rows into such as are turned into network inputs at once."""
-    return [slice(i, i + INFERENCE_ROWS) for i in range(0, n, INFERENCE_ROWS)]
-
-
-def _portions(numbers: np.ndarray) -> list[np.ndarray]:
-    """Divide row numbers likewise."""
-    return [numbers[each] for each in _slices(len(numbers))]
+def _data_sha256(rows: Rows, labels: np.ndarray, in_training: np.ndarray) -> str:
+    """Return a digest of training rows and labels, by which a model of the same data is recognised."""
+    content = rows.scan.sha256.encode() + labels.tobytes() + in_training.tobytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 @contextmanager
 def _own_random_state(seed: int) -> Iterator[None]:
-    """Seed torch, and give the caller's random state back afterwards, on every GPU: all are seeded."""
+    """Seed torch, and restore the caller's random state afterwards, on every GPU: all are seeded."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield

@@ -1,7 +1,7 @@
-"""The equations of the method: one equation, one pure function, one value per sample.
+"""The equations of the method: one equation, one pure function, one value per row.
 
-Nothing here averages over the batch: the algorithms decide which rows count.  ``docs/paper.md``
-sets every function beside its equation.
+No function averages over the batch: the algorithms decide which rows count.  ``docs/paper.md``
+lists every function beside its equation.
 """
 
 from __future__ import annotations
@@ -65,19 +65,19 @@ def loss_consistency(
     y: Int[Tensor, "b"],
     threshold: Float[Tensor, "c"],
 ) -> Float[Tensor, "b"]:
-    r"""Cross-entropy of a changed row with the class that it had before (FixMatch, Sohn 2020; our addition).
+    r"""Cross-entropy of augmented rows with (pseudo-)labels (FixMatch, Sohn 2020; our addition).
 
     .. math:: -[p_{\hat{y}} \ge \tau_{\hat{y}}] \, \log \mathrm{softmax}(C(z'))_{\hat{y}}
 
-    The class is the row's label where it has one, else the class that a teacher gives to the row as it
-    was, if it is sure enough: rows of which it is not, give 0.
+    The target is the row's label if there is one, else the teacher's prediction for the unaugmented
+    row if its probability reaches the threshold.  Rows without a target give 0.
 
     Parameters
     ----------
     logits : (B, C)
-        Of the changed rows.
+        Of the augmented rows.
     probs : (B, C)
-        The teacher's, of the rows as they were.
+        The teacher's class probabilities of the unaugmented rows.
     y : (B,)
         Class index, -1 where unlabelled.
     threshold : (C,)
@@ -93,9 +93,9 @@ def loss_consistency(
     >>> loss_consistency(torch.zeros(3, 2), probs, torch.tensor([-1, -1, 1]), torch.full((2,), 0.9))
     tensor([0.6931, 0.0000, 0.6931])
     """
-    sure, guess = probs.max(dim=1)
-    target = torch.where(y >= 0, y, torch.where(sure >= threshold[guess], guess, -1))
-    return loss_class(logits, target)
+    confidence, predicted = probs.max(dim=1)
+    pseudo_label = torch.where(confidence >= threshold[predicted], predicted, -1)
+    return loss_class(logits, torch.where(y >= 0, y, pseudo_label))
 
 
 def loss_student(
@@ -105,19 +105,19 @@ def loss_student(
     logits_encoder: Float[Tensor, "b c"],
     variance: float,
 ) -> Float[Tensor, "b"]:
-    r"""How far the student is from the encoder, in place and in class (Hinton 2015; our addition).
+    r"""Distillation loss of the student with the encoder as teacher (Hinton 2015; our addition).
 
     .. math:: \frac{\lVert \mu_S - \mu \rVert^2}{K \, \bar{v}} + \mathrm{KL}(p \, \Vert \, p_S),
         \quad p = \mathrm{softmax}(C(\mu)), \; p_S = \mathrm{softmax}(C(\mu_S))
 
-    The second term tells which places on the map matter: those near the border of two classes.
+    The second term weighs errors near the border of two classes more.
 
     Parameters
     ----------
     mu, logits : (B, K), (B, C)
-        The student's code, and what the classifier reads from it.
+        The student's code and its class logits.
     mu_encoder, logits_encoder : (B, K), (B, C)
-        The same of the encoder.
+        The encoder's code and its class logits.
     variance : float
         Mean variance v of an element of the encoder's codes over the rows, above 0.
 
@@ -131,20 +131,20 @@ def loss_student(
     tensor([4.])
     """
     distance = (mu - mu_encoder).square().mean(dim=1) / variance
-    targets = logits_encoder.log_softmax(dim=1)
-    classes = F.kl_div(logits.log_softmax(dim=1), targets, reduction="none", log_target=True).sum(dim=1)
-    return distance + classes
+    log_p = logits_encoder.log_softmax(dim=1)
+    divergence = F.kl_div(logits.log_softmax(dim=1), log_p, reduction="none", log_target=True).sum(dim=1)
+    return distance + divergence
 
 
 def loss_detail(
     x: Float[Tensor, "b *shape"], x_rec: Float[Tensor, "b *shape"], variance: float
 ) -> Float[Tensor, "b"]:
-    r"""Share of the input's variance that the code fails to explain (our addition to Algorithm 1).
+    r"""Fraction of the variance that the code does not explain (our addition to Algorithm 1).
 
     .. math:: \lVert x - A(z) \rVert^2 / (d \, \bar{v})
 
-    A is an auxiliary decoder trained along with the encoder.  Dividing by the data's own variance
-    makes one weight fit images, tables and signals of any size.
+    A is an auxiliary decoder trained along with the encoder.  Dividing by the variance of the data
+    lets one weight suit images, tables and signals of any size.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def loss_detail(
 
     Returns
     -------
-    (B,); 0 for a perfect copy, 1 on average where every row is decoded to the mean row.
+    (B,); 0 for a perfect reconstruction, 1 on average if every row is decoded to the mean row.
 
     Examples
     --------
@@ -231,7 +231,7 @@ def loss_disc(
 
     Returns
     -------
-    (B,), in nats; 2 log 2 for a discriminator that cannot tell.
+    (B,), in nats; 2 log 2 for a discriminator whose logits are all 0.
 
     Examples
     --------
@@ -244,7 +244,7 @@ def loss_disc(
 def loss_latent(
     z: Float[Tensor, "b k"], mu_rec: Float[Tensor, "b k"], weight: float = 1.0
 ) -> Float[Tensor, "b"]:
-    r"""Distance between a code and the encoder's reading of what it was decoded to.
+    r"""Latent loss: distance between a code and the encoder's mean for its decoded row.
 
     .. math:: w \lVert z - \mu(G(z)) \rVert^2 / K
 

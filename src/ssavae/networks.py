@@ -1,14 +1,15 @@
 """The networks of the method, for tables (MLP), signals (1-D) and images (2-D convolutions).
 
-One recipe serves every kind: a stack of layers that halves the sides while they are long, its
-mirror image as decoder, and the same stack without batch normalisation as discriminator.
+All kinds share one architecture: an encoder whose layers halve the sides while they are long, its
+mirror image as decoder, and the encoder's stack without batch normalisation as discriminator.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -17,31 +18,31 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-SLOPE = 0.1  # of LeakyReLU: above 0 so that no hidden feature, which step 2 compares, goes dead
+SLOPE = 0.1  # of LeakyReLU: above 0, so that none of the hidden features compared in step 2 dies
 SHORT_SIDE = 4  # convolutions halve the sides until none is longer than this
-HIDDEN_DIM = 256  # the dense layer between the convolutions and the code
+HIDDEN_DIM = 256  # units of the dense layer between the convolutions and the code
 Net = TypeVar("Net", bound=nn.Module)
 _CONVS = {1: (nn.Conv1d, nn.ConvTranspose1d), 2: (nn.Conv2d, nn.ConvTranspose2d)}
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What has to be known to build the networks: plain values, so that a model folder can hold it.
+    """Sizes of the networks, as plain values that a model folder can hold.
 
     Parameters
     ----------
     input_shape : tuple of int
         Without the batch: (d,) for a table, (C, T) for a signal, (C, H, W) for an image.
     latent_dim : int
-        K, the size of the code.
+        K, the dimension of the code.
     n_classes : int
         At least 1; a model without labels has one class that is never trained.
     bounded : bool
-        True where inputs lie in [0, 1], which ends the decoder in a sigmoid.
+        Whether inputs lie in [0, 1]; the decoder then ends in a sigmoid.
     widths : tuple of int
         Units or channels of each layer; empty means :func:`default_widths`.
     student_widths : tuple of int
-        Units of each layer of the :class:`Student`; empty means that there is none.
+        Units of each layer of the :class:`Student`; empty means no student.
     """
 
     input_shape: tuple[int, ...]
@@ -53,7 +54,7 @@ class Spec:
 
 
 class Encoding(NamedTuple):
-    """What the encoder says of a batch: q(z|x) = N(mu, exp(logvar)) and its hidden features."""
+    """Output of the encoder: q(z|x) = N(mu, exp(logvar)) and the hidden features."""
 
     mu: Tensor
     logvar: Tensor
@@ -61,22 +62,20 @@ class Encoding(NamedTuple):
 
 
 def reparameterize(
-    mu: Float[Tensor, "b k"],
-    logvar: Float[Tensor, "b k"],
-    normal: Callable[[Tensor], Tensor] = torch.randn_like,
+    mu: Float[Tensor, "b k"], logvar: Float[Tensor, "b k"], eps: Float[Tensor, "b k"]
 ) -> Float[Tensor, "b k"]:
-    """Draw z = mu + sigma * eps with eps ~ N(0, I), so that the gradient reaches mu and logvar.
+    """Return z = mu + sigma * eps, with eps drawn from N(0, I), so that the gradient reaches mu and logvar.
 
     Examples
     --------
-    >>> reparameterize(torch.ones(1, 2), torch.full((1, 2), -100.0))
-    tensor([[1., 1.]])
+    >>> reparameterize(torch.ones(1, 2), torch.zeros(1, 2), torch.tensor([[0.0, 0.5]]))
+    tensor([[1.0000, 1.5000]])
     """
-    return mu + (0.5 * logvar).exp() * normal(mu)
+    return mu + (0.5 * logvar).exp() * eps
 
 
 def default_widths(input_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Widths of the layers, from the shape of a row.
+    """Return the widths of the layers for a shape of input.
 
     Examples
     --------
@@ -90,7 +89,7 @@ def default_widths(input_shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _sides(input_shape: tuple[int, ...], n_layers: int) -> list[tuple[int, ...]]:
-    """Sides of the input and after each layer: halved, rounded up, while one of them is long."""
+    """Return the sides of the input and of each layer's output: halved, rounded up, while one is long."""
     sides = [tuple(input_shape[1:])]
     for _ in range(n_layers):
         last = sides[-1]
@@ -99,11 +98,13 @@ def _sides(input_shape: tuple[int, ...], n_layers: int) -> list[tuple[int, ...]]
 
 
 class Layer(nn.Module):
-    """Linear or convolution, then batch normalisation where wanted, then LeakyReLU."""
+    """Linear layer or convolution, normalisation, crop and LeakyReLU."""
 
     def __init__(self, linear: nn.Module, norm: nn.Module, crop: tuple[int, ...] = ()) -> None:
         super().__init__()
-        self.linear, self.norm, self.crop = linear, norm, crop
+        self.linear = linear
+        self.norm = norm
+        self.crop = crop
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.linear(x)
@@ -117,11 +118,13 @@ def _norm(n_dims: int, width: int) -> nn.Module:
 
 
 def _encoder_layers(spec: Spec, batch_norm: bool) -> tuple[nn.ModuleList, int]:
-    """Build the halving stack and say how many values leave it."""
-    n_dims, widths = len(spec.input_shape) - 1, spec.widths or default_widths(spec.input_shape)
+    """Build the encoder's stack; return it with the number of values in its output."""
+    n_dims = len(spec.input_shape) - 1
+    widths = spec.widths or default_widths(spec.input_shape)
     sides = _sides(spec.input_shape, len(widths))
-    layers, channels = nn.ModuleList(), spec.input_shape[0]
-    for before, after, width in zip(sides, sides[1:], widths, strict=False):
+    layers = nn.ModuleList()
+    channels = spec.input_shape[0]
+    for (before, after), width in zip(pairwise(sides), widths, strict=True):
         if n_dims == 0:
             linear = nn.Linear(channels, width)
         else:
@@ -138,11 +141,11 @@ class Encoder(nn.Module):
         super().__init__()
         self.layers, size = _encoder_layers(spec, batch_norm=True)
         if len(spec.input_shape) > 1:
-            self.layers.append(
-                Layer(nn.Sequential(nn.Flatten(), nn.Linear(size, HIDDEN_DIM)), _norm(0, HIDDEN_DIM))
-            )
+            dense = nn.Sequential(nn.Flatten(), nn.Linear(size, HIDDEN_DIM))
+            self.layers.append(Layer(dense, _norm(0, HIDDEN_DIM)))
             size = HIDDEN_DIM
-        self.mu, self.logvar = nn.Linear(size, spec.latent_dim), nn.Linear(size, spec.latent_dim)
+        self.mu = nn.Linear(size, spec.latent_dim)
+        self.logvar = nn.Linear(size, spec.latent_dim)
 
     def forward(self, x: Float[Tensor, "b *shape"]) -> Encoding:
         features = []
@@ -153,7 +156,7 @@ class Encoder(nn.Module):
 
 
 class Classifier(nn.Sequential):
-    """C: z -> logits, one hidden layer, so that classes of a 2-D map may be islands."""
+    """C: z -> logits, with one hidden layer: classes of a 2-D map need not be linearly separable."""
 
     def __init__(self, spec: Spec, hidden_dim: int = 64) -> None:
         super().__init__(
@@ -166,15 +169,20 @@ class Decoder(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        n_dims, widths = len(spec.input_shape) - 1, spec.widths or default_widths(spec.input_shape)
-        sides, channels = _sides(spec.input_shape, len(widths))[::-1], [*widths[::-1], spec.input_shape[0]]
-        self.shape, self.bounded = (channels[0], *sides[0]), spec.bounded
-        self.start = Layer(nn.Linear(spec.latent_dim, math.prod(self.shape)), _norm(0, math.prod(self.shape)))
+        n_dims = len(spec.input_shape) - 1
+        widths = spec.widths or default_widths(spec.input_shape)
+        sides = _sides(spec.input_shape, len(widths))[::-1]
+        channels = [*widths[::-1], spec.input_shape[0]]
+        self.shape = (channels[0], *sides[0])
+        self.bounded = spec.bounded
+        size = math.prod(self.shape)
+        self.start = Layer(nn.Linear(spec.latent_dim, size), _norm(0, size))
         layers = [
-            Layer(_widening(n_dims, a, b, size != before), _norm(n_dims, b), size)
-            for a, b, before, size in zip(channels, channels[1:], sides, sides[1:], strict=False)
+            Layer(_upsampling(n_dims, n_in, n_out, doubled=after != before), _norm(n_dims, n_out), crop=after)
+            for (n_in, n_out), (before, after) in zip(pairwise(channels), pairwise(sides), strict=True)
         ]
-        self.end, self.end_crop = layers[-1].linear, sides[-1]
+        self.end = layers[-1].linear
+        self.end_crop = sides[-1]
         self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, z: Float[Tensor, "b k"]) -> Float[Tensor, "b *shape"]:
@@ -187,17 +195,17 @@ class Decoder(nn.Module):
         return x.sigmoid() if self.bounded else x
 
 
-def _widening(n_dims: int, channels: int, width: int, doubled: bool) -> nn.Module:
-    """Return the layer of the decoder that undoes one layer of the encoder."""
+def _upsampling(n_dims: int, channels: int, width: int, doubled: bool) -> nn.Module:
+    """Build the decoder's counterpart of one layer of the encoder."""
     if n_dims == 0:
         return nn.Linear(channels, width)
     conv, transposed = _CONVS[n_dims]
-    # Kernel 4 with stride 2 covers every output equally often: no checkerboard.
+    # Kernel 4 with stride 2 covers every output equally often, which avoids checkerboard artefacts.
     return transposed(channels, width, 4, 2, padding=1) if doubled else conv(channels, width, 3, padding=1)
 
 
 class Discriminator(nn.Module):
-    """D: x -> one logit a row; spectral norm in place of batch norm keeps it from winning outright."""
+    """D: x -> one logit per row; spectral norm keeps it from overpowering the decoder."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -213,12 +221,12 @@ class Discriminator(nn.Module):
 
 
 class Student(nn.Module):
-    """S: x -> mu, dense layers on the values of a row, that learn the map from the encoder."""
+    """S: x -> mu, dense layers distilled from the encoder."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         flat = replace(spec, input_shape=(math.prod(spec.input_shape),), widths=spec.student_widths)
-        self.layers, size = _encoder_layers(flat, batch_norm=False)  # a tenth of the time at rest
+        self.layers, size = _encoder_layers(flat, batch_norm=False)  # inference in a tenth of the time
         self.mu = nn.Linear(size, spec.latent_dim)
 
     def forward(self, x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b k"]:
@@ -229,15 +237,15 @@ class Student(nn.Module):
 
 
 class VEC(nn.Module):
-    """The Variational Encoder Classifier of step 1: encoder, classifier and, where wanted, their helpers.
+    """The Variational Encoder Classifier of step 1, with optional auxiliary networks.
 
     Parameters
     ----------
     encoder, classifier : nn.Module
     detail : nn.Module or None
-        The auxiliary decoder of ``loss_detail``; None where ``weight_detail`` is 0.
+        The auxiliary decoder of ``loss_detail``; None if ``weight_detail`` is 0.
     student : nn.Module or None
-        What codes rows in the encoder's place, faster.
+        Computes the codes instead of the encoder, in less time.
     """
 
     def __init__(
@@ -248,38 +256,41 @@ class VEC(nn.Module):
         student: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.encoder, self.classifier, self.detail, self.student = encoder, classifier, detail, student
+        self.encoder = encoder
+        self.classifier = classifier
+        self.detail = detail
+        self.student = student
 
     def bare(self) -> VEC:
-        """Return encoder and classifier, the very same ones, without their helpers."""
+        """Return a VEC of the same encoder and classifier, without the auxiliary networks."""
         return VEC(self.encoder, self.classifier)
 
     def code(self, x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b k"]:
-        """Return the code's mean: the student's where there is one."""
+        """Return the mean of the code, from the student if there is one."""
         return self.encoder(x)[0] if self.student is None else self.student(x)
 
     def read(self, x: Float[Tensor, "b *shape"]) -> Encoding:
-        """Return all that the encoder says of a batch, with the mean of :meth:`code`."""
+        """Return the encoder's output, with the mean of :meth:`code`."""
         encoding = Encoding(*self.encoder(x))
         return encoding if self.student is None else encoding._replace(mu=self.student(x))
 
     def forward(self, x: Float[Tensor, "b *shape"]) -> tuple[Tensor, Tensor]:
-        """Return the code's mean and the class logits read from it."""
+        """Return the mean of the code and its class logits."""
         mu = self.code(x)
         return mu, self.classifier(mu)
 
 
 def to_memory_format(module: Net, spec: Spec) -> Net:
-    """Lay the weights out with channels last for images, which doubles their speed."""
+    """Convert the weights to channels last for images, which doubles the speed."""
     channels_last = len(spec.input_shape) == 3
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     return module.to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]  # torch's stub lacks it
 
 
 def build_vec(spec: Spec, with_detail: bool, encoder: nn.Module | None = None) -> VEC:
-    """Make the networks of step 1, around the user's own encoder where there is one.
+    """Build the networks of step 1, around the user's own encoder if given.
 
-    The auxiliary decoder gets half the widths: it keeps the code as rich at a third of the cost
+    The auxiliary decoder has half the widths: the code gets as informative at a third of the cost
     (docs/decisions.md).
     """
     widths = spec.widths or default_widths(spec.input_shape)
@@ -287,5 +298,27 @@ def build_vec(spec: Spec, with_detail: bool, encoder: nn.Module | None = None) -
     detail = Decoder(halved) if with_detail else None
     vec = VEC(encoder or Encoder(spec), Classifier(spec), detail)
     if spec.student_widths:
-        vec.student = Student(spec)  # last: what is drawn before is the same without one
+        vec.student = Student(spec)  # last, so that the others' initial weights do not depend on it
     return to_memory_format(vec, spec)
+
+
+class Networks(NamedTuple):
+    """The three networks of the method."""
+
+    vec: VEC
+    decoder: nn.Module
+    discriminator: nn.Module
+
+
+def build_networks(
+    spec: Spec, with_detail: bool, encoder: nn.Module | None = None, decoder: nn.Module | None = None
+) -> Networks:
+    """Build the networks of both steps, around copies of the user's own encoder and decoder where given."""
+    vec = build_vec(spec, with_detail, copy.deepcopy(encoder))
+    return Networks(vec, *build_step2(spec, decoder))
+
+
+def build_step2(spec: Spec, decoder: nn.Module | None = None) -> tuple[nn.Module, nn.Module]:
+    """Build decoder and discriminator, around a copy of the user's own decoder where given."""
+    own = Decoder(spec) if decoder is None else copy.deepcopy(decoder)
+    return to_memory_format(own, spec), to_memory_format(Discriminator(spec), spec)

@@ -1,7 +1,8 @@
-"""Which rows to label next: those the classifier is unsure of, far from one another and from known ones."""
+"""Active learning: rows to label next, uncertain and far from one another and from labelled rows."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,11 +10,12 @@ from jaxtyping import Float, Int
 
 from ssavae._checks import check
 
-FEATURES = 2**25  # values of features held at once: of more rows than that the most uncertain are looked at
+MAX_FEATURES = 2**25  # values of features in memory; of more rows only the most uncertain are candidates
+BLOCK = 256  # labelled rows per matrix of distances
 
 
 def uncertainty(probs: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n"]:
-    """Return one less the margin between the two most probable classes (Scheffer 2001), in [0, 1].
+    """Return one minus the margin between the two most probable classes (Scheffer 2001), in [0, 1].
 
     Examples
     --------
@@ -25,27 +27,27 @@ def uncertainty(probs: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n"]:
 
 
 def choose_rows(
-    uncertain: Float[np.ndarray, "n"],
+    uncertainties: Float[np.ndarray, "n"],
     features: Float[np.ndarray, "n d"],
-    known: Float[np.ndarray, "m d"] | Iterable[np.ndarray],
+    labelled: Float[np.ndarray, "m d"] | Iterable[np.ndarray],
     n: int,
 ) -> Int[np.ndarray, "k"]:
-    r"""Choose rows one by one, each the one with the largest uncertainty times distance.
+    r"""Choose rows one by one, each with the largest product of uncertainty and distance.
 
-    .. math:: i = \arg\max_i \; u_i \, \min_{j \in \text{known or chosen}} \lVert h_i - h_j \rVert
+    .. math:: i = \arg\max_i \; u_i \, \min_{j \in \text{labelled or chosen}} \lVert h_i - h_j \rVert
 
-    Uncertainty alone would ask for the same row many times over, distance alone for outliers.
+    Uncertainty alone would choose near duplicates, distance alone outliers.
 
     Parameters
     ----------
-    uncertain : (n,)
+    uncertainties : (n,)
         u, at least 0.
     features : (n, d)
         h of the rows to choose from.
-    known : (m, d)
-        h of the rows that have a label already, at once or in parts; m may be 0.
+    labelled : (m, d)
+        h of the rows that have a label already, as one array or in parts; m may be 0.
     n : int
-        How many rows to choose; no more than there are.
+        Number of rows to choose; all rows if there are fewer.
 
     Raises
     ------
@@ -60,38 +62,38 @@ def choose_rows(
     """
     check(n >= 1, f"n={n} must be at least 1")
     distance = np.full(len(features), np.inf)
-    for part in [known] if isinstance(known, np.ndarray) else known:
-        for block in np.array_split(part, -(-len(part) // 256)) if len(part) else ():
+    for part in [labelled] if isinstance(labelled, np.ndarray) else labelled:
+        for block in np.array_split(part, math.ceil(len(part) / BLOCK)) if len(part) else ():
             distance = np.minimum(distance, _distances(features, block).min(axis=1))
     chosen: list[int] = []
     for _ in range(min(n, len(features))):
-        # before anything is known, uncertainty decides alone
-        merit = uncertain * distance if np.isfinite(distance).any() else uncertain.copy()
-        merit[chosen] = -1.0
-        chosen.append(int(merit.argmax()))
+        # without any labelled row the first choice is by uncertainty alone
+        scores = uncertainties * distance if np.isfinite(distance).any() else uncertainties.copy()
+        scores[chosen] = -1.0
+        chosen.append(int(scores.argmax()))
         distance = np.minimum(distance, _distances(features, features[chosen[-1:]])[:, 0])
     return np.array(chosen, dtype=np.int64)
 
 
 def candidates(
-    uncertain: Float[np.ndarray, "n"], free: Int[np.ndarray, "m"], width: int, n: int
+    uncertainties: Float[np.ndarray, "n"], unlabelled: Int[np.ndarray, "m"], n_features: int, n: int
 ) -> Int[np.ndarray, "k"]:
-    """Return the rows among ``free`` whose features are looked at: all, or the most uncertain.
+    """Return the unlabelled rows to choose n from: all, or the most uncertain if memory limits them.
 
-    As many as hold ``FEATURES`` values with ``width`` each, and n at least.
+    With ``n_features`` values each they hold at most ``MAX_FEATURES`` values, unless n rows hold more.
 
     Examples
     --------
-    >>> candidates(np.array([0.1, 0.9, 0.5]), np.array([0, 2]), FEATURES, 1)
+    >>> candidates(np.array([0.1, 0.9, 0.5]), np.array([0, 2]), MAX_FEATURES, 1)
     array([2])
     """
-    most = max(n, FEATURES // width)
-    if len(free) <= most:
-        return free
-    return np.sort(free[np.argsort(-uncertain[free], kind="stable")[:most]])
+    n_rows = max(n, MAX_FEATURES // n_features)
+    if len(unlabelled) <= n_rows:
+        return unlabelled
+    return np.sort(unlabelled[np.argsort(-uncertainties[unlabelled], kind="stable")[:n_rows]])
 
 
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return Euclidean distances, (len(a), len(b)), without a tensor of all differences."""
+    """Return the Euclidean distances, (len(a), len(b)), without a tensor of all differences."""
     squares = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2.0 * a @ b.T
     return np.sqrt(squares.clip(0))

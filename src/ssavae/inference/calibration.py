@@ -1,6 +1,6 @@
-"""What rows that were not trained on teach about confidence: a temperature, and conformal limits.
+"""Confidence calibrated on rows not used in training: temperature scaling, conformal prediction.
 
-Both are a few lines of numpy and scipy, which is less than a dependency would ask for (docs/decisions.md).
+Both are a few lines of numpy and scipy, which are not worth a dependency (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from ssavae._checks import check
 
 
 def fit_temperature(logits: Float[np.ndarray, "n c"], y: Int[np.ndarray, "n"]) -> float:
-    r"""Return the temperature under which the logits explain the labels best (Guo 2017).
+    r"""Return the temperature that minimises the cross-entropy of the labels (Guo 2017).
 
     .. math:: \min_T \; -\sum_i \log \mathrm{softmax}(C(\mu_i) / T)_{y_i}
 
     Parameters
     ----------
     logits : (n, C)
-        Of rows that were not trained on.
+        Of rows not used in training.
     y : (n,)
-        Class index; rows with -1 are left out, and 1 is returned where none remains.
+        Class index; rows with -1 are ignored, and 1 is returned if none remains.
 
     Returns
     -------
     float
-        From 0.05 to 20; above 1 makes the classifier less sure of itself.
+        From 0.05 to 20; above 1 lowers the classifier's confidence.
 
     Examples
     --------
@@ -39,22 +39,23 @@ def fit_temperature(logits: Float[np.ndarray, "n c"], y: Int[np.ndarray, "n"]) -
     >>> fit_temperature(logits, np.array([0, 0, 1, 0])) > 1
     True
     """
-    known, truth = np.asarray(logits, dtype=np.float64)[y >= 0], y[y >= 0]
-    if len(truth) == 0:
+    labelled = np.asarray(logits, dtype=np.float64)[y >= 0]
+    y = y[y >= 0]
+    if len(y) == 0:
         return 1.0
 
     def loss(log_temperature: float) -> float:
-        log_probs = log_softmax(known / math.exp(log_temperature), axis=1)
-        return -float(log_probs[np.arange(len(truth)), truth].mean())
+        log_probs = log_softmax(labelled / math.exp(log_temperature), axis=1)
+        return -float(log_probs[np.arange(len(y)), y].mean())
 
     return math.exp(minimize_scalar(loss, bounds=(math.log(0.05), math.log(20.0)), method="bounded").x)
 
 
 def conformal_limit(scores: Float[np.ndarray, "n"], alpha: float) -> float:
-    r"""Return the limit that the score of a new row passes with a probability of at most alpha (Vovk 2005).
+    r"""Return the limit that a new row's score exceeds with at most probability alpha (Vovk 2005).
 
-    It is the :math:`\lceil (n + 1)(1 - \alpha) \rceil`-th smallest of n scores of rows like the new one
-    that were not trained on; infinity where n is too small for such an alpha.
+    It is the :math:`\lceil (n + 1)(1 - \alpha) \rceil`-th smallest of the scores of n exchangeable rows
+    not used in training; infinity if n is too small for alpha.
 
     Raises
     ------
@@ -73,20 +74,20 @@ def conformal_limit(scores: Float[np.ndarray, "n"], alpha: float) -> float:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is known of a model's confidence.
+    """Temperature and conformal scores of a model.
 
     Parameters
     ----------
     temperature : float
-        The logits are divided by it.
+        Divisor of the logits.
     class_scores : (n,)
-        1 - p of the true class of labelled rows that were not trained on, sorted; empty without such rows.
+        1 - p of the true class of labelled rows not used in training, sorted; may be empty.
     novelty_scale : (2, P)
-        Median, and 0.95 quantile less median, of each measure of novelty_components over the known rows.
+        Median, and 0.95 quantile minus median, of each novelty component over the reference rows.
     novelty_scores : (m,)
-        Novelty of the known rows, sorted.
+        Novelty of the reference rows, sorted.
     held_out : bool
-        Whether the known rows were kept from training.
+        Whether the reference rows were left out of training.
     """
 
     temperature: float = 1.0
@@ -103,39 +104,41 @@ class Calibration:
         novelty_components: Float[np.ndarray, "m p"],
         held_out: bool,
     ) -> Calibration:
-        """Learn from labelled rows that were not trained on (n may be 0) and how strange known rows are."""
+        """Calibrate on n labelled rows not used in training (n may be 0) and m reference rows."""
         temperature = fit_temperature(logits, y)
-        probs, known = softmax(logits[y >= 0] / temperature, axis=1), y[y >= 0]
-        scores = np.sort(1.0 - probs[np.arange(len(known)), known])
-        return cls(temperature, scores.astype(np.float64)).knowing(novelty_components, held_out)
+        labels = y[y >= 0]
+        probs = softmax(logits[y >= 0] / temperature, axis=1)
+        scores = np.sort(1.0 - probs[np.arange(len(labels)), labels])
+        return cls(temperature, scores.astype(np.float64)).fit_novelty(novelty_components, held_out)
 
-    def knowing(self, novelty_components: Float[np.ndarray, "m p"], held_out: bool) -> Calibration:
-        """Take other rows for the known ones; the classifier's confidence stays."""
-        middle, high = np.quantile(novelty_components, [0.5, 0.95], axis=0)
-        scaled = replace(
-            self, novelty_scale=np.stack([middle, (high - middle).clip(1e-9)]), held_out=held_out
-        )
+    def fit_novelty(self, novelty_components: Float[np.ndarray, "m p"], held_out: bool) -> Calibration:
+        """Return a copy with other reference rows; temperature and class scores stay."""
+        median, high = np.quantile(novelty_components, [0.5, 0.95], axis=0)
+        scale = np.stack([median, (high - median).clip(1e-9)])
+        scaled = replace(self, novelty_scale=scale, held_out=held_out)
         return replace(scaled, novelty_scores=np.sort(scaled.novelty(novelty_components)))
 
     def novelty(self, novelty_components: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "n"]:
-        r"""Return the largest measure of each row, in units in which 0.95 of the known rows are below 1.
+        r"""Return the largest scaled component of each row.
+
+        The scale leaves 0.95 of the reference rows below 1 in each component.
 
         .. math:: \max_p \; (s_p - q_{0.5}) / (q_{0.95} - q_{0.5})
         """
-        middle, scale = self.novelty_scale
-        return ((novelty_components - middle) / scale).max(axis=1)
+        median, scale = self.novelty_scale
+        return ((novelty_components - median) / scale).max(axis=1)
 
     def sets(self, probs: Float[np.ndarray, "n c"], alpha: float) -> Bool[np.ndarray, "n c"]:
-        """Say which classes are in the set of each row: those whose probability lies within the limit.
+        """Return the conformal prediction sets as a mask: the classes of each row within the limit.
 
         Raises
         ------
         ValueError
-            If there were no labelled rows to learn the limit from.
+            If there are no class scores to take the limit from.
         """
         check(
             len(self.class_scores) > 0,
-            "no labelled rows were kept from training: set validation_fraction or calibration_folds, "
+            "no labelled rows were left out of training: set validation_fraction or calibration_folds, "
             "or call calibrate(X, y) with such rows",
         )
         return 1.0 - probs <= conformal_limit(self.class_scores, alpha)

@@ -1,4 +1,4 @@
-"""Model folders on the Hugging Face hub, and back; no pickle goes either way."""
+"""Model folders uploaded to and downloaded from the Hugging Face hub, without pickles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MODEL_FILES = (MODEL_FILE, WEIGHTS_FILE, HISTORY_FILE)
 
 
 def is_on_hub(folder: str | Path) -> bool:
-    """Say whether a model is named on the hub rather than by a folder here.
+    """Return whether a name is that of a model on the hub, not of a local folder.
 
     Examples
     --------
@@ -24,7 +24,7 @@ def is_on_hub(folder: str | Path) -> bool:
 
 
 def fetch(name: str, revision: str | None = None) -> Path:
-    """Return the folder of a model on the hub, downloaded where it is not here already.
+    """Return the local folder of a model on the hub, downloaded unless it is in the cache.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ def fetch(name: str, revision: str | None = None) -> Path:
     ImportError
         If huggingface_hub is not installed.
     ValueError
-        If the name is no name of a repository.
+        If the name is not that of a repository.
     OSError
-        If there is no such repository or revision, or no way to it.
+        If there is no such repository or revision, or the hub cannot be reached.
     """
     repo = name.removeprefix(SCHEME)
     check(repo.count("/") == 1 and all(repo.split("/")), f"{name!r}: wanted is {SCHEME}user/name")
@@ -53,12 +53,12 @@ def fetch(name: str, revision: str | None = None) -> Path:
 def push(
     folder: Path, repo: str, files: Sequence[str], *, revision: str | None, private: bool, message: str
 ) -> str:
-    """Put files of a folder into a repository of the hub, made where there is none, as one commit.
+    """Upload files of a folder to a repository on the hub as one commit; create the repository if needed.
 
     Returns
     -------
     str
-        The address of the commit.
+        The URL of the commit.
 
     Raises
     ------
@@ -74,11 +74,11 @@ def push(
     api.create_repo(repo, private=private, exist_ok=True)
     if revision is not None:
         api.create_branch(repo, branch=revision, exist_ok=True)
-    made = api.upload_folder(
+    commit = api.upload_folder(
         repo_id=repo,
         folder_path=folder,
         allow_patterns=list(files),
         revision=revision,
         commit_message=message,
     )
-    return str(made.commit_url)
+    return str(commit.commit_url)

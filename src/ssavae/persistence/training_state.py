@@ -1,9 +1,4 @@
-"""The model folder (model.json + weights.safetensors) and the state of an unfinished training run.
-
-Nothing here is pickle: tensors go through safetensors, everything else through JSON, and loading
-runs no code.  Files are written under a temporary name and renamed, so a reader sees the old or the
-new one, never half of one.
-"""
+"""State of an unfinished training run: one safetensors file, without pickle, written atomically."""
 
 from __future__ import annotations
 
@@ -20,24 +15,24 @@ from torch import Tensor
 
 from ssavae._serialize import write_atomically
 
-RESUME_FOLDER, STATE_FILE = "resume", "state.safetensors"
+RESUME_FOLDER = "resume"
+STATE_FILE = "state.safetensors"
+
+State = dict[str, Any]  # any nesting of dicts, lists, tensors and plain values
 
 
-# ------------------------------------------------------------------------------- training state
+def save_state(folder: Path, state: State) -> None:
+    """Write everything that a stopped run needs to go on.
 
-
-def save_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write everything a stopped run needs to go on: any nest of dicts, lists, tensors and plain values.
-
-    One file, so that weights, optimisers and position can never be of different moments.
+    It is one file, so that weights, optimisers and position are always of the same moment.
     """
     tensors: dict[str, Tensor] = {}
-    tree = json.dumps(_take_tensors(state, tensors))
+    tree = json.dumps(_without_tensors(state, tensors))
     content = save_tensors(tensors or {"none": torch.zeros(0)}, {"state": tree})
     write_atomically(folder / RESUME_FOLDER / STATE_FILE, content)
 
 
-def load_state(folder: Path) -> dict[str, Any]:
+def load_state(folder: Path) -> State:
     """Read the state of an unfinished run.
 
     Raises
@@ -54,42 +49,44 @@ def load_state(folder: Path) -> dict[str, Any]:
     try:
         tensors = load_tensors(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return _put_tensors(json.loads(header["__metadata__"]["state"]), tensors)
+        return _with_tensors(json.loads(header["__metadata__"]["state"]), tensors)
     except (SafetensorError, ValueError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error}): delete it and train from the start") from error
 
 
 def has_state(folder: Path) -> bool:
-    """Say whether an unfinished run can be resumed from this folder."""
+    """Return whether an unfinished run can be resumed from this folder."""
     return (folder / RESUME_FOLDER / STATE_FILE).is_file()
 
 
 def drop_state(folder: Path) -> None:
     """Remove the state of a run that has ended."""
-    for path in (folder / RESUME_FOLDER).glob(f"{STATE_FILE}*"):  # with what a killed write has left
+    resume = folder / RESUME_FOLDER
+    for path in resume.glob(f"{STATE_FILE}*"):  # also the temporary file of a killed write
         path.unlink(missing_ok=True)
-    if (folder / RESUME_FOLDER).is_dir() and not any((folder / RESUME_FOLDER).iterdir()):
-        (folder / RESUME_FOLDER).rmdir()
+    if resume.is_dir() and not any(resume.iterdir()):
+        resume.rmdir()
 
 
-def _take_tensors(node: Any, tensors: dict[str, Tensor]) -> Any:
+def _without_tensors(node: object, tensors: dict[str, Tensor]) -> object:
     """Replace tensors by references; dicts become pairs, since optimisers use integer keys."""
     if isinstance(node, Tensor):
         name = f"t{len(tensors)}"
         tensors[name] = node.detach().cpu().clone().contiguous()
         return {"tensor": name}
     if isinstance(node, Mapping):
-        return {"dict": [[key, _take_tensors(value, tensors)] for key, value in node.items()]}
+        return {"dict": [[key, _without_tensors(value, tensors)] for key, value in node.items()]}
     if isinstance(node, list | tuple):
-        return {"list": [_take_tensors(value, tensors) for value in node]}
+        return {"list": [_without_tensors(value, tensors) for value in node]}
     return node
 
 
-def _put_tensors(node: Any, tensors: Mapping[str, Tensor]) -> Any:
+def _with_tensors(node: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """Put tensors in place of their references."""
     if not isinstance(node, dict):
         return node
     if "tensor" in node:
         return tensors[node["tensor"]]
     if "list" in node:
-        return [_put_tensors(value, tensors) for value in node["list"]]
-    return {key: _put_tensors(value, tensors) for key, value in node["dict"]}
+        return [_with_tensors(value, tensors) for value in node["list"]]
+    return {key: _with_tensors(value, tensors) for key, value in node["dict"]}

@@ -1,24 +1,35 @@
-"""The columns of a table: what each of them holds, and its way into numbers for a network and back.
+"""Columns of a table: their cells as text, numbers or categories, and their network inputs.
 
 A table is an array of numbers with NaN where a value is missing, or, as soon as one column holds text or
-truth values, an array of objects.
+booleans, an array of objects.
 """
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+Category: TypeAlias = "str | bool | None"
+Cell: TypeAlias = "float | str | bool | None"
+
+# Text that means a missing value in a csv file: what pandas takes for one by default.
+_MARKS = "#N/A #NA -1.#IND -1.#QNAN -NaN -nan 1.#IND 1.#QNAN <NA> N/A NA NULL NaN None n/a nan null"
+MISSING_MARKS = frozenset(["", "#N/A N/A", *_MARKS.split()])
+BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+NUMBER_PATTERN = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity)", re.IGNORECASE)
 MOST_CATEGORIES = 255  # a column with more different texts holds names or remarks
-NORMAL_IQR = 1.349  # interquartile range of N(0, 1): by it the scale of a normal column is its deviation
-# Deviations beyond which a number counts by its logarithm: one error code must not rule a network.
-TAIL = 10.0
-LEAST_COUNTED = 20  # rows, from which on whole numbers that never repeat are no chance
-LARGEST = 80.0  # of a decoded logarithm: what a decoder makes of a code from nowhere must stay a number
+NORMAL_IQR = 1.349  # interquartile range of N(0, 1): the scale of a normal column is its standard deviation
+TAIL = 10.0  # scales beyond which a number counts by its logarithm, so that one error code does not dominate
+LEAST_COUNTED = 20  # rows from which on integers that never repeat are no coincidence
+LARGEST = 80.0  # of a decoded logarithm: its exponential stays finite
 
 
 @dataclass(frozen=True)
@@ -28,29 +39,29 @@ class Column:
     Parameters
     ----------
     kind : {"number", "whole", "category"}
-        "whole" for numbers without a fraction, "category" for texts and truth values.
+        "whole" for integers, "category" for text and booleans.
     low, scale : float
-        Median and interquartile range, in units of a normal deviation: see :func:`robust_scale`.
+        Centre and scale of numbers: see :func:`robust_scale`.
     categories : tuple
-        What a category may be: str, or bool, and None where it is missing in training.
+        Strings or booleans, and None where values were missing in training.
     has_missing : bool
-        Of numbers: whether values are missing in training, which a second input then says.
+        Of numbers: whether values were missing in training; a second network input then marks them.
     """
 
     kind: str
     low: float = 0.0
     scale: float = 1.0
-    categories: tuple[Any, ...] = ()
+    categories: tuple[Category, ...] = ()
     has_missing: bool = False
 
     @classmethod
     def fit(cls, cells: np.ndarray, name: str) -> Column:
-        """Learn what a column holds, from its cells (n,).
+        """Learn kind, scale and categories of a column from its cells (n,).
 
         Raises
         ------
         ValueError
-            If text stands among numbers, or there are too many different texts to be categories.
+            If it holds both text and numbers, or too many different texts to be categories.
         """
         numbers = as_numbers(cells, name)
         if numbers is None:
@@ -61,11 +72,11 @@ class Column:
 
     @property
     def width(self) -> int:
-        """How many network inputs the column makes."""
+        """Number of network inputs of the column."""
         return len(self.categories) if self.kind == "category" else 1 + self.has_missing
 
     def input_names(self, name: str) -> list[str]:
-        """Name the network inputs that the column makes.
+        """Name the network inputs of the column.
 
         >>> Column("category", categories=("blue", None)).input_names("colour")
         ['colour = blue', 'colour missing']
@@ -74,11 +85,33 @@ class Column:
             return [f"{name} missing" if c is None else f"{name} = {c}" for c in self.categories]
         return [name, f"{name} missing"][: self.width]
 
+    @property
+    def is_boolean(self) -> bool:
+        """Whether the categories are True and False."""
+        return any(isinstance(category, bool) for category in self.categories)
+
+    def parse(self, text: str) -> Cell:
+        """Read a cell of a csv file, None where it is missing.
+
+        Text that is no number, or no boolean, comes back as text, which :meth:`forward` knows to refuse.
+
+        Examples
+        --------
+        >>> Column("number").parse(" 1e3 "), Column("number").parse("NA"), Column("category").parse("1e3")
+        (1000.0, None, '1e3')
+        """
+        if is_missing_mark(text) and text not in self.categories:
+            return None
+        text = text.strip()
+        if self.kind != "category":
+            return float(text) if NUMBER_PATTERN.fullmatch(text) else text
+        return BOOLEANS.get(text, text) if self.is_boolean else text
+
     def forward(self, cells: np.ndarray, name: str) -> np.ndarray:
         """Turn cells (n,) into network inputs (n, width).
 
-        A category or gap that training had none of is warned about, and read as neither of the categories,
-        or as the median.
+        Warns about missing values and categories that training did not have: a number is replaced by the
+        median, a category counts as none of those known.
         """
         if self.kind == "category":
             return self._one_hot(cells, name)
@@ -86,14 +119,15 @@ class Column:
         if numbers is None:
             row = int(np.argmax([isinstance(cell, str | bool) for cell in cells]))
             raise ValueError(f"column {name!r} holds {cells[row]!r} in row {row}, but numbers in training")
-        missing, value = np.isnan(numbers), squash((numbers - self.low) / self.scale)
+        missing = np.isnan(numbers)
+        value = squash((numbers - self.low) / self.scale)
         if not self.has_missing:
             _warn(missing, f"column {name!r} has no value", "its median in training is taken")
             return np.where(missing, 0.0, value)[:, None]
         return np.column_stack([np.where(missing, 0.0, value), missing])
 
     def inverse(self, inputs: np.ndarray) -> np.ndarray:
-        """Turn network inputs (n, width) back into cells (n,): categories, whole numbers, numbers or NaN."""
+        """Turn network inputs (n, width) back into cells (n,): categories, or numbers with NaN."""
         if self.kind == "category":
             return np.array([*self.categories, None], dtype=object)[inputs.argmax(axis=1)]
         value = unsquash(inputs[:, 0].astype(np.float64)) * self.scale + self.low
@@ -101,25 +135,37 @@ class Column:
         return np.where(inputs[:, 1] > 0.5, np.nan, value) if self.has_missing else value
 
     def _one_hot(self, cells: np.ndarray, name: str) -> np.ndarray:
-        place = {category: i for i, category in enumerate(self.categories)}
-        known = [None if gap else cell for cell, gap in zip(cells.tolist(), is_missing(cells), strict=True)]
-        index = np.array([place.get(cell, -1) for cell in known], dtype=np.int64)
-        if (index < 0).any():
-            strange = known[int(np.argmax(index < 0))]
-            what = "no value" if strange is None else f"{strange!r}, which training did not have,"
-            _warn(index < 0, f"column {name!r} has {what}", "it counts as none of the categories")
+        index_of = {category: i for i, category in enumerate(self.categories)}
+        values = [None if gap else cell for cell, gap in zip(cells.tolist(), is_missing(cells), strict=True)]
+        index = np.array([index_of.get(value, -1) for value in values], dtype=np.int64)
+        unknown = index < 0
+        if unknown.any():
+            value = values[int(unknown.argmax())]
+            problem = "no value" if value is None else f"{value!r}, which training did not have,"
+            _warn(unknown, f"column {name!r} has {problem}", "it counts as none of the categories")
         return (index[:, None] == np.arange(len(self.categories))).astype(np.float64)
 
 
-def _warn(where: np.ndarray, what: str, then: str) -> None:
-    if where.any():
-        warnings.warn(f"{what} in row {int(where.argmax())}, {int(where.sum())} in all: {then}", stacklevel=2)
+def is_missing_mark(text: str) -> bool:
+    """Say whether the text of a csv cell means a missing value.
+
+    >>> is_missing_mark("NA"), is_missing_mark(" "), is_missing_mark("0")
+    (True, True, False)
+    """
+    return text in MISSING_MARKS or not text.strip()
+
+
+def _warn(mask: np.ndarray, problem: str, remedy: str) -> None:
+    """Warn about the cells of a mask, if there are any."""
+    if mask.any():
+        position = f"in row {int(mask.argmax())}, {int(mask.sum())} in all"
+        warnings.warn(f"{problem} {position}: {remedy}", stacklevel=2)
 
 
 def robust_scale(known: np.ndarray) -> tuple[float, float]:
-    """Return median and interquartile range, in units of a normal deviation, of numbers (n,).
+    """Return centre and scale of numbers (n,): median, and interquartile range over ``NORMAL_IQR``.
 
-    Where half of the numbers are the same, mean and deviation; 1 as scale where all are.
+    Mean and standard deviation where the interquartile range is 0; scale 1 where all numbers are equal.
 
     Examples
     --------
@@ -128,16 +174,16 @@ def robust_scale(known: np.ndarray) -> tuple[float, float]:
     """
     if len(known) == 0:
         return 0.0, 1.0
-    low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
-    nothing = 1e-12 * max(1.0, float(np.abs(known).max()))
-    if high - low > nothing:
-        return float(middle), float(high - low) / NORMAL_IQR
-    deviation = float(known.std())
-    return float(known.mean()), deviation if deviation > nothing else 1.0
+    low, median, high = np.quantile(known, [0.25, 0.5, 0.75])
+    rounding = 1e-12 * max(1.0, float(np.abs(known).max()))
+    if high - low > rounding:
+        return float(median), float(high - low) / NORMAL_IQR
+    std = float(known.std())
+    return float(known.mean()), std if std > rounding else 1.0
 
 
 def squash(value: np.ndarray) -> np.ndarray:
-    r"""Leave numbers of up to ``TAIL`` deviations as they are, and take the logarithm of what is beyond.
+    r"""Leave values up to ``TAIL`` as they are, and take the logarithm of what is beyond.
 
     .. math:: \mathrm{sign}(v) \, (t + \log(1 + |v| - t)) \quad \text{for} \; |v| > t
 
@@ -178,45 +224,45 @@ def is_missing(cells: np.ndarray) -> np.ndarray:
 
 
 def as_numbers(cells: np.ndarray, name: str) -> np.ndarray | None:
-    """Return cells (n,) as float64 with NaN for missing ones; None where they are texts or truth values.
+    """Return cells (n,) as float64 with NaN for missing values; None where they are text or booleans.
 
     Raises
     ------
     ValueError
-        If a column holds both, or what is neither.
+        If a column holds cells of several types, or neither numbers, text nor booleans.
     """
     if cells.dtype.kind != "O":
         return cells.astype(np.float64)
     missing = is_missing(cells)
-    found = {_sort_of(cell) for cell in cells[~missing].tolist()}
-    if len(found) > 1 or "other" in found:
-        _refuse(cells, missing, name)
-    if found & {"text", "truth"}:
+    types = {_type_of(cell) for cell in cells[~missing].tolist()}
+    if len(types) > 1 or "other" in types:
+        _refuse_cell(cells, missing, name)
+    if types & {"text", "boolean"}:
         return None
     return np.array([np.nan if gap else float(cell) for cell, gap in zip(cells, missing, strict=True)])
 
 
-def _sort_of(cell: Any) -> str:
+def _type_of(cell: object) -> str:
     if isinstance(cell, str):
         return "text"
     if isinstance(cell, bool | np.bool_):
-        return "truth"
+        return "boolean"
     return "number" if isinstance(cell, int | float | np.integer | np.floating) else "other"
 
 
-def _refuse(cells: np.ndarray, missing: np.ndarray, name: str) -> None:
-    """Say where a column stops being of one sort."""
-    sorts = [None if gap else _sort_of(cell) for cell, gap in zip(cells.tolist(), missing, strict=True)]
-    first = next(sort for sort in sorts if sort is not None)
-    row = next(i for i, sort in enumerate(sorts) if sort is not None and (sort != first or sort == "other"))
-    before = "" if first == "other" else f" after cells of the sort {first!r}"
+def _refuse_cell(cells: np.ndarray, missing: np.ndarray, name: str) -> None:
+    """Raise ValueError that names the first cell whose type differs from those before it."""
+    types = {i: _type_of(cell) for i, cell in enumerate(cells.tolist()) if not missing[i]}
+    first = next(iter(types.values()))
+    row = next(i for i, each in types.items() if each != first or each == "other")
+    before = "" if first == "other" else f" after cells of type {first!r}"
     raise ValueError(
         f"column {name!r} holds {cells[row]!r} ({type(cells[row]).__name__}) in row {row}{before}: "
-        "wanted are numbers, or texts, or truth values"
+        "wanted are numbers, or text, or booleans"
     )
 
 
-def _categories(cells: np.ndarray, name: str) -> tuple[Any, ...]:
+def _categories(cells: np.ndarray, name: str) -> tuple[Category, ...]:
     missing = is_missing(cells)
     known = sorted({str(c) if isinstance(c, str) else bool(c) for c in cells[~missing].tolist()})
     if len(known) > MOST_CATEGORIES:
@@ -226,16 +272,22 @@ def _categories(cells: np.ndarray, name: str) -> tuple[Any, ...]:
     return (*known, None) if missing.any() else tuple(known)
 
 
-def object_cells(x: Any) -> np.ndarray | None:
-    """Return a table with texts or truth values as objects (n, d); None where x is no such table.
+def is_frame(x: object) -> TypeGuard[pd.DataFrame]:
+    """Say whether x is a DataFrame, without importing pandas."""
+    return hasattr(x, "iloc") and hasattr(x, "columns")
+
+
+def object_cells(x: object) -> np.ndarray | None:
+    """Return a table with text or booleans as objects (n, d); None where x is no such table.
 
     Examples
     --------
-    >>> mixed_cells(np.array([["a", 1.0]], dtype=object))
+    >>> object_cells(np.array([["a", 1.0]], dtype=object))
     array([['a', 1.0]], dtype=object)
     """
-    if hasattr(x, "iloc") and hasattr(x, "columns"):
-        return None if all(_is_number(dtype) for dtype in x.dtypes) else _frame_cells(x)
+    if is_frame(x):
+        is_numeric = all(getattr(dtype, "kind", "O") in "iuf" for dtype in x.dtypes)
+        return None if is_numeric else _frame_cells(x)
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "OU" or x.ndim != 2:
         return None
     try:
@@ -245,20 +297,7 @@ def object_cells(x: Any) -> np.ndarray | None:
     return None
 
 
-def to_frame(rows: np.ndarray, names: Sequence[Any] | None) -> Any:
-    """Return decoded rows of a table; with texts and names of columns, as a DataFrame again."""
-    if rows.dtype.kind != "O" or names is None:
-        return rows
-    import pandas as pd
-
-    return pd.DataFrame(rows, columns=list(names)).infer_objects()
-
-
-def _is_number(dtype: Any) -> bool:
-    return getattr(dtype, "kind", "O") in "iuf"
-
-
-def _frame_cells(frame: Any) -> np.ndarray:
+def _frame_cells(frame: pd.DataFrame) -> np.ndarray:
     cells = np.empty(frame.shape, dtype=object)
     for i, name in enumerate(frame.columns):
         column = frame.iloc[:, i]
@@ -270,34 +309,51 @@ def _frame_cells(frame: Any) -> np.ndarray:
     return cells
 
 
+def to_frame(rows: np.ndarray, names: Sequence[str] | None) -> np.ndarray | pd.DataFrame:
+    """Return decoded rows of a table: as a DataFrame where they hold text and columns have names."""
+    if rows.dtype.kind != "O" or names is None:
+        return rows
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(names)).infer_objects()
+
+
 def is_row_number(cells: np.ndarray) -> bool:
-    """Say whether cells (n,) look like an id: whole numbers, each once, with few between them left out.
+    """Say whether cells (n,) look like an id: integers, none of them twice, and few left out in between.
 
     Examples
     --------
-    >>> numbers_rows(np.arange(1, 60, 2.0)), numbers_rows(np.arange(40) % 39)
+    >>> is_row_number(np.arange(1, 60, 2.0)), is_row_number(np.arange(40) % 39)
     (True, False)
     """
     numbers = as_numbers(cells, "") if len(cells) >= LEAST_COUNTED else None
     if numbers is None or not (numbers == np.rint(numbers)).all():
         return False
-    return np.ptp(numbers) < 2 * len(numbers) and len(np.unique(numbers)) == len(numbers)
+    return bool(np.ptp(numbers) < 2 * len(numbers)) and len(np.unique(numbers)) == len(numbers)
 
 
-def warn_of_columns(x: np.ndarray, names: Sequence[Any]) -> None:
-    """Warn about columns of a table (n, d) that never change, say the same twice, or number the rows."""
-    constant, first, twins, counts = [], {}, [], []
+def warn_of_columns(x: np.ndarray, names: Sequence[str]) -> None:
+    """Warn about columns of a table (n, d) that are constant, duplicates, or number the rows."""
+    constant: list[str] = []
+    duplicates: list[str] = []
+    row_numbers: list[str] = []
+    first_with: dict[bytes, str] = {}
     for i, name in enumerate(names):
         cells = x[:, i]
         content = cells.astype(str).tobytes() if cells.dtype.kind == "O" else (cells + 0).tobytes()
-        if len(x) > 1 and (content[: len(content) // len(x)] * len(x)) == content:
-            constant.append(str(name))
-        elif (twin := first.setdefault(content, name)) is not name:
-            twins.append(f"{name} (as {twin})")
+        first = first_with.setdefault(content, name)
+        if len(x) > 1 and content == content[: len(content) // len(x)] * len(x):
+            constant.append(name)
+        elif first is not name:
+            duplicates.append(f"{name} (as {first})")
         elif is_row_number(cells):
-            counts.append(f"{name} (leave it out: it would teach where a row stands, not what it is)")
-    for what, found in (("constant", constant), ("duplicate", twins), ("row-numbering", counts)):
-        if found:
-            more = "" if len(found) <= 10 else f" and {len(found) - 10} more"
-            plural = "s" * (len(found) > 1)
-            warnings.warn(f"{what} column{plural}: {', '.join(found[:10])}{more}", stacklevel=3)
+            row_numbers.append(f"{name} (leave it out: it would teach where a row stands, not what it is)")
+    for problem, columns in (
+        ("constant", constant),
+        ("duplicate", duplicates),
+        ("row-numbering", row_numbers),
+    ):
+        if columns:
+            noun = "column" if len(columns) == 1 else "columns"
+            more = "" if len(columns) <= 10 else f" and {len(columns) - 10} more"
+            warnings.warn(f"{problem} {noun}: {', '.join(columns[:10])}{more}", stacklevel=3)

@@ -1,7 +1,4 @@
-"""Rows that stay where they are stored, in a file or behind a Dataset, and are read as they are needed.
-
-A :class:`Source` is indexed like an array of rows; that reads the rows asked for and no others.
-"""
+"""Lazy arrays: rows that stay in a file or behind a Dataset and are read when they are needed."""
 
 from __future__ import annotations
 
@@ -12,41 +9,45 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from ssavae._checks import check
 
-RESIDENT_BYTES = 2**28  # bytes of network inputs up to which stored rows are read at once and held
-CHUNK_BYTES = 2**24  # bytes read at once where all rows are gone through
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+RESIDENT_BYTES = 2**28  # bytes of network inputs up to which stored rows are read at once and kept in memory
+CHUNK_BYTES = 2**24  # bytes read at once in a pass over all rows
 SAMPLE_VALUES = 2**23  # values from which the scales of tables and signals are learned, where there are more
-SAMPLE_ROWS = 2000  # rows looked at where each is dear: an image to decode, a Dataset's item
+SAMPLE_ROWS = 2000  # rows of such a sample where each is expensive: an image to decode, a Dataset's item
 
 Read = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class LazyArray:
-    """Rows that are read when they are asked for.
+    """Rows that are read when they are indexed, those asked for and no others.
 
     Parameters
     ----------
     shape : (n, ...)
     dtype : numpy.dtype
-        What is read: rows (m, ...) of this type.
+        Type of the rows that are read.
     read : callable
-        Takes row numbers (m,), returns rows (m, ...).
+        Takes row indices (m,), returns rows (m, ...).
     names : tuple of str or None
         Names of a table's columns.
     is_cheap_to_scan : bool
-        Whether going through all rows is cheap: a plain file rather than images to decode.
+        Whether reading all rows is cheap: those of a plain file are, images to decode are not.
     is_deterministic : bool
         Whether a row is the same each time; a Dataset may change its rows at random.
     """
 
     shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    dtype: np.dtype
     read: Read
     names: tuple[str, ...] | None = None
     is_cheap_to_scan: bool = True
@@ -66,99 +67,104 @@ class LazyArray:
         return 4 * math.prod(self.shape) > RESIDENT_BYTES
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Read some rows: a slice, row numbers (m,) or a mask (n,)."""
-        return self.read(_numbers(rows, len(self)))
+        """Read some rows: a slice, row indices (m,) or a mask (n,)."""
+        return self.read(_indices(rows, len(self)))
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         """Read every row."""
         return np.asarray(self[:], dtype=dtype)
 
     def take(self, rows: slice | np.ndarray) -> LazyArray:
         """Return some rows, unread."""
-        numbers = _numbers(rows, len(self))
-        return replace(
-            self, shape=(len(numbers), *self.shape[1:]), read=partial(_read_taken, self.read, numbers)
-        )
+        indices = _indices(rows, len(self))
+        read = partial(_read_subset, self.read, indices)
+        return replace(self, shape=(len(indices), *self.shape[1:]), read=read)
 
 
-def _numbers(rows: Any, n: int) -> np.ndarray:
+def _indices(rows: slice | np.ndarray, n: int) -> np.ndarray:
     if isinstance(rows, slice):
         return np.arange(*rows.indices(n))
     rows = np.asarray(rows)
-    if rows.ndim != 1 or rows.dtype.kind not in "iub":  # no `must`: to write an array out takes time
-        raise ValueError(f"rows are chosen by numbers (m,), found {rows!r}")
+    if rows.ndim != 1 or rows.dtype.kind not in "iub":  # `check` would format the array each time
+        raise ValueError(f"rows are selected by indices (m,) or a mask, got {rows!r}")
     return np.flatnonzero(rows) if rows.dtype.kind == "b" else rows.astype(np.int64, copy=False)
 
 
-def _read_taken(read: Read, taken: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    return read(taken[numbers])
+def _read_subset(read: Read, subset: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    return read(subset[indices])
 
 
-def concatenate(sources: Sequence[LazyArray]) -> LazyArray:
-    """Return the rows of several sources one after the other, unread."""
-    first, ends = sources[0], np.cumsum([len(source) for source in sources])
-    shape = (int(ends[-1]), *first.shape[1:])
-    dense, fixed = (
-        all(getattr(s, name) for s in sources) for name in ("is_cheap_to_scan", "is_deterministic")
+def concatenate(arrays: Sequence[LazyArray]) -> LazyArray:
+    """Return the rows of several arrays one after the other, unread."""
+    ends = np.cumsum([len(array) for array in arrays])
+    dtype = np.result_type(*(array.dtype for array in arrays))
+    return LazyArray(
+        shape=(int(ends[-1]), *arrays[0].shape[1:]),
+        dtype=dtype,
+        read=partial(_read_concatenated, tuple(arrays), ends, dtype),
+        names=arrays[0].names,
+        is_cheap_to_scan=all(array.is_cheap_to_scan for array in arrays),
+        is_deterministic=all(array.is_deterministic for array in arrays),
     )
-    read = partial(_read_joined, tuple(sources), ends)
-    return LazyArray(shape, np.result_type(*(s.dtype for s in sources)), read, first.names, dense, fixed)
 
 
-def wrap_array(x: Any) -> LazyArray:
-    """Return an array, or a DataFrame of numbers, as a Source, to stand beside others."""
-    names = tuple(map(str, x.columns)) if hasattr(x, "columns") else None
+def wrap_array(x: ArrayLike) -> LazyArray:
+    """Return an array, or a DataFrame of numbers, as a LazyArray, to be concatenated with others."""
+    columns = getattr(x, "columns", None)
     rows = np.asarray(x)
-    return LazyArray(rows.shape, rows.dtype, rows.__getitem__, names)
+    return LazyArray(
+        rows.shape, rows.dtype, rows.__getitem__, None if columns is None else tuple(map(str, columns))
+    )
 
 
-def _read_joined(sources: tuple[LazyArray, ...], ends: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    found = np.empty((len(numbers), *sources[0].shape[1:]), np.result_type(*(s.dtype for s in sources)))
-    owner = np.searchsorted(ends, numbers, side="right")
-    for i, (source, end) in enumerate(zip(sources, ends, strict=True)):
-        if (mine := owner == i).any():
-            found[mine] = source[numbers[mine] - (end - len(source))]
-    return found
+def _read_concatenated(
+    arrays: tuple[LazyArray, ...], ends: np.ndarray, dtype: np.dtype, indices: np.ndarray
+) -> np.ndarray:
+    rows = np.empty((len(indices), *arrays[0].shape[1:]), dtype)
+    owner = np.searchsorted(ends, indices, side="right")
+    for i, (array, end) in enumerate(zip(arrays, ends, strict=True)):
+        own = owner == i
+        if own.any():
+            rows[own] = array[indices[own] - (end - len(array))]
+    return rows
 
 
-# ------------------------------------------------------------------------------------ mapped files
+# ------------------------------------------------------------------------------ memory-mapped files
 
 
-def load_if_small(x: Any) -> Any:
-    """Return rows as they are best trained on: few are read at once, many stay where they are stored.
+def load_if_small(x: np.ndarray | LazyArray) -> np.ndarray | LazyArray:
+    """Read stored rows into memory if they are few; leave many where they are stored.
 
     Parameters
     ----------
-    x : Source, array, DataFrame
-        Of arrays only those that are mapped from a file, in C order, can stay there.
+    x : LazyArray or array
+        Only an array that is memory-mapped from a file, in C order, can stay there.
 
     Returns
     -------
-    Source or x
-        A Source where the rows' network inputs would take more than ``RESIDENT_BYTES`` bytes, or change at random;
-        else an array in memory, none that is mapped.
+    LazyArray or array
+        A LazyArray where the rows' network inputs would take more than ``RESIDENT_BYTES`` bytes, or
+        change at random; else an array in memory.
     """
     file = None if isinstance(x, LazyArray) else _file_of(x)
-    source = x if file is None else LazyArray(x.shape, x.dtype, file)
-    return (
-        source[:]
-        if isinstance(source, LazyArray) and source.is_deterministic and not source.is_large
-        else source
-    )
+    lazy = x if file is None else LazyArray(x.shape, x.dtype, file)
+    if isinstance(lazy, LazyArray) and lazy.is_deterministic and not lazy.is_large:
+        return lazy[:]
+    return lazy
 
 
 @dataclass(frozen=True)
 class FileReader:
     """Reads rows of an array from its file.
 
-    Looking at them through the map instead would count every page looked at as memory of the process, and
-    costs twice the time per row where the rows come in random order.
+    Reading them through the memory map would count every touched page as memory of the process, and
+    takes twice the time per row in random order.
 
     Parameters
     ----------
     path : str
     start, stride : int
-        Where the first row begins, and bytes from one row to the next.
+        Offset of the first row, and bytes from one row to the next.
     row_shape : tuple of int
     dtype : numpy.dtype
     """
@@ -167,73 +173,79 @@ class FileReader:
     start: int
     stride: int
     row_shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    dtype: np.dtype
 
-    def __call__(self, numbers: np.ndarray) -> np.ndarray:
-        """Return rows (m, ...); rows that lie side by side are read at once."""
-        found = np.empty((len(numbers), *self.row_shape), self.dtype)
-        into: Any = memoryview(found.reshape(-1).view(np.uint8))  # pyright: ignore[reportArgumentType]
-        size, n_rows = found[:1].nbytes, len(numbers)
-        apart = np.flatnonzero(np.diff(numbers) * self.stride != size) + 1
-        edges = np.array([0, *apart, n_rows] if n_rows else [0])
-        places = (self.start + numbers[edges[:-1]] * self.stride).tolist()
-        # its own handle each time: worker processes would share the place in a common one
+    def __call__(self, indices: np.ndarray) -> np.ndarray:
+        """Return rows (m, ...); consecutive rows are read in one call."""
+        rows = np.empty((len(indices), *self.row_shape), self.dtype)
+        buffer = memoryview(rows.reshape(-1).view(np.uint8))  # pyright: ignore[reportArgumentType]
+        row_bytes = rows[:1].nbytes
+        if len(indices) == 0:
+            return rows
+        breaks = np.flatnonzero(np.diff(indices) * self.stride != row_bytes) + 1
+        edges = np.array([0, *breaks, len(indices)])
+        offsets = (self.start + indices[edges[:-1]] * self.stride).tolist()
+        spans = pairwise((edges * row_bytes).tolist())
+        # A handle of its own for each call: worker processes would share the position in a common one.
         with open(self.path, "rb", buffering=0) as file:
-            number = file.fileno()
-            for place, (begin, end) in zip(places, pairwise((edges * size).tolist()), strict=True):
-                n = _read_at(number, place, into[begin:end])
-                if n < end - begin:  # few systems give more than 2 GiB at once
-                    self._fill(number, place + n, into[begin + n : end])
-        return found
+            for offset, (begin, end) in zip(offsets, spans, strict=True):
+                self._read_into(file.fileno(), offset, buffer[begin:end])
+        return rows
 
-    def _fill(self, file: int, place: int, into: memoryview) -> None:
-        while len(into):
-            n = _read_at(file, place, into)
-            check(n > 0, f"{self.path} ends before its last row: was it cut while it was being read?")
-            place, into = place + n, into[n:]
+    def _read_into(self, file: int, offset: int, buffer: memoryview) -> None:
+        """Fill a buffer; few systems return more than 2 GiB at once."""
+        while len(buffer):
+            n = _read_at(file, offset, buffer)
+            check(n > 0, f"{self.path} ends before its last row: was it truncated while it was being read?")
+            offset += n
+            buffer = buffer[n:]
 
 
-def _read_at(file: int, place: int, into: memoryview) -> int:
-    """Read from a place of a file in one call of the system where it has such; return how many bytes."""
+def _read_at(file: int, offset: int, buffer: memoryview) -> int:
+    """Read from an offset of a file, in one system call where there is one; return the number of bytes."""
     if hasattr(os, "preadv"):
-        return os.preadv(file, [into], place)
-    os.lseek(file, place, os.SEEK_SET)
-    found = os.read(file, len(into))
-    into[: len(found)] = found
-    return len(found)
+        return os.preadv(file, [buffer], offset)
+    os.lseek(file, offset, os.SEEK_SET)
+    content = os.read(file, len(buffer))
+    buffer[: len(content)] = content
+    return len(content)
 
 
-def _file_of(x: Any) -> FileReader | None:
-    """Return where in which file an array's rows lie; None where they are in memory, or scattered."""
+def _file_of(x: np.ndarray) -> FileReader | None:
+    """Return a reader of the file that an array is mapped from; None where it is in memory or scattered."""
     root = _mapped_root(x)
     if root is None or root.mode == "c" or root.filename is None or x.ndim < 2 or 0 in x.shape:
         return None
     if x.dtype.kind not in "biuf" or not x[0].flags.c_contiguous:
         return None
-    first, mapped = (int(a.__array_interface__["data"][0]) for a in (x, root))
-    start = root.offset + first - mapped
-    file = FileReader(str(root.filename), start, x.strides[0], x.shape[1:], x.dtype)
+    offset = _address(x) - _address(root)
+    reader = FileReader(str(root.filename), root.offset + offset, x.strides[0], x.shape[1:], x.dtype)
     ends = np.array([0, len(x) - 1])
     try:
-        same = file(ends).tobytes() == x[ends].tobytes()
+        is_same = reader(ends).tobytes() == x[ends].tobytes()
     except (OSError, ValueError):
         return None
-    return file if same else None  # another file may have taken its name
+    return reader if is_same else None  # another file may have taken its name
 
 
-def _mapped_root(x: Any) -> Any:
+def _address(x: np.ndarray) -> int:
+    return int(x.__array_interface__["data"][0])
+
+
+def _mapped_root(x: object) -> np.memmap | None:
     """Return the np.memmap that an array is, or is a view of; None where there is none."""
     root = None
     while isinstance(x, np.ndarray):
-        root, x = (x if isinstance(x, np.memmap) else root), x.base
+        root = x if isinstance(x, np.memmap) else root
+        x = x.base
     return root
 
 
-# ------------------------------------------------------------------------------- all rows, in pieces
+# --------------------------------------------------------------------------------- passes over rows
 
 
-def chunks(x: Any) -> Iterator[np.ndarray]:
-    """Yield all rows in order, those of a Source piece by piece; a sample where reading them is dear."""
+def chunks(x: np.ndarray | LazyArray) -> Iterator[np.ndarray]:
+    """Yield all rows in order, those of a LazyArray in chunks; a sample where reading is expensive."""
     if not isinstance(x, LazyArray):
         yield x
     elif not x.is_cheap_to_scan:
@@ -244,8 +256,8 @@ def chunks(x: Any) -> Iterator[np.ndarray]:
             yield x[start : start + n]
 
 
-def sample_rows(x: Any) -> np.ndarray:
-    """Return the rows from which scales are learned: all of an array, evenly drawn ones of a Source."""
+def sample_rows(x: np.ndarray | LazyArray) -> np.ndarray:
+    """Return the rows from which scales are learned: all of an array, a random subset of a LazyArray."""
     if not isinstance(x, LazyArray):
         return x
     n = max(2, SAMPLE_VALUES // max(1, math.prod(x.shape[1:])))
@@ -253,31 +265,34 @@ def sample_rows(x: Any) -> np.ndarray:
 
 
 def random_subset(size: int, n: int) -> np.ndarray:
-    """Return at most n indices drawn over all rows, in order: files may be sorted by class, or alternate.
+    """Return at most n indices drawn from all rows, in order: files may be sorted by class, or alternate.
 
     Examples
     --------
-    >>> spread(9, 3), spread(2, 5)
+    >>> random_subset(9, 3), random_subset(2, 5)
     (array([4, 5, 7]), array([0, 1]))
     """
     return np.sort(np.random.default_rng(0).choice(size, min(n, size), replace=False))
 
 
 def rows_sha256(x: np.ndarray | LazyArray) -> str:
-    """Return a checksum of an array's shape and content; of a Source that is dear to read of a sample."""
+    """Return a checksum of shape, type and content; of a sample where reading all rows is expensive."""
     digest = hashlib.sha256(repr((x.shape, x.dtype.str)).encode())
-    for piece in chunks(x):
-        digest.update(
-            repr(piece.tolist()).encode() if x.dtype.kind == "O" else np.ascontiguousarray(piece).data
-        )
+    for chunk in chunks(x):
+        digest.update(content_of(chunk))
     return digest.hexdigest()
 
 
-def pixels_of(image: Any) -> np.ndarray:
+def content_of(rows: np.ndarray) -> bytes | memoryview:
+    """Return the content of rows, to be hashed."""
+    return repr(rows.tolist()).encode() if rows.dtype.kind == "O" else np.ascontiguousarray(rows).data
+
+
+def pixels_of(image: Image) -> np.ndarray:
     """Return a PIL image's pixels: (H, W) where it is gray, a palette of grays included, else (H, W, 3)."""
     if image.mode[0] in "IF":  # 16 or 32 bits of gray, which convert() would clip
         return np.asarray(image)
-    gray = image.mode in ("1", "L", "LA")
-    pixels = np.asarray(image.convert("L" if gray else "RGB"))
+    is_gray = image.mode in ("1", "L", "LA")
+    pixels = np.asarray(image.convert("L" if is_gray else "RGB"))
     is_gray_palette = image.mode == "P" and (pixels == pixels[..., :1]).all()
     return pixels[..., 0] if is_gray_palette else pixels

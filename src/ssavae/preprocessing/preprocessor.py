@@ -1,7 +1,6 @@
-"""Raw rows <-> network inputs: the kind of data, and its scaling, kept inside the model.
+"""Preprocessor: the scaling between rows and network inputs, as the model stores it.
 
-A fitted :class:`Preprocess` is a handful of plain values; ``asdict`` and the constructor take it
-through model.json and back.
+A fitted :class:`Preprocessor` consists of plain values: ``asdict`` writes it to model.json.
 """
 
 from __future__ import annotations
@@ -14,14 +13,15 @@ import numpy as np
 
 from ssavae._serialize import lists_to_tuples
 from ssavae.preprocessing.columns import Column
-from ssavae.preprocessing.lazy import LazyArray, chunks, sample_rows
+from ssavae.preprocessing.inputs import Rows
+from ssavae.preprocessing.lazy import LazyArray, sample_rows
 
 KINDS = ("table", "image", "signal")
 SHORTEST = {"image": 8, "signal": 16}  # sides below which a convolutional network has nothing to halve
 
 
 def detect_kind(shape: Sequence[int], kind: str | None = None) -> str:
-    """Say what rows of this shape are: (n, d) a table, (n, H, W[, C]) images; signals must be named.
+    """Return the kind of rows of this shape: (n, d) a table, (n, H, W[, C]) images; signals must be named.
 
     Raises
     ------
@@ -72,39 +72,47 @@ class Preprocessor:
 
     @classmethod
     def fit(
-        cls, x: np.ndarray | LazyArray, kind: str | None = None, names: Sequence[Any] | None = None
+        cls, x: Rows | np.ndarray | LazyArray, kind: str | None = None, names: Sequence[str] | None = None
     ) -> Preprocessor:
-        """Learn the scaling from training rows: images to [0, 1], the rest to about mean 0, deviation 1.
+        """Learn the scaling from training rows: images to [0, 1], others to about mean 0 and variance 1.
 
         Parameters
         ----------
         x : (n, ...)
-            Numbers; of a table NaN where missing, or objects: see ``ssavae.preprocessing.columns``. Of a Source the scales
-            of tables and signals are learned from a sample: see ``sources.survey``.
+            Numbers; of a table NaN where a value is missing, or objects: see ``preprocessing.columns``. Of a
+            LazyArray the scales of tables and signals are learned from a sample: see ``lazy.sample_rows``.
         kind : {"table", "image", "signal"} or None
         names : (d,) or None
-            Names of a table's columns; None takes their numbers.
+            Names of a table's columns; None takes their indices.
         """
-        kind = detect_kind(x.shape, kind)
-        _check_sides(x.shape[1:], kind)
+        rows = x if isinstance(x, Rows) else Rows(x)
+        kind = detect_kind(rows.shape, kind)
+        row_shape = tuple(rows.shape[1:])
+        _check_sides(row_shape, kind)
         if kind == "table":
-            called = tuple(map(str, range(x.shape[1]) if names is None else names))
-            some, gaps = sample_rows(x), _gaps(x)
-            fitted = (Column.fit(some[:, i], name) for i, name in enumerate(called))
-            columns = tuple(
-                replace(c, has_missing=c.has_missing or gap) for c, gap in zip(fitted, gaps, strict=True)
-            )
-            return cls(kind, tuple(x.shape[1:]), x.dtype.name, columns=columns, names=called)
-        low, scale = _image_range(x) if kind == "image" else _standard_scale(sample_rows(x))
-        dtype = x.dtype if x.dtype.kind in "biuf" else np.dtype(float)
-        return cls(kind, tuple(x.shape[1:]), dtype.name, tuple(low), tuple(scale))
+            return cls._fit_table(rows, rows.names if names is None else names)
+        low, scale = _image_range(rows) if kind == "image" else _standard_scale(sample_rows(rows.values))
+        dtype = rows.values.dtype if rows.values.dtype.kind in "biuf" else np.dtype(float)
+        return cls(kind, row_shape, dtype.name, tuple(low), tuple(scale))
 
     @classmethod
-    def restored(cls, told: Mapping[str, Any]) -> Preprocessor:
-        """Make one of what ``asdict`` and JSON have left of it."""
-        values: dict[str, Any] = lists_to_tuples(told)
-        values["columns"] = tuple(Column(**lists_to_tuples(each)) for each in told["columns"])
-        return cls(**values)
+    def _fit_table(cls, rows: Rows, names: Sequence[str] | None) -> Preprocessor:
+        n_columns = rows.shape[1]
+        column_names = tuple(map(str, range(n_columns) if names is None else names))
+        sample = sample_rows(rows.values)
+        columns = [Column.fit(sample[:, i], name) for i, name in enumerate(column_names)]
+        if rows.is_lazy and any(rows.scan.gaps):  # which a sample may miss
+            pairs = zip(columns, rows.scan.gaps, strict=True)
+            columns = [replace(column, has_missing=column.has_missing or gap) for column, gap in pairs]
+        dtype = rows.values.dtype.name
+        return cls("table", (n_columns,), dtype, columns=tuple(columns), names=column_names)
+
+    @classmethod
+    def restored(cls, values: Mapping[str, Any]) -> Preprocessor:
+        """Return the preprocessor that ``asdict`` and JSON have turned into plain values."""
+        fields: dict[str, Any] = lists_to_tuples(values)
+        fields["columns"] = tuple(Column(**lists_to_tuples(column)) for column in values["columns"])
+        return cls(**fields)
 
     @property
     def bounded(self) -> bool:
@@ -116,8 +124,9 @@ class Preprocessor:
         """Shape of one network input: channels first."""
         if self.kind == "table":
             return (sum(column.width for column in self.columns),)
-        shape, n_dims = self.row_shape, 1 if self.kind == "signal" else 2
-        return (shape[n_dims] if len(shape) > n_dims else 1, *shape[:n_dims])
+        n_dims = 1 if self.kind == "signal" else 2
+        n_channels = self.row_shape[n_dims] if len(self.row_shape) > n_dims else 1
+        return (n_channels, *self.row_shape[:n_dims])
 
     @property
     def working_dtype(self) -> np.dtype[Any]:
@@ -172,10 +181,11 @@ class Preprocessor:
         return rows.astype(dtype if dtype.kind == "f" else np.float64)
 
     def _table_inputs(self, x: np.ndarray) -> np.ndarray:
-        inputs, at = np.empty((len(x), *self.input_shape), dtype=np.float32), 0
+        inputs = np.empty((len(x), *self.input_shape), dtype=np.float32)
+        start = 0
         for i, (column, name) in enumerate(zip(self.columns, self.names, strict=True)):
-            inputs[:, at : at + column.width] = column.forward(x[:, i], name)
-            at += column.width
+            inputs[:, start : start + column.width] = column.forward(x[:, i], name)
+            start += column.width
         return inputs
 
     def _table_rows(self, inputs: np.ndarray) -> np.ndarray:
@@ -200,10 +210,10 @@ def _within(rows: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     return rows.clip(info.min, info.max)
 
 
-def _shape_message(found: Sequence[int], wanted: Sequence[int]) -> str:
-    if len(found) == len(wanted) == 1:  # scikit-learn's own words, which its tools look for
-        return f"X has {found[0]} features, but SSAVAE is expecting {wanted[0]} features as input"
-    return f"X has rows of shape {tuple(found)}, but the model was trained on rows of shape {tuple(wanted)}"
+def _shape_message(shape: Sequence[int], expected: Sequence[int]) -> str:
+    if len(shape) == len(expected) == 1:  # scikit-learn's own words, which its tools look for
+        return f"X has {shape[0]} features, but SSAVAE is expecting {expected[0]} features as input"
+    return f"X has rows of shape {tuple(shape)}, but the model was trained on rows of shape {tuple(expected)}"
 
 
 def _check_sides(row_shape: Sequence[int], kind: str) -> None:
@@ -214,67 +224,21 @@ def _check_sides(row_shape: Sequence[int], kind: str) -> None:
         )
 
 
-def _gaps(x: np.ndarray | LazyArray) -> list[bool]:
-    """Say which columns of a Source have a gap anywhere, which a sample may miss; none of an array."""
-    gaps = np.zeros(x.shape[1], dtype=bool)
-    for piece in chunks(x) if isinstance(x, LazyArray) and x.dtype.kind == "f" else ():
-        gaps |= np.isnan(piece).any(axis=0)
-    return gaps.tolist()
-
-
-def _image_range(x: np.ndarray | LazyArray) -> tuple[list[float], list[float]]:
-    """Range that maps to [0, 1]: [0, 1] itself, 0 to 255 for bytes, or what the rows span."""
-    ends = [(float(piece.min()), float(piece.max())) for piece in chunks(x)]
-    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+def _image_range(rows: Rows) -> tuple[list[float], list[float]]:
+    """Return offset and scale that map to [0, 1]: of [0, 1] itself, of bytes, or of the range of the rows."""
+    low = rows.scan.low
+    high = rows.scan.high
     if low >= 0.0 and high <= 1.0:
         return [0.0], [1.0]
-    if x.dtype == np.uint8:
+    if rows.values.dtype == np.uint8:
         return [0.0], [255.0]
     return [low], [high - low or 1.0]
 
 
 def _standard_scale(x: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and deviation of each channel of signals; constants keep scale 1."""
+    """Return mean and standard deviation of each channel of signals; a constant has scale 1."""
     axes = (0, 1) if x.ndim == 3 else None
     mean = np.atleast_1d(x.mean(axis=axes, dtype=np.float64))
     deviation = np.atleast_1d(x.std(axis=axes, dtype=np.float64))
     constant = deviation <= 1e-12 * np.maximum(1.0, np.abs(mean))
     return mean.tolist(), np.where(constant, 1.0, deviation).tolist()
-
-
-def check_finite(
-    x: np.ndarray | LazyArray, feature_names: Sequence[str] | None = None, missing_allowed: bool = False
-) -> None:
-    """Refuse infinity, and NaN where it is not allowed, with one error that names the first place.
-
-    Of a Source whose rows are dear to read only a sample is looked at.
-
-    Raises
-    ------
-    ValueError
-    """
-    if x.dtype.kind not in "fO":
-        return
-    start, count, found = 0, 0, ""
-    for piece in chunks(x):
-        numbers = _floats(piece)
-        bad = np.isinf(numbers) if missing_allowed else ~np.isfinite(numbers)
-        if not found and bad.any():
-            found = _first_bad(numbers, bad, start, feature_names)
-        start, count = start + len(piece), count + int(bad.sum())
-    if count:
-        raise ValueError(f"Input X contains {found}, {count} such values in all; fill or drop them first")
-
-
-def _floats(x: np.ndarray) -> np.ndarray:
-    """Return the numbers of a table with texts, 0 elsewhere; of others the table itself."""
-    if x.dtype.kind != "O":
-        return x
-    return np.array([[c if isinstance(c, float) else 0.0 for c in row] for row in x.tolist()])
-
-
-def _first_bad(x: np.ndarray, bad: np.ndarray, start: int, feature_names: Sequence[str] | None) -> str:
-    place = tuple(int(i) for i in np.argwhere(bad)[0])
-    named = f" (column {feature_names[place[1]]!r})" if feature_names is not None and len(place) == 2 else ""
-    value = "NaN" if np.isnan(x[place]) else "infinity"
-    return f"{value}: row {start + place[0]}, position {place[1:]}{named}"

@@ -1,18 +1,16 @@
-"""Which rows are held out of training: whole groups where there are any, the same share of every class."""
+"""Stratified splits: rows for validation and folds, with whole groups where there are any."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Int
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from numpy.typing import ArrayLike
 
 from ssavae._checks import check
 
 
-def hold_out(y: np.ndarray, fraction: float, seed: int, groups: Any = None) -> np.ndarray:
-    """Choose rows to hold out of training: the same share of every class and of the unlabelled.
+def hold_out(y: np.ndarray, fraction: float, seed: int, groups: ArrayLike | None = None) -> np.ndarray:
+    """Draw rows to hold out of training: the same fraction of every class and of the unlabelled rows.
 
     Parameters
     ----------
@@ -21,8 +19,8 @@ def hold_out(y: np.ndarray, fraction: float, seed: int, groups: Any = None) -> n
     fraction : float
     seed : int
     groups : (n,) or None
-        Rows of one group go together; a group counts as of the class that most of its rows have, and of
-        each class one group at least is left to train on.
+        Rows of one group stay together. A group counts as one of the class that most of its rows have, and
+        at least one group of each class is left to train on.
 
     Raises
     ------
@@ -48,19 +46,20 @@ def _hold_out_groups(
     _, group_of, sizes = np.unique(groups.astype(str), return_inverse=True, return_counts=True)
     counts = np.zeros((len(sizes), y.max() + 2), dtype=np.int64)
     np.add.at(counts, (group_of, y + 1), 1)
-    class_of, held = counts.argmax(axis=1), np.zeros(len(sizes), dtype=bool)
+    class_of = counts.argmax(axis=1)
+    is_held_out = np.zeros(len(sizes), dtype=bool)
     for c in np.unique(class_of):
         drawn = rng.permutation(np.flatnonzero(class_of == c))[1:]  # one stays in training
         wanted = fraction * sizes[class_of == c].sum()
         before = np.cumsum(sizes[drawn]) - sizes[drawn]
-        held[drawn[before + 0.5 * sizes[drawn] <= wanted]] = True  # as near to the share as groups allow
-    return np.flatnonzero(held[group_of])
+        is_held_out[drawn[before + 0.5 * sizes[drawn] <= wanted]] = True  # as near as whole groups allow
+    return np.flatnonzero(is_held_out[group_of])
 
 
 def label_folds(
     y: Int[np.ndarray, "n"], n_folds: int, seed: int, groups: np.ndarray | None = None
 ) -> list[Int[np.ndarray, "m"]]:
-    """Divide the labelled rows into so many parts with the same share of every class; 0 makes none.
+    """Divide the labelled rows into ``n_folds`` folds with the same fraction of every class; none for 0.
 
     Parameters
     ----------
@@ -68,12 +67,12 @@ def label_folds(
         Class index, -1 where unlabelled.
     n_folds, seed : int
     groups : (n,) or None
-        Labelled rows of one group come into one part, and the shares are as even as that allows.
+        Labelled rows of one group come into one fold, and the fractions are as even as that allows.
 
     Raises
     ------
     ValueError
-        If a class has fewer labelled rows than there are to be parts, or all of them in one part.
+        If a class has fewer labelled rows than there are folds, or all of them in one fold.
 
     Examples
     --------
@@ -84,11 +83,13 @@ def label_folds(
         return []
     rows = np.flatnonzero(y >= 0)
     fewest = np.bincount(y[rows]).min() if len(rows) else 0
-    enough = f"calibration_folds={n_folds} wants so many labelled rows of every class: one has {fewest}"
-    check(fewest >= n_folds, enough)
+    message = f"calibration_folds={n_folds} wants so many labelled rows of every class: one has {fewest}"
+    check(fewest >= n_folds, message)
     if groups is None:
-        parts = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(rows, y[rows])
-        return [rows[part] for _, part in parts]
+        from sklearn.model_selection import StratifiedKFold
+
+        splits = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(rows, y[rows])
+        return [rows[fold] for _, fold in splits]
     return _folds_of_groups(y, rows, groups[rows], n_folds, seed)
 
 
@@ -96,12 +97,19 @@ def _folds_of_groups(
     y: np.ndarray, rows: np.ndarray, groups: np.ndarray, n_folds: int, seed: int
 ) -> list[np.ndarray]:
     n_groups = len(np.unique(groups))
-    wanted = f"calibration_folds={n_folds} wants as many groups with labels"
-    check(n_groups >= n_folds, f"{wanted}: there {'is one' if n_groups == 1 else f'are {n_groups}'}")
-    parts = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed).split(rows, y[rows], groups)
-    folds = [rows[part] for _, part in parts]
-    for hidden in folds:
-        alone = set(y[rows].tolist()) - set(y[np.setdiff1d(rows, hidden)].tolist())
-        told = f"calibration_folds={n_folds} would hide every label of class index {min(alone, default=-1)}"
-        check(not alone, f"{told}: its labels lie in too few groups")
+    there_are = "is one" if n_groups == 1 else f"are {n_groups}"
+    check(
+        n_groups >= n_folds,
+        f"calibration_folds={n_folds} wants as many groups with labels: there {there_are}",
+    )
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    splits = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed).split(rows, y[rows], groups)
+    folds = [rows[fold] for _, fold in splits]
+    for fold in folds:
+        hidden = set(y[rows].tolist()) - set(y[np.setdiff1d(rows, fold)].tolist())
+        problem = (
+            f"calibration_folds={n_folds} would hide every label of class index {min(hidden, default=-1)}"
+        )
+        check(not hidden, f"{problem}: its labels lie in too few groups")
     return folds

@@ -1,4 +1,4 @@
-"""Random changes of network inputs that leave their class as it is: slight ones, and strong ones by kind."""
+"""Augmentations: random changes of network inputs that keep their class, by kind of data."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from torch import Tensor
 
 from ssavae._checks import check
 
-REACH = 14  # an image is shifted by up to its side over this, rounded: 2 pixels of 28
+MAX_SHIFT = 14  # images are translated by up to their side over this, rounded: 2 pixels of 28
+MAX_DEGREES = 15.0  # of `affine`
+MAX_SHEAR = 0.15
+MAX_MIXUP = 0.4  # so that a row stays nearer to itself than to the other
 
 
 def translate(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Move each image by a distance of its own, up or down, left or right; what comes in is 0.
+    """Translate each image by a random distance, up or down, left or right; the border is filled with 0.
 
     Examples
     --------
@@ -24,30 +27,30 @@ def translate(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     torch.Size([2, 1, 4, 4])
     """
     n, _, height, width = x.shape
-    reach = round(min(height, width) / REACH)
-    padded = F.pad(x, (reach,) * 4)
-    start = torch.randint(0, 2 * reach + 1, (2, n, 1), device=x.device)
-    down, right = (start[i] + torch.arange(side, device=x.device) for i, side in enumerate((height, width)))
-    each = torch.arange(n, device=x.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[each, down[:, :, None], right[:, None, :]].permute(0, 3, 1, 2)
+    reach = round(min(height, width) / MAX_SHIFT)
+    padded = F.pad(x, (reach, reach, reach, reach))
+    down, right = torch.randint(0, 2 * reach + 1, (2, n, 1), device=x.device)
+    rows = down + torch.arange(height, device=x.device)
+    columns = right + torch.arange(width, device=x.device)
+    image = torch.arange(n, device=x.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def flip(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Swap left and right in about half of the images.
+    """Flip about half of the images horizontally.
 
     Examples
     --------
     >>> flip(torch.ones(2, 1, 4, 4)).shape
     torch.Size([2, 1, 4, 4])
     """
-    chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
-    return torch.where(chosen, x.flip(3), x)
+    return torch.where(_half_of(x), x.flip(3), x)
 
 
 def erase(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Blank a square of a third of each image's side, anywhere, and change its brightness by 0.4 at most.
+    """Set a random square of a third of the side to 0 (random erasing), and change brightness by up to 0.4.
 
-    No single detail then decides alone, which helps where classes differ by several (garments), and harms
+    No single detail then decides alone. That helps where classes differ by several (garments), and hurts
     where one stroke makes the class (digits).
 
     Examples
@@ -55,21 +58,25 @@ def erase(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     >>> erase(torch.ones(2, 1, 9, 9)).shape
     torch.Size([2, 1, 9, 9])
     """
-    n, _, *sides = x.shape
-    across = []
-    for side in sides:
-        middle = torch.randint(0, side, (n, 1), device=x.device)
-        across.append((torch.arange(side, device=x.device) - middle).abs() <= side // 6)
-    covered = across[0][:, None, :, None] & across[1][:, None, None, :]
-    brightness = _between(0.6, 1.4, (n, 1, 1, 1), x.device)
-    return torch.where(covered, 0.0, (x * brightness).clamp(0.0, 1.0))
+    n, _, height, width = x.shape
+    rows = _random_window(n, height, x.device)
+    columns = _random_window(n, width, x.device)
+    erased = rows[:, None, :, None] & columns[:, None, None, :]
+    brightness = _uniform(0.6, 1.4, (n, 1, 1, 1), x.device)
+    return torch.where(erased, 0.0, (x * brightness).clamp(0.0, 1.0))
+
+
+def _random_window(n: int, side: int, device: torch.device) -> Tensor:
+    """Return for n images which pixels of a side lie within a sixth of it from a random one, (n, side)."""
+    middle = torch.randint(0, side, (n, 1), device=device)
+    return (torch.arange(side, device=device) - middle).abs() <= side // 6
 
 
 def noise(x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
-    """Add normal noise as large as a column's own spread, which is 1 for what the networks see of tables.
+    """Add normal noise of standard deviation 1, which is that of a scaled column.
 
-    A column on which classes differ by less than it varies then decides nothing alone: the network looks
-    for what many columns say together, and learns no single row by heart.
+    A column on which classes differ by less than it varies then decides nothing alone: the network
+    relies on many columns together, and memorises no single row.
 
     Examples
     --------
@@ -80,51 +87,47 @@ def noise(x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
 
 
 def mixup(x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
-    """Move each row up to 0.4 of the way to another of the batch, so that it stays nearer to itself.
+    """Interpolate each row with another of the batch, by up to 0.4, and keep its class (cf. Zhang 2018).
 
-    What lies between two training rows then has the class of the nearer one, and a new row beside them has a
-    place on the map.
+    Rows between two training rows then have the class of the nearer one.
 
     Examples
     --------
     >>> mixup(torch.ones(4, 3)).shape
     torch.Size([4, 3])
     """
-    far = _between(0.0, 0.4, (len(x), *[1] * (x.ndim - 1)), x.device)
-    return x.lerp(x[torch.randperm(len(x), device=x.device)], far.to(x.dtype))
+    weight = _uniform(0.0, MAX_MIXUP, _per_row(x), x.device)
+    return x.lerp(x[torch.randperm(len(x), device=x.device)], weight.to(x.dtype))
 
 
 AUGMENTATIONS = {"translate": translate, "flip": flip, "erase": erase, "noise": noise, "mixup": mixup}
 BY_KIND = {"image": ("translate", "flip", "erase"), "table": ("noise", "mixup"), "signal": ("noise", "mixup")}
+FORMER_NAMES = {"shift": "translate", "mirror": "flip", "cover": "erase", "mix": "mixup"}
 
 
 def affine(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Turn by up to 15 degrees, scale by a tenth, shear by 0.15 and shift by 0.075 of the side, all at most.
+    """Rotate by up to 15 degrees, scale by a tenth, shear by 0.15 and translate by 0.075 of the side.
 
     Examples
     --------
     >>> affine(torch.ones(2, 1, 9, 9)).shape
     torch.Size([2, 1, 9, 9])
     """
-    n, device = len(x), x.device
-    # of a shift 2 is the whole side
-    most = torch.tensor([math.radians(15.0), 0.15, 0.15, 0.15], device=device)
-    angle, shear, down, right = _between(-1.0, 1.0, (4, n), device) * most[:, None]
-    cos, sin = angle.cos(), angle.sin()
-    turn = torch.stack([torch.stack([cos, shear - sin], 1), torch.stack([sin, cos], 1)], 1)
-    turn = turn * _between(0.9, 1.1, (n, 2, 1), device)
-    where = F.affine_grid(
-        torch.cat([turn, torch.stack([right, down], 1)[:, :, None]], 2), list(x.shape), align_corners=False
-    )
-    return F.grid_sample(x, where.to(x.dtype), align_corners=False)
-
-
-def _between(low: float, high: float, shape: tuple[int, ...], device: torch.device) -> Tensor:
-    return low + (high - low) * torch.rand(shape, device=device)
+    n = len(x)
+    # In the coordinates of affine_grid the whole side is 2.
+    most = torch.tensor([math.radians(MAX_DEGREES), MAX_SHEAR, 0.15, 0.15], device=x.device)
+    angle, shear, down, right = _uniform(-1.0, 1.0, (4, n), x.device) * most[:, None]
+    cos = angle.cos()
+    sin = angle.sin()
+    matrix = torch.stack([torch.stack([cos, shear - sin], 1), torch.stack([sin, cos], 1)], 1)
+    matrix = matrix * _uniform(0.9, 1.1, (n, 2, 1), x.device)
+    shift = torch.stack([right, down], 1)[:, :, None]
+    grid = F.affine_grid(torch.cat([matrix, shift], 2), list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid.to(x.dtype), align_corners=False)
 
 
 def swap_noise(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-    """Replace a fifth of the values by those of other rows of the batch, and add noise of a tenth.
+    """Replace a fifth of the values by those of other rows, and add noise of a tenth (cf. VIME, Yoon 2020).
 
     Examples
     --------
@@ -132,12 +135,12 @@ def swap_noise(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
     torch.Size([4, 3])
     """
     other = x[torch.randperm(len(x), device=x.device)]
-    mixed = torch.where(torch.rand_like(x) < 0.2, other, x)
-    return mixed + 0.1 * torch.randn_like(x)
+    swapped = torch.where(torch.rand_like(x) < 0.2, other, x)
+    return swapped + 0.1 * torch.randn_like(x)
 
 
 def jitter(x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
-    """Start signals elsewhere, in a circle; scale by up to a fifth, add noise of a tenth, blank an eighth.
+    """Rotate signals in time, scale by up to a fifth, add noise of a tenth, and set an eighth to 0.
 
     Examples
     --------
@@ -145,43 +148,62 @@ def jitter(x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
     torch.Size([2, 1, 32])
     """
     n, _, length = x.shape
-    steps = torch.arange(length, device=x.device)
-    begin, blank = torch.randint(0, length, (2, n, 1), device=x.device)
-    rolled = x.gather(2, ((steps + begin) % length)[:, None, :].expand(x.shape))
-    changed = rolled * _between(0.8, 1.2, (n, 1, 1), x.device) + 0.1 * torch.randn_like(x)
-    return torch.where(((steps - blank) % length < length // 8)[:, None, :], 0.0, changed)
+    time = torch.arange(length, device=x.device)
+    start, erased = torch.randint(0, length, (2, n, 1), device=x.device)
+    rotated = x.gather(2, ((time + start) % length)[:, None, :].expand(x.shape))
+    scaled = rotated * _uniform(0.8, 1.2, (n, 1, 1), x.device) + 0.1 * torch.randn_like(x)
+    return torch.where(((time - erased) % length < length // 8)[:, None, :], 0.0, scaled)
 
 
 STRONG = {"image": affine, "table": swap_noise, "signal": jitter}
-
-
 WEAK = {"image": translate, "table": mixup, "signal": mixup}
 
 
 def weak(x: Float[Tensor, "b *shape"], kind: str) -> Float[Tensor, "b *shape"]:
-    """Change about half of the rows a little: shift images, mix rows of tables and signals.
+    """Augment about half of the rows weakly: translate images, interpolate rows of tables and signals.
 
     Examples
     --------
-    >>> nearby(torch.ones(4, 3), "table").shape
+    >>> weak(torch.ones(4, 3), "table").shape
     torch.Size([4, 3])
     """
-    chosen = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) < 0.5
-    return torch.where(chosen, WEAK[kind](x), x)
+    return torch.where(_half_of(x), WEAK[kind](x), x)
+
+
+def _half_of(x: Tensor) -> Tensor:
+    """Choose about half of the rows: a mask of as many axes as x."""
+    return torch.rand(_per_row(x), device=x.device) < 0.5
+
+
+def _per_row(x: Tensor) -> tuple[int, ...]:
+    """Return the shape of one number for each row of x, to be broadcast."""
+    return (len(x), *[1] * (x.ndim - 1))
+
+
+def _uniform(low: float, high: float, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    return low + (high - low) * torch.rand(shape, device=device)
+
+
+def current_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names of augmentations, with the present names for those that older files hold."""
+    return tuple(FORMER_NAMES.get(name, name) for name in names)
 
 
 def check_augment(names: Sequence[str], kind: str) -> None:
-    """Refuse changes that rows of this kind cannot take, ValueError."""
+    """Raise ValueError for augmentations that rows of this kind cannot take."""
     for name in names:
-        told = f"augment={tuple(names)!r}: {name!r} does not suit rows of kind {kind}"
-        check(name in BY_KIND[kind], f"{told}, which take {', '.join(BY_KIND[kind])}")
+        suits = name in BY_KIND[kind]
+        allowed = ", ".join(BY_KIND[kind])
+        check(
+            suits, f"augment={tuple(names)!r}: {name!r} is not for rows of kind {kind}, which take {allowed}"
+        )
 
 
 def augment_batches(
-    batches: Iterable[tuple[Tensor, Tensor]], changes: Sequence[Callable[[Tensor], Tensor]]
+    batches: Iterable[tuple[Tensor, Tensor]], augmentations: Sequence[Callable[[Tensor], Tensor]]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches with these ``AUGMENTATIONS`` made to their rows, others every time."""
+    """Yield the batches with augmented rows, different ones each time."""
     for x, y in batches:
-        for change in changes:
-            x = change(x)
+        for augment in augmentations:
+            x = augment(x)
         yield x, y

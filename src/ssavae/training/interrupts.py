@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do for a while."""
+"""Handlers of SIGINT (Ctrl-C) and SIGTERM for the time of a ``with`` block."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from types import FrameType
 
 @contextmanager
 def handle_stop_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM call a handler; outside the main thread, which alone may say so, all stays."""
+    """Call a handler on SIGINT and SIGTERM; outside the main thread, which alone can, nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    former = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, former in before.items():
-            signal.signal(number, former)
+        for number, previous in former.items():
+            signal.signal(number, previous)

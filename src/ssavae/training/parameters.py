@@ -1,4 +1,4 @@
-"""What parameters may be, and their way into JSON and back."""
+"""Checks of the parameters of :class:`ssavae.SSAVAE`, and the seed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ssavae._checks import UsageError
-from ssavae._serialize import plain
+from ssavae._checks import UsageError, check
+from ssavae._serialize import JSONObject, plain
+
+Params = Mapping[str, Any]  # parameters of SSAVAE by name
 
 MINIMUM = {
     "latent_dim": 1,
@@ -23,9 +25,21 @@ MINIMUM = {
     "nodes": 1,
 }
 WEIGHTS = ("beta", "gamma", "weight_kl", "weight_detail", "weight_consistency")
+# Parameters that say where and how a model is trained, but do not change the model.
+RUNTIME = (
+    "encoder",
+    "decoder",
+    "checkpoint_folder",
+    "checkpoint_every",
+    "verbose",
+    "n_workers",
+    "device",
+    "devices",
+    "nodes",
+)
 
 
-def check_params(params: Mapping[str, Any]) -> None:
+def check_params(params: Params) -> None:
     """Refuse parameters that could only fail later, and less clearly.
 
     Raises
@@ -41,37 +55,52 @@ def check_params(params: Mapping[str, Any]) -> None:
     """
     for name, least in MINIMUM.items():
         value = params.get(name)
-        if value is not None and value < least:
-            raise ValueError(f"{name}={value} must be at least {least}")
+        check(value is None or value >= least, f"{name}={value} must be at least {least}")
     for name in ("widths", "student_widths"):
         value = params.get(name)
-        if value is not None and not all(width >= 1 for width in value):
-            raise ValueError(f"{name}={plain(value)} must be widths of at least 1")
-    n = params.get("devices", 1) * params.get("nodes", 1)
-    for name in ("batch_size", "batch_size_decoder"):
-        value = params.get(name, n)
-        if value % n:
-            raise UsageError(
-                f"{name}={value} cannot be shared out among {n} processes: take a multiple of {n}"
-            )
+        valid = value is None or all(width >= 1 for width in value)
+        check(valid, f"{name}={plain(value)} must be widths of at least 1")
     for name in WEIGHTS:
         value = params.get(name)
-        if value is not None and not 0 <= value < math.inf:
-            raise ValueError(f"{name}={value} must be a weight of at least 0")
-    from ssavae.training.augmentations import AUGMENTATIONS
-
-    unknown = set(params.get("augment", ())) - AUGMENTATIONS.keys()
-    if unknown:
-        known = ", ".join(AUGMENTATIONS)
-        raise ValueError(f"augment={params['augment']!r} may name {known}, not {', '.join(sorted(unknown))}")
+        check(value is None or 0 <= value < math.inf, f"{name}={value} must be a weight of at least 0")
+    _check_batch_sizes(params)
+    _check_augment(params)
     if params.get("patience") is not None and not params.get("validation_fraction"):
-        raise ValueError(
-            f"patience={params['patience']} needs rows to watch: set validation_fraction, say to 0.1"
-        )
+        patience = params["patience"]
+        raise ValueError(f"patience={patience} needs held-out rows: set validation_fraction, say to 0.1")
+
+
+def _check_batch_sizes(params: Params) -> None:
+    n_processes = params.get("devices", 1) * params.get("nodes", 1)
+    for name in ("batch_size", "batch_size_decoder"):
+        value = params.get(name, n_processes)
+        if value % n_processes:
+            raise UsageError(
+                f"{name}={value} cannot be divided among {n_processes} processes: "
+                f"take a multiple of {n_processes}"
+            )
+
+
+def _check_augment(params: Params) -> None:
+    from ssavae.training.augmentations import (
+        AUGMENTATIONS,
+    )  # imports torch, which reading parameters need not
+
+    names = params.get("augment", ())
+    unknown = ", ".join(sorted(set(names) - AUGMENTATIONS.keys()))
+    check(not unknown, f"augment={names!r} may name {', '.join(AUGMENTATIONS)}, not {unknown}")
+
+
+def model_params(params: Params, seed: int) -> JSONObject:
+    """Return the parameters that define a model, as plain values; ``RUNTIME`` ones are left out."""
+    defining = {name: plain(value) for name, value in params.items() if name not in RUNTIME}
+    if not isinstance(params["random_state"], int | None):
+        defining["random_state"] = seed
+    return defining
 
 
 def seed_of(random_state: Any) -> int:
-    """Make one integer of what scikit-learn takes as random_state; a new one of None.
+    """Return an integer for what scikit-learn takes as random_state; a new one for None.
 
     Raises
     ------

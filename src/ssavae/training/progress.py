@@ -1,4 +1,4 @@
-"""The history as TensorBoard events, beside history.csv, where ``ssavae[tensorboard]`` is installed."""
+"""Progress of a run: a bar on the terminal, and the history as TensorBoard events."""
 
 from __future__ import annotations
 
@@ -6,53 +6,60 @@ import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from ssavae.training.loop import STAGES, Session
+from ssavae.persistence.model_folder import HistoryRow
 
-Record = Callable[[Mapping[str, Any]], None]
+Progress = Callable[[int, float, Mapping[str, str | int | float]], None]
+Record = Callable[[HistoryRow], None]
 
 
 @contextmanager
-def recording(folder: Path | None) -> Iterator[Record]:
-    """Give a function that takes a row of the history and writes its numbers to an event file in a folder.
+def progress_bar(title: str, n_epochs: int) -> Iterator[Progress]:
+    """Show a bar with every loss and the time left, and one line an epoch that stays.
 
-    Each number is a scalar ``step/name`` by epoch, to be seen while training goes on.  Without a folder, or
-    without tensorboard, nothing is written.
+    Yields
+    ------
+    callable
+        Takes the epochs done, the fraction of the current epoch, and the mean losses so far.
+    """
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(title), BarColumn(20), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns) as bars:
+        task = bars.add_task("", total=n_epochs)
+
+        def show(epochs: int, fraction: float, losses: Mapping[str, str | int | float]) -> None:
+            values = {name: value for name, value in losses.items() if isinstance(value, float)}
+            text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            bars.update(task, completed=epochs + fraction, description=text)
+            if fraction == 0.0:
+                bars.console.print(f"{title} epoch {epochs}/{n_epochs}  {text}", highlight=False)
+
+        yield show
+
+
+@contextmanager
+def tensorboard_events(folder: Path | None) -> Iterator[Record | None]:
+    """Write rows of the history to an event file in a folder: a scalar ``step/name`` an epoch.
+
+    Without a folder, or without the extra ``tensorboard``, nothing is written.
+
+    Yields
+    ------
+    callable or None
+        Takes a row of the history.
     """
     if folder is None or importlib.util.find_spec("tensorboard") is None:
-        yield lambda row: None
+        yield None
         return
     from torch.utils.tensorboard import SummaryWriter  # here, since it takes a second
 
     with SummaryWriter(str(folder)) as writer:
 
-        def record(row: Mapping[str, Any]) -> None:
+        def record(row: HistoryRow) -> None:
             for name, value in row.items():
                 if isinstance(value, float):
                     writer.add_scalar(f"{row['step']}/{name}", value, row["epoch"])
             writer.flush()
 
         yield record
-
-
-@contextmanager
-def showing_progress(session: Session, stage: str, n_epochs: int) -> Iterator[None]:
-    """Show a bar with every loss and the time left, and one line an epoch that stays."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    title = STAGES[stage]
-    columns = (TextColumn(title), BarColumn(20), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns) as bars:
-        task = bars.add_task("", total=n_epochs)
-
-        def show(epoch: int, share: float, losses: Mapping[str, Any]) -> None:
-            text = "  ".join(
-                f"{name} {value:.4g}" for name, value in losses.items() if isinstance(value, float)
-            )
-            bars.update(task, completed=epoch + share, description=text)
-            if share == 0.0:
-                bars.console.print(f"{title} epoch {epoch}/{n_epochs}  {text}", highlight=False)
-
-        session.progress = show
-        yield

@@ -1,196 +1,287 @@
-"""How a model's networks are trained: what each step is given follows from the parameters and the rows."""
+"""The stages of a training: each builds its optimisers, binds its step and runs the loop."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
 
-from ssavae._checks import check
-from ssavae.algorithms import feature_weights, latent_weight
-from ssavae.consistency import Teacher
+from ssavae.algorithms import decoder_step, feature_weights, frozen, latent_weight, student_step, vec_step
+from ssavae.consistency import Consistency, Teacher
 from ssavae.inference.predictor import Predictor
 from ssavae.networks import VEC
-from ssavae.persistence.fitted import plain_params
-from ssavae.training.augmentations import STRONG
-from ssavae.training.batches import MIN_LABELLED_FRACTION, Rows, some_inputs
-from ssavae.training.distributed.context import context_of
-from ssavae.training.distributed.remote import Job
-from ssavae.training.loop import Session, Settings, Stage, train
-from ssavae.training.progress import recording, showing_progress
-from ssavae.training.stages import decoder_stage, measured_variance, student_stage, vec_stage
+from ssavae.training.augmentations import AUGMENTATIONS, STRONG, augment_batches, weak
+from ssavae.training.batches import sample_inputs
+from ssavae.training.distributed.context import Augmentation, Batches, Context, context_of
+from ssavae.training.loop import Schedule, Session, Stage, train
+from ssavae.training.plan import Trained, TrainingPlan
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-MIN_STEPS = 2000  # updates in a step, at least, where n_epochs is None: small tables need more epochs
-SCALE_ROWS = 2000  # rows from which variances and feature weights are measured
-WEIGHT_KL, SHARE_DETAIL = (0.02, 0.001), (1.0, 0.1)  # without and with loss_consistency
+SCALE_ROWS = 2000  # rows from which variances and feature weights are computed
+# Little memory of past gradients in step 2: each player meets another opponent in every batch.
+ADVERSARIAL_BETAS = (0.5, 0.99)
 
 
-def train_networks(model: Any, fabric: Fabric, job: Job) -> None:
-    """Train the networks of a model, both steps or the second alone.
+def train_networks(plan: TrainingPlan, fabric: Fabric) -> Trained:
+    """Train the networks of a plan, both steps or the second alone.
 
-    Parameters
-    ----------
-    model : SSAVAE
-        With its networks built; they, ``history_`` and ``feature_weights_`` change.
-    fabric : lightning_fabric.Fabric
-    job : Job
+    Raises
+    ------
+    FloatingPointError, KeyboardInterrupt
+        As ``loop.train``.
+    ValueError
+        If there is nothing to resume, or the processes of the run differ in data or parameters.
     """
-    session = _session(model, fabric, job)
-    if job.vec is not None:
-        _take_vec(model, session, job.vec)
-    if job.vec_too:
-        measure = partial(_measure_vec, model, job.held, job.watched)
-        _run_vec(model, session, fabric, job.rows, measure)
-        if model.vec_.student is not None:
-            _run_student(model, session, fabric, job.rows, partial(measure, model.vec_))
-    _run_decoder(model, session, fabric, job.rows, partial(_measure_decoder, model, job.held))
+    session = _session(plan, fabric)
+    try:
+        if plan.train_vec:
+            run_vec(plan, session, fabric)
+            if plan.networks.vec.student is not None:
+                run_student(plan, session, fabric)
+        weights = run_decoder(plan, session, fabric)
+    finally:
+        for module in session.modules.values():
+            module.to("cpu").eval()
+    return Trained(plan.networks, session.history, weights)
 
 
-def choose_consistency(model: Any, labels: np.ndarray) -> float:
-    """Unlabelled rows are asked where labels are few, and can be where there are classes."""
-    few = (labels >= 0).sum() < MIN_LABELLED_FRACTION * len(labels)
-    weight = float(few) if model.weight_consistency is None else model.weight_consistency
-    return float(weight) if len(model.classes_) else 0.0
-
-
-def choose_detail(model: Any, weight_consistency: float) -> float:
-    """Ask more of a code that has more room: two dimensions hold little beside the class."""
-    most = min(5.0, 0.25 * model.latent_dim) * SHARE_DETAIL[weight_consistency > 0]
-    return float(most if model.weight_detail is None else model.weight_detail)
-
-
-def _session(model: Any, fabric: Fabric, job: Job) -> Session:
-    """Set a run up; one of both steps keeps its state in the checkpoint folder."""
-    modules = {"vec": model.vec_, "decoder": model.decoder_, "discriminator": model.discriminator_}
-    session = Session(modules, fabric.device, seed=model.seed_, share=context_of(fabric))
-    told = json.dumps([plain_params(model), model.seed_, model.data_sha256_], sort_keys=True)
-    session.share.agree(told)
-    if not job.vec_too:
-        session.history = model.history_
-    elif model.checkpoint_folder is not None:
-        session.folder, session.checkpoint_every = Path(model.checkpoint_folder), model.checkpoint_every
-        session.fingerprint = hashlib.sha256(told.encode()).hexdigest()
-    if job.resume:
+def _session(plan: TrainingPlan, fabric: Fabric) -> Session:
+    """Set up a run; one of both steps saves its state in the checkpoint folder."""
+    session = Session(
+        plan.networks._asdict(),
+        fabric.device,
+        seed=plan.seed,
+        context=context_of(fabric),
+        verbose=plan.verbose,
+        history=plan.history,
+        fingerprint=plan.fingerprint,
+    )
+    session.context.check_same(plan.fingerprint)
+    if plan.train_vec:
+        session.folder = plan.folder
+        session.checkpoint_every = 0 if plan.folder is None else plan.checkpoint_every
+    if plan.resume:
         session.resume()
+    if plan.pretrained is not None:
+        plan.networks.vec.load_state_dict(plan.pretrained.weights)
+        if "vec" not in session.done:
+            session.done += ["vec", "student"]
+            session.history += plan.pretrained.history
     return session
 
 
-def _take_vec(model: Any, session: Session, other: Any) -> None:
-    """Put another model's VEC in the place of step 1."""
-    same = (other.data_sha256_, other.seed_, other.spec_) == (model.data_sha256_, model.seed_, model.spec_)
-    check(same, "vec=... was trained on other rows, with another seed or with other networks")
-    model.vec_.detail = None  # after the networks are built: they are drawn as if step 1 had run here
-    model.vec_.load_state_dict(other.vec_.state_dict())
-    if "vec" not in session.done:
-        session.done.extend(["vec", "student"])
-        session.history.extend(row for row in other.history_ if row["step"] != "decoder")
+def run_vec(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
+    """Run step 1, Algorithm 1; where there is a teacher, its weights are what remains."""
+    if "vec" in session.done:
+        return
+    settings = plan.settings
+    stage = vec_stage(plan, session, fabric)
+    schedule = Schedule(settings.n_epochs, settings.batch_size, plan.seed, settings.patience)
+    train(session, stage, plan.rows, schedule)
+    teacher = session.modules.pop("teacher", None)
+    if isinstance(teacher, Teacher):
+        teacher.copy_to(plan.networks.vec)
 
 
-def _run_vec(model: Any, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
-    """Step 1, Algorithm 1; where there is a teacher, it is what remains."""
-    weight_consistency = choose_consistency(model, rows.y)
-    asked = weight_consistency > 0 and "vec" not in session.done
-    teacher = Teacher(model.vec_, model.spec_.n_classes) if asked else None
-    if teacher is not None:
-        session.add("teacher", teacher)
-    stage = vec_stage(
-        fabric,
-        session.share,
-        model.vec_,
-        learning_rate=model.learning_rate,
-        weight_kl=WEIGHT_KL[weight_consistency > 0] if model.weight_kl is None else model.weight_kl,
-        weight_detail=choose_detail(model, weight_consistency),
-        variance=measured_variance(some_inputs(rows, SCALE_ROWS)[0]),
-        augment=model.augment,
-        teacher=teacher,
-        weight_consistency=weight_consistency,
-        change=STRONG[model.preprocess_.kind],
-        measure=partial(measure, model.vec_.bare() if teacher is None else teacher.vec),
+def vec_stage(plan: TrainingPlan, session: Session, fabric: Fabric) -> Stage:
+    """Bind ``algorithms.vec_step`` to the networks and settings of a plan, on the device."""
+    settings = plan.settings
+    vec = plan.networks.vec
+    context = session.context
+    consistency = _consistency(plan, session, fabric)
+    vec_on_device = wrap_vec(fabric, vec)
+    optimizer = Adam(vec_on_device.parameters(), lr=settings.learning_rate, fused=True)
+    step = partial(
+        vec_step,
+        vec_on_device,
+        optimizer=optimizer,
+        backward=fabric.backward,
+        weight_kl=settings.weight_kl,
+        weight_detail=settings.weight_detail,
+        variance=mean_variance(sample_inputs(plan.rows, SCALE_ROWS)[0]),
+        consistency=consistency,
     )
-    _run(model, session, stage, rows, model.n_epochs, model.batch_size)
-    if teacher is not None:
-        teacher.hand_over(model.vec_)
-        del session.modules["teacher"]
-
-
-def _run_student(model: Any, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
-    """Let the student learn the map of step 1."""
-    encode = Predictor(model.vec_.bare(), model.decoder_).encode
-    stage = student_stage(
-        fabric,
-        session.share,
-        model.vec_,
-        learning_rate=model.learning_rate,
-        kind=model.preprocess_.kind,
-        variance=measured_variance(encode(some_inputs(rows, SCALE_ROWS)[0])),
-        measure=measure,
+    augmentations = [context.for_own_rows(AUGMENTATIONS[name]) for name in settings.augment]
+    strong = None if consistency is None else context.for_own_rows(STRONG[plan.kind])
+    arguments = partial(
+        vec_arguments,
+        context=context,
+        latent_dim=plan.spec.latent_dim,
+        augmentations=augmentations,
+        strong=strong,
     )
-    _run(model, session, stage, rows, model.n_epochs_student, model.batch_size, least=30)
+    measured = vec.bare() if consistency is None else consistency.teacher.vec
+    measure = partial(_measure_vec, plan, measured)
+    return Stage("vec", step, arguments, {"vec": optimizer}, measure)
 
 
-def _run_decoder(model: Any, session: Session, fabric: Fabric, rows: Rows, measure: Any) -> None:
-    """Step 2, Algorithm 2."""
-    model.vec_.to(fabric.device)
-    inputs = some_inputs(rows, SCALE_ROWS)[0]
-    model.feature_weights_ = feature_weights(model.vec_, inputs)
-    stage = decoder_stage(
-        fabric,
-        session.share,
-        model.vec_,
-        model.decoder_,
-        model.discriminator_,
-        learning_rate=model.learning_rate_decoder,
-        learning_rate_disc=model.learning_rate_disc,
-        beta=model.beta,
-        gamma=model.gamma,
-        weights=model.feature_weights_,
-        weight_latent=latent_weight(Predictor(model.vec_, model.decoder_).encode(inputs)),
-        measure=measure,
+def _consistency(plan: TrainingPlan, session: Session, fabric: Fabric) -> Consistency | None:
+    """Build the teacher of ``loss_consistency``, where that loss has a weight."""
+    if plan.settings.weight_consistency == 0:
+        return None
+    teacher = Teacher(plan.networks.vec, plan.spec.n_classes)
+    session.add("teacher", teacher)
+    teacher.to(fabric.device)
+    on_device = wrap_vec(fabric, teacher.vec)
+    weight = plan.settings.weight_consistency
+    return Consistency(teacher, plan.networks.vec, on_device, weight, session.context.mean)
+
+
+def run_student(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
+    """Run the stage in which the student learns the codes of step 1."""
+    settings = plan.settings
+    vec = plan.networks.vec
+    assert vec.student is not None
+    with frozen(vec):  # so that processes expect no gradients of it
+        vec_on_device = wrap_vec(fabric, vec)
+    student = fabric.setup_module(vec.student)
+    optimizer = Adam(student.parameters(), lr=settings.learning_rate, fused=True)
+    encode = Predictor(vec.bare(), plan.networks.decoder).encode
+    step = partial(
+        student_step,
+        vec_on_device,
+        student,
+        optimizer=optimizer,
+        backward=fabric.backward,
+        variance=mean_variance(encode(sample_inputs(plan.rows, SCALE_ROWS)[0])),
     )
-    _run(model, session, stage, rows, model.n_epochs_decoder, model.batch_size_decoder)
+    augmentation = session.context.for_own_rows(partial(weak, kind=plan.kind))
+    arguments = partial(student_arguments, augmentation=augmentation)
+    stage = Stage("student", step, arguments, {"student": optimizer}, partial(_measure_vec, plan, vec))
+    schedule = Schedule(settings.n_epochs_student, settings.batch_size, plan.seed, settings.patience)
+    train(session, stage, plan.rows, schedule)
 
 
-def _run(
-    model: Any,
-    session: Session,
-    stage: Stage,
-    rows: Rows,
-    n_epochs: int | None,
-    batch_size: int,
-    least: int = 10,
-) -> None:
-    n = session.share.n_processes
-    batch_size = min(batch_size, len(rows.y)) // n * n
-    check(batch_size > 0, f"{len(rows.y)} rows cannot be shared out among {n} processes")
-    enough = max(least, -(-MIN_STEPS // (len(rows.y) // batch_size)))
-    settings = Settings(enough if n_epochs is None else n_epochs, batch_size, model.seed_, model.patience)
-    model.history_ = session.history
-    first = session.share.rank == 0
-    shown = (
-        showing_progress(session, stage.name, settings.n_epochs) if model.verbose and first else nullcontext()
+def run_decoder(plan: TrainingPlan, session: Session, fabric: Fabric) -> tuple[float, ...]:
+    """Run step 2, Algorithm 2; return w_l of ``loss_rec``."""
+    settings = plan.settings
+    vec, decoder, _ = plan.networks
+    vec.to(fabric.device)
+    inputs = sample_inputs(plan.rows, SCALE_ROWS)[0]
+    weights = feature_weights(vec, inputs)
+    weight_latent = latent_weight(Predictor(vec, decoder).encode(inputs))
+    stage = decoder_stage(plan, session, fabric, weights, weight_latent)
+    schedule = Schedule(settings.n_epochs_decoder, settings.batch_size_decoder, plan.seed, settings.patience)
+    train(session, stage, plan.rows, schedule)
+    return weights
+
+
+def decoder_stage(
+    plan: TrainingPlan, session: Session, fabric: Fabric, weights: tuple[float, ...], weight_latent: float
+) -> Stage:
+    """Bind ``algorithms.decoder_step`` to the networks and settings of a plan, on the device."""
+    settings = plan.settings
+    with frozen(plan.networks.vec):  # so that processes expect no gradients of it
+        vec = wrap_vec(fabric, plan.networks.vec)
+    decoder = fabric.setup_module(plan.networks.decoder)
+    discriminator = fabric.setup_module(plan.networks.discriminator)
+    optimizers: dict[str, Optimizer] = {
+        "decoder": _adversarial_adam(decoder, settings.learning_rate_decoder),
+        "discriminator": _adversarial_adam(discriminator, settings.learning_rate_disc),
+    }
+    step = partial(
+        decoder_step,
+        vec,
+        decoder,
+        discriminator,
+        optimizer=optimizers["decoder"],
+        optimizer_disc=optimizers["discriminator"],
+        backward=fabric.backward,
+        beta=settings.beta,
+        gamma=settings.gamma,
+        weights=weights,
+        weight_latent=weight_latent,
     )
-    with shown, recording(session.folder if first else None) as session.record:
-        try:
-            train(session, stage, rows, settings)
-        finally:
-            for module in session.modules.values():
-                module.to("cpu").eval()
+    arguments = partial(
+        decoder_arguments,
+        context=session.context,
+        latent_dim=plan.spec.latent_dim,
+        with_prior=settings.beta > 0 or settings.gamma > 0,
+    )
+    if settings.beta == 0:  # the discriminator is not trained
+        del optimizers["discriminator"]
+    return Stage("decoder", step, arguments, optimizers, partial(_measure_decoder, plan, weights))
 
 
-def _measure_vec(model: Any, held: Any, watched: Any, vec: VEC) -> dict[str, float]:
-    predictor = Predictor(vec, model.decoder_)
-    measured = {} if held is None else {"val_loss": predictor.class_loss(*held)}
-    return measured if watched is None else measured | {"eval_accuracy": predictor.class_accuracy(*watched)}
+def _adversarial_adam(module: nn.Module, learning_rate: float) -> Adam:
+    return Adam(module.parameters(), lr=learning_rate, betas=ADVERSARIAL_BETAS, fused=True)
 
 
-def _measure_decoder(model: Any, held: Any) -> dict[str, float]:
-    predictor = Predictor(model.vec_, model.decoder_, model.feature_weights_)
-    return {} if held is None else {"val_loss": float(predictor.feature_loss(held[0]).mean())}
+# ------------------------------------------------------------------------- arguments of the steps
+
+
+def vec_arguments(
+    batches: Batches,
+    *,
+    context: Context,
+    latent_dim: int,
+    augmentations: Sequence[Augmentation] = (),
+    strong: Augmentation | None = None,
+) -> Iterator[tuple[Tensor | float | None, ...]]:
+    """Yield the arguments of ``algorithms.vec_step``: rows, labels, noise, their number, strong views."""
+    for x, y in augment_batches(batches, augmentations):
+        eps = context.normal(len(x), latent_dim, x.device)
+        n_labelled = context.n_labelled(y)
+        if strong is None:
+            yield x, y, eps, n_labelled
+        else:
+            x_strong = strong(x)
+            yield x, y, eps, n_labelled, x_strong, context.normal(len(x), latent_dim, x.device)
+
+
+def student_arguments(batches: Batches, *, augmentation: Augmentation) -> Iterator[tuple[Tensor]]:
+    """Yield the arguments of ``algorithms.student_step``: augmented rows."""
+    for x, _ in augment_batches(batches, [augmentation]):
+        yield (x,)
+
+
+def decoder_arguments(
+    batches: Batches, *, context: Context, latent_dim: int, with_prior: bool
+) -> Iterator[tuple[Tensor | None, ...]]:
+    """Yield the arguments of ``algorithms.decoder_step``: rows, noise, codes from the prior."""
+    for x, _ in batches:
+        eps = context.normal(len(x), latent_dim, x.device)
+        yield x, eps, context.normal(len(x), latent_dim, x.device) if with_prior else None
+
+
+# ------------------------------------------------------------------------------------- measures
+
+
+def _measure_vec(plan: TrainingPlan, vec: VEC) -> dict[str, float]:
+    """Return ``val_loss`` and ``eval_accuracy`` of step 1, where there are rows to measure them on."""
+    predictor = Predictor(vec, plan.networks.decoder)
+    measures = {}
+    if plan.validation is not None:
+        measures["val_loss"] = predictor.class_loss(*plan.validation)
+    if plan.eval_set is not None:
+        measures["eval_accuracy"] = predictor.class_accuracy(*plan.eval_set)
+    return measures
+
+
+def _measure_decoder(plan: TrainingPlan, weights: tuple[float, ...]) -> dict[str, float]:
+    """Return ``val_loss`` of step 2: the mean ``loss_rec`` of the held-out rows."""
+    if plan.validation is None:
+        return {}
+    predictor = Predictor(plan.networks.vec, plan.networks.decoder, weights)
+    return {"val_loss": float(predictor.feature_loss(plan.validation[0]).mean())}
+
+
+def wrap_vec(fabric: Fabric, vec: VEC) -> VEC:
+    """Return a VEC on the device, less its student, each part wrapped for the chosen precision.
+
+    It shares the weights.
+    """
+    detail = None if vec.detail is None else fabric.setup_module(vec.detail)
+    wrapped = VEC(fabric.setup_module(vec.encoder), fabric.setup_module(vec.classifier), detail)
+    return wrapped.train(vec.training)
+
+
+def mean_variance(x: Tensor) -> float:
+    """Return the mean variance of an element of inputs or codes over the rows; 1 where nothing varies."""
+    return float(torch.var(x, dim=0).mean()) or 1.0

@@ -1,7 +1,7 @@
-"""Which rows of a batch a process trains on, and what makes several processes one run.
+"""The rows of a batch that one process trains on, and how several processes stay one run.
 
-The batch is that of one process, whatever their number: they share out its rows, draw its random
-numbers alike, each for the whole batch, and take their own rows' part of them. So the number of
+The batch is that of one process, whatever their number: the processes divide its rows, draw the
+same random numbers for the whole batch, and each takes the part of its own rows. So the number of
 processes decides where a run computes and nothing else (docs/decisions.md).
 """
 
@@ -15,135 +15,128 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssavae.preprocessing.inputs import channels_last
-from ssavae.training.batches import Rows
+from ssavae.preprocessing.tensors import channels_last
+from ssavae.training.batches import TrainingRows
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-Change = Callable[[Tensor], Tensor]
+Augmentation = Callable[[Tensor], Tensor]
 
 
 class Context:
-    """All rows of each batch: what the only process of a run has."""
+    """The only process of a run: it has all rows of each batch."""
 
-    rank, n_processes = 0, 1
+    rank = 0
+    n_processes = 1
 
-    def batches(self, rows: Rows, order: np.ndarray) -> Batches:
+    def batches(self, rows: TrainingRows, order: np.ndarray) -> Batches:
         """Return (x, y) of this process's rows, for each batch of ``order`` (n_batches, batch_size)."""
         return rows.batches(order)
 
-    def normal(self, like: Tensor) -> Tensor:
-        """Draw from N(0, I) for this process's rows, (B, ...)."""
-        return torch.randn_like(like)
+    def normal(self, n: int, latent_dim: int, device: torch.device) -> Tensor:
+        """Draw from N(0, I) for the n rows of this process, (n, K)."""
+        return torch.randn(n, latent_dim, device=device)
 
     def n_labelled(self, y: Tensor) -> Tensor | float:
-        """Count the batch's rows with a label, per process and at least one in all.
+        """Return the number of labels in the batch, per process and at least one in all.
 
-        What is summed over a process's rows and divided by this is, on the mean over the processes, the mean
-        over all labelled rows, whoever has them.
+        A sum over the rows of a process, divided by this and averaged over the processes, is the mean over
+        all labelled rows, whichever process has them.
         """
         return (y >= 0).sum().clamp(min=1)
 
-    def changing(self, change: Change) -> Change:
-        """Make a change of a whole batch one of this process's rows."""
-        return change
+    def for_own_rows(self, augmentation: Augmentation) -> Augmentation:
+        """Turn an augmentation of a whole batch into one of this process's rows."""
+        return augmentation
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean over the processes."""
         return values
 
-    def stops(self, asked: bool, look: bool) -> bool:
-        """Say whether to stop: several processes agree on it, at each ``look``, if one of them was asked."""
-        return asked
+    def should_stop(self, requested: bool, synchronize: bool) -> bool:
+        """Return whether to stop: if any process was asked to, as all agree where they ``synchronize``."""
+        return requested
 
-    def first(self, number: int) -> int:
-        """Return what the first process says."""
+    def broadcast(self, number: int) -> int:
+        """Return the number of the first process."""
         return number
 
-    def wait(self) -> None:
-        """Wait for one another."""
+    def barrier(self) -> None:
+        """Wait until every process is here."""
 
-    def agree(self, told: str) -> None:
-        """Make sure that all processes say the same."""
+    def check_same(self, content: str) -> None:
+        """Raise ValueError in every process unless all have the same content."""
 
 
 class DistributedContext(Context):
-    """A part of the rows of each batch, as many as every other process has.
+    """One of several processes, which all have as many rows of each batch.
 
-    Labelled rows are dealt out before unlabelled ones, so that each process has as many, give or take one.
+    Labelled rows are distributed before unlabelled ones, so that the numbers of labels differ by one at most.
     """
 
     def __init__(self, fabric: Fabric) -> None:
-        self.fabric, self.rank, self.n_processes = fabric, fabric.global_rank, fabric.world_size
-        self.places = torch.empty(0, dtype=torch.int64)  # of its rows in the batch at hand
-        self.n_labels = 0  # in the whole batch at hand
+        self.fabric = fabric
+        self.rank = fabric.global_rank
+        self.n_processes = fabric.world_size
+        self.positions = torch.empty(0, dtype=torch.int64)  # of this process's rows in the current batch
+        self.n_labels = 0  # in the whole of the current batch
 
-    def batches(self, rows: Rows, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (x, y) of this process's rows, and remember where in the batch they stand."""
+    def batches(self, rows: TrainingRows, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (x, y) of this process's rows, and remember their positions in the batch."""
         labelled = rows.y[order] >= 0
-        places = np.argsort(~labelled, axis=1, kind="stable")[:, self.rank :: self.n_processes]
-        where = torch.from_numpy(places).to(self.fabric.device)
-        batches = rows.batches(np.take_along_axis(order, places, axis=1))
-        for self.places, n, batch in zip(where, labelled.sum(axis=1), batches, strict=True):
-            self.n_labels = int(n)
+        positions = np.argsort(~labelled, axis=1, kind="stable")[:, self.rank :: self.n_processes]
+        on_device = torch.from_numpy(positions).to(self.fabric.device)
+        batches = rows.batches(np.take_along_axis(order, positions, axis=1))
+        for self.positions, n_labels, batch in zip(on_device, labelled.sum(axis=1), batches, strict=True):
+            self.n_labels = int(n_labels)
             yield batch
 
-    def normal(self, like: Tensor) -> Tensor:
-        """Draw for the whole batch, as one process would, and keep what belongs to these rows."""
-        whole = torch.randn(self._size(like), dtype=like.dtype, device=like.device)
-        return whole[self.places]
+    def normal(self, n: int, latent_dim: int, device: torch.device) -> Tensor:
+        """Draw for the whole batch, as one process would, and return the part of these rows."""
+        return torch.randn(n * self.n_processes, latent_dim, device=device)[self.positions]
 
     def n_labelled(self, y: Tensor) -> float:
-        """Count them in the whole batch."""
+        """Return the number of labels in the whole batch, per process."""
         return max(1, self.n_labels) / self.n_processes
 
-    def changing(self, change: Change) -> Change:
-        """Gather the batch, change it as one process would, and keep these rows: some changes mix rows."""
+    def for_own_rows(self, augmentation: Augmentation) -> Augmentation:
+        """Gather the batch, augment it as one process would, and return these rows: some mix rows."""
 
-        def changed(x: Tensor) -> Tensor:
-            whole = x.new_zeros(self._size(x))
-            whole[self.places] = x
-            return change(channels_last(self._all_reduce(whole, "sum")))[self.places]
+        def augment(x: Tensor) -> Tensor:
+            whole = x.new_zeros(len(x) * self.n_processes, *x.shape[1:])
+            whole[self.positions] = x
+            return augmentation(channels_last(self._all_reduce(whole, "sum")))[self.positions]
 
-        return changed
+        return augment
 
-    def _all_reduce(self, values: Tensor, how: str) -> Tensor:
-        found = self.fabric.all_reduce(values, reduce_op=how)
-        assert isinstance(found, Tensor)
-        return found
-
-    def _size(self, own: Tensor) -> tuple[int, ...]:
-        return (len(own) * self.n_processes, *own.shape[1:])
+    def _all_reduce(self, values: Tensor, operation: str) -> Tensor:
+        reduced = self.fabric.all_reduce(values, reduce_op=operation)
+        assert isinstance(reduced, Tensor)
+        return reduced
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the mean over the processes, the same number for each: they decide by it."""
+        """Return the mean over the processes: the same number in each, so that all decide alike."""
         return self._all_reduce(values, "mean")
 
-    def stops(self, asked: bool, look: bool) -> bool:
-        """Ask the others, at a look."""
-        return look and float(self.mean(torch.tensor(float(asked)))) > 0
+    def should_stop(self, requested: bool, synchronize: bool) -> bool:
+        """Ask the other processes, where all ``synchronize``."""
+        return synchronize and float(self.mean(torch.tensor(float(requested)))) > 0
 
-    def first(self, number: int) -> int:
-        """Return the first process's number."""
-        mine = torch.tensor(number if self.rank == 0 else 0)
-        return int(self._all_reduce(mine, "sum"))
+    def broadcast(self, number: int) -> int:
+        """Return the number of the first process."""
+        own = torch.tensor(number if self.rank == 0 else 0)
+        return int(self._all_reduce(own, "sum"))
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait until every process is here."""
         self.fabric.barrier()
 
-    def agree(self, told: str) -> None:
-        """Compare with the first process.
-
-        Raises
-        ------
-        ValueError
-            In every process, if one says something else.
-        """
-        mine = int(hashlib.sha256(told.encode()).hexdigest()[:12], 16)
-        differs = torch.tensor(float(mine != self.first(mine)))
+    def check_same(self, content: str) -> None:
+        """Compare a digest of the content with that of the first process."""
+        digest = int(hashlib.sha256(content.encode()).hexdigest()[:12], 16)
+        differs = torch.tensor(float(digest != self.broadcast(digest)))
         if float(self.mean(differs)) > 0:
             raise ValueError(
                 f"the {self.n_processes} processes of this run differ in data or parameters: "
@@ -155,5 +148,5 @@ SINGLE_PROCESS = Context()
 
 
 def context_of(fabric: Fabric) -> Context:
-    """Return this process's share of a run."""
+    """Return the context of this process."""
     return SINGLE_PROCESS if fabric.world_size == 1 else DistributedContext(fabric)

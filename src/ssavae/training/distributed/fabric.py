@@ -1,4 +1,4 @@
-"""Where training runs: the device, the precision, and the processes that share a run."""
+"""Device, precision and processes of a training, through Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PRECISIONS = ("32-true", "bf16-mixed")
 
 
 def launch_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
-    """Choose where to run, and meet the other processes where there are any.
+    """Return the Fabric of a training, connected to the other processes where there are any.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def launch_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1)
     """
     fabric = make_fabric(device, precision, devices, nodes)
     if devices * nodes > 1:
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # which would announce every process
-        # Of images of one channel: either layout of their gradients is right.
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce every process
+        # Gradients of images with one channel may have either layout.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         follow_parent()
         fabric.launch()
@@ -42,29 +42,30 @@ def launch_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1)
 
 
 def make_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
-    """Return what :func:`launch` would start, or raise as it does."""
-    from lightning_fabric import Fabric  # here, because it costs a second that predictions need not pay
+    """Return the Fabric that :func:`launch_fabric` would start, or raise as it does."""
+    from lightning_fabric import Fabric  # here, since it takes a second that predictions do not need
 
     if precision not in PRECISIONS:
-        # Half precision would want a gradient scaler, whose state a resumed run would have to know.
+        # Half precision needs a gradient scaler, whose state a resumed run would have to restore.
         raise ValueError(f"precision={precision!r} is not supported: choose one of {', '.join(PRECISIONS)}")
     accelerator, _, index = device.partition(":")
-    several = _several(device) if devices * nodes > 1 else {}
+    is_distributed = devices * nodes > 1
+    options: dict[str, Any] = _distributed_options(device) if is_distributed else {}
+    options |= {"devices": [int(index)] if index else devices, "num_nodes": nodes, "precision": precision}
     try:
-        where: Any = [int(index)] if index else devices
-        return Fabric(accelerator=accelerator, devices=where, num_nodes=nodes, precision=precision, **several)  # type: ignore[arg-type]
+        return Fabric(accelerator=accelerator, **options)
     except Exception as error:
-        many = f", devices={devices}" if several else ""
+        many = f", devices={devices}" if is_distributed else ""
         raise ValueError(
             f"cannot run on device={device!r}{many} with precision={precision!r}: {error}"
         ) from error
 
 
-def _several(device: str) -> dict[str, Any]:
+def _distributed_options(device: str) -> dict[str, object]:
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
-    from ssavae.training.distributed.strategy import SharingStrategy
+    from ssavae.training.distributed.strategy import SyncedStrategy
 
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device={device!r} is one device: several processes take auto, cpu or cuda")
-    return {"strategy": SharingStrategy(), "plugins": [TorchElasticEnvironment()] if process_info() else []}
+    return {"strategy": SyncedStrategy(), "plugins": [TorchElasticEnvironment()] if process_info() else []}

@@ -1,7 +1,7 @@
-"""The processes of one run: their places in it, and what starts them on this machine as torchrun would.
+"""Launcher of the processes of one run on this machine, with the environment variables of torchrun.
 
-Each place is told by torchrun's environment variables. A process that fails leaves a report, so that
-what started them can raise the one error that ended the run.
+A process that fails leaves a report, so that the one that started them raises the error that ended
+the run.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import NamedTuple
 from ssavae._checks import UsageError
 from ssavae.training.interrupts import handle_stop_signals
 
-REPORTS = "SSAVAE_REPORTS"  # the variable that names the folder of reports
-GRACE = 20.0  # seconds in which the others may end by themselves, once one has
+REPORTS = "SSAVAE_REPORTS"  # environment variable with the folder of reports
+GRACE = 20.0  # seconds that the other processes have to end once one has failed
 ERRORS: dict[str, type[BaseException]] = {
     kind.__name__: kind
     for kind in (UsageError, ValueError, FloatingPointError, OSError, FileNotFoundError, KeyboardInterrupt)
@@ -32,12 +32,12 @@ ERRORS: dict[str, type[BaseException]] = {
 TORCHRUN = "torchrun --nnodes {} --nproc-per-node {} --rdzv-backend c10d --rdzv-endpoint HOST:29500 PROGRAM"
 
 
-class RemoteTraceback(Exception):
+class RemoteError(Exception):
     """The traceback of the process that failed, shown above that of the one that started it."""
 
 
 class ProcessInfo(NamedTuple):
-    """Where a process stands among the processes of a run."""
+    """Rank of a process, and the numbers of processes of its run."""
 
     rank: int
     n_processes: int
@@ -50,77 +50,81 @@ class ProcessInfo(NamedTuple):
 
 
 def process_info() -> ProcessInfo | None:
-    """Return the place that torchrun, or :func:`run`, has given to this process; None where neither has."""
+    """Return what torchrun, or :func:`run_processes`, has set for this process; None where neither has."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
     return ProcessInfo(*(int(os.environ[name]) for name in names)) if "LOCAL_RANK" in os.environ else None
 
 
 def is_first() -> bool:
-    """Say whether this process is the one that writes and prints."""
-    here = process_info()
-    return here is None or here.rank == 0
+    """Return whether this process is the one that writes and prints."""
+    info = process_info()
+    return info is None or info.rank == 0
 
 
 def must_launch(devices: int, nodes: int) -> bool:
-    """Say whether a run of so many processes has yet to start them.
+    """Return whether a run of so many processes has to start them.
 
     Raises
     ------
     UsageError
-        If there are other processes than asked for, or some would have to be on other machines.
+        If torchrun has started other numbers of processes, or some would be on other machines.
 
     Examples
     --------
-    >>> are_to_start(1, 1), are_to_start(2, 1)
+    >>> must_launch(1, 1), must_launch(2, 1)
     (False, True)
     """
-    here = process_info()
+    info = process_info()
     if devices * nodes == 1:
         return False
-    if here is None and nodes > 1:
+    if info is None and nodes > 1:
         start = TORCHRUN.format(nodes, devices)
         raise UsageError(f"nodes={nodes}: start the same program on each machine, by {start}")
-    if here is not None and (here.devices, here.nodes) != (devices, nodes):
+    if info is not None and (info.devices, info.nodes) != (devices, nodes):
         raise UsageError(
-            f"devices={devices} and nodes={nodes}, but torchrun started {here.devices} processes "
-            f"on each of {here.nodes} machines"
+            f"devices={devices} and nodes={nodes}, but torchrun started {info.devices} processes "
+            f"on each of {info.nodes} machines"
         )
-    return here is None
+    return info is None
 
 
 def process_counts(devices: int | None, nodes: int | None) -> dict[str, int]:
-    """Return the numbers that were given by name; those of torchrun, where it has started this process.
+    """Return the given numbers by name, else those of torchrun, where it has started this process.
 
     Examples
     --------
-    >>> wanted(2, None)
+    >>> process_counts(2, None)
     {'devices': 2}
     """
-    here = process_info()
+    info = process_info()
     given = {"devices": devices, "nodes": nodes}
-    theirs = {} if here is None else {"devices": here.devices, "nodes": here.nodes}
-    return theirs | {name: value for name, value in given.items() if value is not None}
+    counts = {} if info is None else {"devices": info.devices, "nodes": info.nodes}
+    return counts | {name: value for name, value in given.items() if value is not None}
 
 
 # ---------------------------------------------------------------------------------------- reports
 
 
 def report(error: BaseException) -> bool:
-    """Leave word of what ended this process, if something waits for it."""
-    here = process_info()
-    if here is None or REPORTS not in os.environ:
+    """Write a report of the error that ended this process, if :func:`run_processes` has started it."""
+    info = process_info()
+    if info is None or REPORTS not in os.environ:
         return False
-    told = {"time": time.monotonic(), "kind": type(error).__name__, "message": str(error)}
-    told["traceback"] = "".join(traceback.format_exception(error))
-    (Path(os.environ[REPORTS]) / f"{here.rank}.json").write_text(json.dumps(told))
+    content = {
+        "time": time.monotonic(),
+        "kind": type(error).__name__,
+        "message": str(error),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+    (Path(os.environ[REPORTS]) / f"{info.rank}.json").write_text(json.dumps(content))
     return True
 
 
 def exit_process(status: int) -> None:
-    """End this process at once, if :func:`run` has started it.
+    """End this process at once, if :func:`run_processes` has started it.
 
-    What it was to do is done, and the orderly end of an interpreter that has met others through gloo is at
-    times an abort of torch's own threads, which would pass for a failure.
+    Its work is done, and the regular shutdown after a run with gloo at times aborts in torch's own threads,
+    which would look like a failure.
     """
     if REPORTS in os.environ:
         sys.stdout.flush()
@@ -129,7 +133,7 @@ def exit_process(status: int) -> None:
 
 
 def follow_parent() -> None:
-    """Stop this process, as SIGTERM does, when the one that started it is gone."""
+    """Send this process SIGTERM when the one that started it has ended."""
 
     def watch() -> None:
         while os.read(0, 1):
@@ -144,17 +148,17 @@ def follow_parent() -> None:
 
 
 def run_processes(command: Sequence[str], n: int) -> None:
-    """Run a command in n processes that find one another, and wait for them; the first one prints.
+    """Run a command in n processes of one process group, and wait for them; the first one prints.
 
-    Ctrl-C and SIGTERM are passed on once; the second time the processes are ended. When one fails the
+    SIGINT and SIGTERM are passed on once; the second time the processes are killed. When one fails the
     others end as well.
 
     Raises
     ------
     ValueError, FileNotFoundError, FloatingPointError, KeyboardInterrupt, ..
-        What ended the first of them that failed, with its message.
+        The error of the first process that failed, with its message.
     RuntimeError
-        If one died without a word.
+        If a process died without a report.
     """
     from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
@@ -162,32 +166,44 @@ def run_processes(command: Sequence[str], n: int) -> None:
     with tempfile.TemporaryDirectory(prefix="ssavae-") as folder:
         started = [_start(command, rank, n, store.port, Path(folder)) for rank in range(n)]
         try:
-            ended = _wait(started)
+            statuses = _wait(started)
         finally:
             for process in started:
                 process.kill()
                 process.communicate()  # waits, and closes the pipe
-        _raise_first_error(ended, Path(folder))
+        _raise_first_error(statuses, Path(folder))
 
 
 def _start(command: Sequence[str], rank: int, n: int, port: int, folder: Path) -> subprocess.Popen[bytes]:
-    told = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n}
-    told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_USE_AGENT_STORE": True}
-    told |= {"TORCHELASTIC_RESTART_COUNT": 0, REPORTS: folder}
     source = str(Path(__file__).resolve().parents[3])  # the processes run this very ssavae
-    told["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    told["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", max(1, (os.cpu_count() or 1) // n))
-    env = os.environ | {name: str(value) for name, value in told.items()}
-    # A session of its own: Ctrl-C on the terminal reaches the processes through us alone, once.
-    with open(folder / f"{rank}.err", "wb") as words:
-        out, err = (None, None) if rank == 0 else (subprocess.DEVNULL, words)
+    threads = max(1, (os.cpu_count() or 1) // n)
+    variables = {
+        "RANK": rank,
+        "LOCAL_RANK": rank,
+        "GROUP_RANK": 0,
+        "WORLD_SIZE": n,
+        "LOCAL_WORLD_SIZE": n,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "TORCHELASTIC_USE_AGENT_STORE": True,
+        "TORCHELASTIC_RESTART_COUNT": 0,
+        REPORTS: folder,
+        "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")])),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
+    }
+    with open(folder / f"{rank}.err", "wb") as errors:
         return subprocess.Popen(
-            command, env=env, stdin=subprocess.PIPE, stdout=out, stderr=err, start_new_session=True
+            command,
+            env=os.environ | {name: str(value) for name, value in variables.items()},
+            stdin=subprocess.PIPE,
+            stdout=None if rank == 0 else subprocess.DEVNULL,
+            stderr=None if rank == 0 else errors,
+            start_new_session=True,  # so that Ctrl-C on the terminal reaches the processes once, through us
         )
 
 
 def _wait(started: Sequence[subprocess.Popen[bytes]]) -> dict[int, int | None]:
-    """Wait until all have ended, or one has failed and the others had time to end; return exit statuses."""
+    """Wait until all have ended, or one has failed and ``GRACE`` is over; return exit statuses by rank."""
     deadline = float("inf")
     with _passing_on_signals(started):
         while any(process.poll() is None for process in started) and time.monotonic() < deadline:
@@ -199,30 +215,30 @@ def _wait(started: Sequence[subprocess.Popen[bytes]]) -> dict[int, int | None]:
 
 @contextmanager
 def _passing_on_signals(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    asked: list[int] = []
+    signals: list[int] = []
 
     def pass_on(signum: int, frame: object) -> None:
-        if asked:
+        if signals:
             raise KeyboardInterrupt
-        asked.append(signum)
+        signals.append(signum)
         for process in started:
-            process.terminate()  # stops a training as Ctrl-C does, and whatever else without a traceback
+            process.terminate()  # stops a training as Ctrl-C does, and anything else without a traceback
 
     with handle_stop_signals(pass_on):
         yield
 
 
-def _raise_first_error(ended: Mapping[int, int | None], folder: Path) -> None:
-    """Raise what the first process to fail has reported; one that died without a report was before it."""
+def _raise_first_error(statuses: Mapping[int, int | None], folder: Path) -> None:
+    """Raise the error that the first process to fail has reported, or that one died without a report."""
     reports = {int(path.stem): json.loads(path.read_text()) for path in folder.glob("*.json")}
-    silent = [rank for rank, status in ended.items() if status and rank not in reports]
-    if -signal.SIGTERM in (ended[rank] for rank in silent):
+    silent = [rank for rank, status in statuses.items() if status and rank not in reports]
+    if -signal.SIGTERM in (statuses[rank] for rank in silent):
         raise KeyboardInterrupt
     if silent:
-        rank = min(silent, key=lambda rank: ended[rank] or 0)  # one that was killed, if one was
-        words = (folder / f"{rank}.err").read_text(errors="replace").strip().splitlines()
-        last = f": {words[-1]}" if words else ""
-        raise RuntimeError(f"process {rank} of {len(ended)} ended with status {ended[rank]}{last}")
+        rank = min(silent, key=lambda rank: statuses[rank] or 0)  # a killed one, if there is one
+        lines = (folder / f"{rank}.err").read_text(errors="replace").strip().splitlines()
+        last = f": {lines[-1]}" if lines else ""
+        raise RuntimeError(f"process {rank} of {len(statuses)} ended with status {statuses[rank]}{last}")
     if reports:
-        told = min(reports.values(), key=lambda each: each["time"])
-        raise ERRORS.get(told["kind"], RuntimeError)(told["message"]) from RemoteTraceback(told["traceback"])
+        first = min(reports.values(), key=lambda each: each["time"])
+        raise ERRORS.get(first["kind"], RuntimeError)(first["message"]) from RemoteError(first["traceback"])

@@ -1,108 +1,128 @@
-"""A fit handed to processes of its own: what they are to train with, and what they trained.
+"""A plan trained in processes that ``fit`` starts: what they read, and what they return.
 
-It goes to them as tensors and plain values, never pickled: so it works from a notebook and from a
-program without ``if __name__ == "__main__"``, and no code of the caller's is run again.
+Plan and result are files of tensors and plain values, never pickled. So it works from a notebook and
+from a program without ``if __name__ == "__main__"``, and no code of the caller's is run again.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ssavae._checks import UsageError
-from ssavae._serialize import plain
-from ssavae.persistence.training_state import load_state, save_state
-from ssavae.preprocessing.inputs import Inputs
-from ssavae.training.batches import Rows, TensorRows
+from ssavae._serialize import lists_to_tuples
+from ssavae.networks import Networks, Spec, build_networks
+from ssavae.persistence.training_state import State, load_state, save_state
+from ssavae.training.batches import TensorRows
 from ssavae.training.distributed.launcher import run_processes
+from ssavae.training.plan import Labelled, Settings, Trained, TrainingPlan
 
-DONE = "done"  # where in the folder the result lies
-NETWORKS = ("vec_", "decoder_", "discriminator_")
-Labelled = tuple[Tensor | Inputs, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to be trained on, and what is measured after each epoch.
-
-    ``vec_too`` unless step 2 alone is trained; ``vec`` is another model whose VEC takes the place of step 1.
-    """
-
-    rows: Rows
-    held: Labelled | None = None
-    watched: Labelled | None = None
-    resume: bool = False
-    vec_too: bool = True
-    vec: Any = None
+RESULT = "result"  # folder of the result in that of the plan
 
 
-def train_elsewhere(model: Any, job: Job) -> None:
-    """Train a model's networks in ``model.devices`` processes, as :meth:`SSAVAE._train` does in this one.
+def train_remotely(plan: TrainingPlan, *, devices: int, device: str, precision: str) -> Trained:
+    """Train the networks of a plan in ``devices`` processes on this machine.
 
     Raises
     ------
-    ValueError
-        If the job cannot be handed over, or what a process raised.
+    UsageError
+        If the plan cannot be sent: its rows are not in memory, or its networks are the user's own.
+    ValueError, FloatingPointError, KeyboardInterrupt, ..
+        What a process raised.
     """
-    own = [name for name in ("encoder", "decoder") if getattr(model, name) is not None]
-    if own or job.vec is not None or not isinstance(job.rows, TensorRows):
+    if plan.has_own_networks or plan.pretrained is not None or not isinstance(plan.rows, TensorRows):
         raise UsageError(
-            f"devices={model.devices}: rows that are not held in memory, networks of your own and another "
+            f"devices={devices}: rows that are not held in memory, networks of your own and another "
             "model's VEC cannot be sent to processes; "
-            f"start the program by torchrun --nproc-per-node {model.devices} PROGRAM"
+            f"start the program by torchrun --nproc-per-node {devices} PROGRAM"
         )
     with tempfile.TemporaryDirectory(prefix="ssavae-") as name:
         folder = Path(name)
-        save_state(folder, _told(model, job, job.rows))
-        run_processes([sys.executable, "-m", "ssavae.training.worker", name], model.devices)
-        take(model, load_state(folder / DONE))
+        where = {"device": device, "precision": precision, "devices": devices}
+        save_state(folder, {"where": where} | plan_state(plan))
+        run_processes([sys.executable, "-m", "ssavae.training.worker", name], devices)
+        return load_result(folder, plan.networks)
 
 
-def _told(model: Any, job: Job, rows: TensorRows) -> dict[str, Any]:
+def plan_state(plan: TrainingPlan) -> State:
+    """Return a plan as tensors and plain values."""
+    rows = plan.rows
+    assert isinstance(rows, TensorRows)
     return {
-        "params": _params(model),
-        "preprocess": asdict(model.preprocess_),
-        "n_classes": len(model.classes_),
-        "seed": model.seed_,
-        "data_sha256": model.data_sha256_,
-        "with_detail": model.vec_.detail is not None,
+        "spec": asdict(plan.spec),
+        "kind": plan.kind,
+        "settings": asdict(plan.settings),
         "rows": [rows.x, torch.from_numpy(rows.y)],
-        "held": _tensors(job.held),
-        "watched": _tensors(job.watched),
-        "resume": job.resume,
-        "vec_too": job.vec_too,
-        "trained": None if job.vec_too else trained(model),
+        "seed": plan.seed,
+        "fingerprint": plan.fingerprint,
+        "validation": _tensors(plan.validation),
+        "eval_set": _tensors(plan.eval_set),
+        "train_vec": plan.train_vec,
+        "history": plan.history,
+        "resume": plan.resume,
+        "folder": None if plan.folder is None else str(plan.folder),
+        "checkpoint_every": plan.checkpoint_every,
+        "verbose": plan.verbose,
+        "with_detail": plan.networks.vec.detail is not None,
+        "networks": _network_states(plan.networks),
     }
 
 
-def _params(model: Any) -> dict[str, Any]:
-    params = {k: plain(v) for k, v in model.get_params(deep=False).items() if k not in ("encoder", "decoder")}
-    if not isinstance(params["random_state"], int | None):
-        params["random_state"] = model.seed_
-    if params["checkpoint_folder"] is not None:
-        params["checkpoint_folder"] = str(params["checkpoint_folder"])
-    return params
+def plan_from(state: State, device: torch.device) -> TrainingPlan:
+    """Return the plan that :func:`plan_state` has described, its rows on a device."""
+    spec = Spec(**lists_to_tuples(state["spec"]))
+    networks = build_networks(spec, state["with_detail"])
+    _load_network_states(networks, state["networks"])
+    x, y = state["rows"]
+    return TrainingPlan(
+        networks=networks,
+        spec=spec,
+        kind=state["kind"],
+        settings=Settings(**lists_to_tuples(state["settings"])),
+        rows=TensorRows(x, y.numpy(), device),
+        seed=state["seed"],
+        fingerprint=state["fingerprint"],
+        validation=_labelled(state["validation"]),
+        eval_set=_labelled(state["eval_set"]),
+        train_vec=state["train_vec"],
+        history=state["history"],
+        resume=state["resume"],
+        folder=None if state["folder"] is None else Path(state["folder"]),
+        checkpoint_every=state["checkpoint_every"],
+        verbose=state["verbose"],
+    )
 
 
-def trained(model: Any) -> dict[str, Any]:
-    """Return a model's networks and history."""
-    networks = {name: getattr(model, name).state_dict() for name in NETWORKS}
-    return {"history": model.history_, "feature_weights": list(model.feature_weights_)} | networks
+def save_result(folder: Path, trained: Trained) -> None:
+    """Write the result of a training for the process that started it."""
+    state = {
+        "networks": _network_states(trained.networks),
+        "history": trained.history,
+        "feature_weights": list(trained.feature_weights),
+    }
+    save_state(folder / RESULT, state)
 
 
-def take(model: Any, told: Mapping[str, Any]) -> None:
-    """Give a model what :func:`trained` returned of another."""
-    model.history_, model.feature_weights_ = told["history"], tuple(told["feature_weights"])
-    for name in NETWORKS:
-        getattr(model, name).load_state_dict(told[name])
+def load_result(folder: Path, networks: Networks) -> Trained:
+    """Read what :func:`save_result` wrote, into networks of the same shapes."""
+    state = load_state(folder / RESULT)
+    _load_network_states(networks, state["networks"])
+    return Trained(networks, state["history"], tuple(state["feature_weights"]))
+
+
+def _network_states(networks: Networks) -> dict[str, dict[str, Tensor]]:
+    return {name: network.state_dict() for name, network in networks._asdict().items()}
+
+
+def _load_network_states(networks: Networks, states: dict[str, dict[str, Tensor]]) -> None:
+    for name, network in networks._asdict().items():
+        network.load_state_dict(states[name])
 
 
 def _tensors(labelled: Labelled | None) -> list[Tensor] | None:
@@ -110,3 +130,7 @@ def _tensors(labelled: Labelled | None) -> list[Tensor] | None:
         return None
     x, y = labelled
     return [x if isinstance(x, Tensor) else torch.cat([*x.split(len(x))]), torch.from_numpy(y)]
+
+
+def _labelled(tensors: list[Tensor] | None) -> tuple[Tensor, np.ndarray] | None:
+    return None if tensors is None else (tensors[0], tensors[1].numpy())

@@ -1,0 +1,189 @@
+"""A plan of one training: networks, rows and settings go in, a :class:`Trained` comes out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from ssavae._checks import check
+from ssavae.networks import Networks, Spec
+from ssavae.preprocessing.tensors import NetworkInputs
+from ssavae.training.batches import MIN_LABELLED_FRACTION, TrainingRows
+from ssavae.training.parameters import Params
+from ssavae.training.progress import HistoryRow
+
+T = TypeVar("T")
+
+MANY_LABELS = 10000  # from which rows are held out without being asked for
+MIN_UPDATES = 2000  # of a stage, at least, where n_epochs is None: small tables need more epochs
+
+Labelled = tuple[NetworkInputs, np.ndarray]  # network inputs, and their class indices (n,)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of :class:`ssavae.SSAVAE` that training needs, with a value for each None."""
+
+    weight_kl: float
+    weight_detail: float
+    weight_consistency: float
+    beta: float
+    gamma: float
+    augment: tuple[str, ...]
+    n_epochs: int
+    n_epochs_student: int
+    n_epochs_decoder: int
+    batch_size: int
+    batch_size_decoder: int
+    learning_rate: float
+    learning_rate_decoder: float
+    learning_rate_disc: float
+    patience: int | None
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Step 1 of another model of the same rows, seed and networks: the weights of its VEC, its history."""
+
+    weights: Mapping[str, Tensor]
+    history: list[HistoryRow]
+
+
+@dataclass
+class TrainingPlan:
+    """All that a training needs.
+
+    Parameters
+    ----------
+    networks : Networks
+        Trained in place.
+    spec : Spec
+    kind : str
+        "table", "image" or "signal".
+    settings : Settings
+    rows : TrainingRows
+    seed : int
+    fingerprint : str
+        Digest of data, parameters and seed, by which a resumed run is recognised.
+    validation : (inputs, y) or None
+        The held-out part, of which ``val_loss`` is recorded.
+    eval_set : (inputs, y) or None
+        Rows of which ``eval_accuracy`` is recorded.
+    train_vec : bool
+        False trains step 2 alone, on the VEC as it is.
+    pretrained : Pretrained or None
+        Takes the place of step 1.
+    history : list
+        Rows that the history begins with.
+    resume : bool
+    folder : Path or None
+        Where the state of an unfinished run is saved.
+    checkpoint_every : int
+        Batches between two such states.
+    verbose : bool
+    has_own_networks : bool
+        Whether an encoder or a decoder is the user's own, which cannot be rebuilt from ``spec``.
+    """
+
+    networks: Networks
+    spec: Spec
+    kind: str
+    settings: Settings
+    rows: TrainingRows
+    seed: int
+    fingerprint: str
+    validation: Labelled | None = None
+    eval_set: Labelled | None = None
+    train_vec: bool = True
+    pretrained: Pretrained | None = None
+    history: list[HistoryRow] = field(default_factory=list)
+    resume: bool = False
+    folder: Path | None = None
+    checkpoint_every: int = 0
+    verbose: bool = False
+    has_own_networks: bool = False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Trained networks, the history of their training, and w_l of ``loss_rec``."""
+
+    networks: Networks
+    history: list[HistoryRow]
+    feature_weights: tuple[float, ...]
+
+
+def resolve(params: Params, *, n_rows: int, n_labelled: int, n_classes: int) -> Settings:
+    """Give every parameter that is None its value: the only place that knows what None means.
+
+    Parameters
+    ----------
+    params : mapping
+        Parameters of :class:`ssavae.SSAVAE`.
+    n_rows, n_labelled : int
+        Training rows, and how many of them have a label.
+    n_classes : int
+        0 without labels.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows than processes.
+    """
+    weight_consistency = _weight_consistency(params, n_labelled < MIN_LABELLED_FRACTION * n_rows, n_classes)
+    is_consistent = weight_consistency > 0
+    most_detail = min(5.0, 0.25 * params["latent_dim"]) * (0.1 if is_consistent else 1.0)
+    n_processes = params["devices"] * params["nodes"]
+    batch_size = _batch_size(params["batch_size"], n_rows, n_processes)
+    batch_size_decoder = _batch_size(params["batch_size_decoder"], n_rows, n_processes)
+    updates = n_rows // batch_size
+    updates_decoder = n_rows // batch_size_decoder
+    return Settings(
+        weight_kl=_default(params["weight_kl"], 0.001 if is_consistent else 0.02),
+        weight_detail=float(_default(params["weight_detail"], most_detail)),
+        weight_consistency=weight_consistency,
+        beta=params["beta"],
+        gamma=params["gamma"],
+        augment=tuple(params["augment"]),
+        n_epochs=_default(params["n_epochs"], _enough_epochs(10, updates)),
+        n_epochs_student=_default(params["n_epochs_student"], _enough_epochs(30, updates)),
+        n_epochs_decoder=_default(params["n_epochs_decoder"], _enough_epochs(10, updates_decoder)),
+        batch_size=batch_size,
+        batch_size_decoder=batch_size_decoder,
+        learning_rate=params["learning_rate"],
+        learning_rate_decoder=params["learning_rate_decoder"],
+        learning_rate_disc=params["learning_rate_disc"],
+        patience=params["patience"],
+    )
+
+
+def resolve_validation_fraction(params: Params, n_labelled: int) -> float:
+    """Return the fraction of rows to hold out; None takes 0.05 where labels are many."""
+    return _default(params["validation_fraction"], 0.05 if n_labelled >= MANY_LABELS else 0.0)
+
+
+def _weight_consistency(params: Params, is_few: bool, n_classes: int) -> float:
+    """Return the weight of ``loss_consistency``, which needs classes."""
+    weight = float(_default(params["weight_consistency"], 1.0 if is_few else 0.0))
+    return weight if n_classes else 0.0
+
+
+def _batch_size(batch_size: int, n_rows: int, n_processes: int) -> int:
+    """Return the largest batch size for so many rows that the processes can divide equally."""
+    divisible = min(batch_size, n_rows) // n_processes * n_processes
+    check(divisible > 0, f"{n_rows} rows cannot be divided among {n_processes} processes")
+    return divisible
+
+
+def _enough_epochs(least: int, n_batches: int) -> int:
+    return max(least, math.ceil(MIN_UPDATES / n_batches))
+
+
+def _default(value: T | None, default: T) -> T:
+    return default if value is None else value
