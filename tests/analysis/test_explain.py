@@ -1,4 +1,4 @@
-"""Why a row stands where it stands: shares add up, and the column that makes the difference comes first."""
+"""Explanations: contributions add up, and the column that makes the difference comes first."""
 
 from typing import Any
 
@@ -30,24 +30,27 @@ def model():
 
 def test_the_column_that_makes_the_difference_comes_first(model):
     X, _ = rows()
-    found = why(model, X.iloc[[1]])
-    assert (found.read_as, found.instead, found.names) == ("hot", "fine", list(X.columns))
-    assert found.names[int(np.abs(found.share).argmax())] == "heat"
-    assert found.names[int(np.abs(found.change).argmax())] == "heat"
-    assert found.way.shape == (STEPS, 2) and found.decoded.shape == (STEPS, 4)
-    np.testing.assert_allclose(found.way[0], model.transform(X.iloc[[1]])[0], rtol=1e-5)
-    assert found.probability[0] < 0.5 < found.probability[-1]
-    assert found.decoded[0, 2] - found.decoded[-1, 2] == pytest.approx(20, abs=8)
+    explanation = why(model, X.iloc[[1]])
+    assert (explanation.predicted, explanation.other, explanation.names) == ("hot", "fine", list(X.columns))
+    assert explanation.names[int(np.abs(explanation.share).argmax())] == "heat"
+    assert explanation.names[int(np.abs(explanation.change).argmax())] == "heat"
+    assert explanation.path.shape == (STEPS, 2) and explanation.decoded.shape == (STEPS, 4)
+    np.testing.assert_allclose(explanation.path[0], model.transform(X.iloc[[1]])[0], rtol=1e-5)
+    assert explanation.probability[0] < 0.5 < explanation.probability[-1]
+    decoded = np.asarray(explanation.decoded)
+    assert decoded[0, 2] - decoded[-1, 2] == pytest.approx(20, abs=8)
 
 
 def test_shares_add_up_to_the_difference_of_logits(model):
     X, _ = rows()
-    found, predictor = why(model, X.iloc[[1]]), model.vec_.eval()
-    ends = torch.cat([model.network_inputs(X.iloc[[1]]), model.decoder_(torch.from_numpy(found.way[-1:]))])
+    explanation = why(model, X.iloc[[1]])
+    ends = torch.cat(
+        [model.network_inputs(X.iloc[[1]]), model.decoder_(torch.from_numpy(explanation.path[-1:]))]
+    )
     with torch.no_grad():
-        logits = predictor(ends)[1]
+        logits = model.vec_.eval()(ends)[1]
     differences = (logits[:, 1] - logits[:, 0]).numpy()
-    assert found.share.sum() == pytest.approx(differences[0] - differences[1], rel=0.05)
+    assert explanation.share.sum() == pytest.approx(differences[0] - differences[1], rel=0.05)
 
 
 def test_signals_and_images_are_explained_by_parts():
@@ -55,16 +58,16 @@ def test_signals_and_images_are_explained_by_parts():
     signals = rng.normal(0, 0.1, (60, 32))
     signals[y == 1, 8:12] += 3
     model = SSAVAE(**SHORT).set_params(kind="signal", n_epochs=20, n_epochs_decoder=5).fit(signals, y)
-    found = why(model, signals[1:2])
-    assert len(found.names) == 16 and found.names[0] == "samples 0 to 1"
+    explanation = why(model, signals[1:2])
+    assert len(explanation.names) == 16 and explanation.names[0] == "samples 0 to 1"
     shares = why(model.fit(signals[:, :31], y), signals[1:2, :31], along="cycles a window")
     assert shares.names[:3] == [f"cycles a window {way}" for way in ("0 to 1", "2 to 3", "4 to 5")]
     assert shares.names[-1] == "cycles a window 29 to 30" and len(shares.share) == 16
-    assert set(np.abs(found.share).argsort()[-4:]) & {3, 4, 5, 6}  # around the bump
+    assert set(np.abs(explanation.share).argsort()[-4:]) & {3, 4, 5, 6}  # around the bump
     images = rng.random((60, 8, 8))
     images[y == 1, :4] = 1.0
-    found = why(SSAVAE(**SHORT).set_params(n_epochs=5, n_epochs_decoder=2).fit(images, y), images[:1])
-    assert len(found.names) == len(found.share) == len(found.change) == 49
+    explanation = why(SSAVAE(**SHORT).set_params(n_epochs=5, n_epochs_decoder=2).fit(images, y), images[:1])
+    assert len(explanation.names) == len(explanation.share) == len(explanation.change) == 49
 
 
 def test_what_cannot_be_explained_is_refused(model, monkeypatch):

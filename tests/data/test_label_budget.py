@@ -7,18 +7,16 @@ import numpy as np
 import pytest
 
 from ssavae._checks import UsageError
+from ssavae.app.runs.folder import LABELS_FILE, RunFolder
 from ssavae.data.label_budget import (
-    LABELS_FILE,
     LabelBudget,
     draw_labelled,
     grant_labels,
     read_labels,
-    write_labels,
 )
 from ssavae.data.labelled import LabelledData
 from ssavae.data.partition import draw_split
 from ssavae.preprocessing.labels import encode_labels
-from ssavae.preprocessing.lazy import rows_sha256
 
 Y = np.repeat([0, 1, 2, -1], [30, 20, 10, 40])
 NONE = np.empty(0, dtype=np.int64)
@@ -31,10 +29,10 @@ def loaded() -> LabelledData:
 
 
 def granted(loaded, budget, folder, held_out=NONE, seed=0) -> np.ndarray:
-    found = grant_labels(loaded, budget, held_out, seed)
-    write_labels(folder, found, held_out)
-    assert found.y_train is not None
-    return found.y_train
+    result = grant_labels(loaded, budget, held_out, seed)
+    RunFolder(folder).write_labels(result, held_out)
+    assert result.y_train is not None
+    return result.y_train
 
 
 def test_so_many_rows_of_each_class_are_drawn_by_seed():
@@ -44,7 +42,7 @@ def test_so_many_rows_of_each_class_are_drawn_by_seed():
     assert not np.array_equal(rows, draw_labelled(Y, 1, per_class=4))
 
 
-def test_a_share_of_each_class_is_drawn_and_at_least_one_row():
+def test_a_fraction_of_each_class_is_drawn_and_at_least_one_row():
     assert np.bincount(Y[draw_labelled(Y, 0, fraction=0.1)]).tolist() == [3, 2, 1]
     assert np.bincount(Y[draw_labelled(Y, 0, fraction=0.01)]).tolist() == [1, 1, 1]
 
@@ -60,10 +58,10 @@ def test_a_class_with_too_few_rows_is_named():
 
 def test_other_labels_are_taken_away_and_the_drawn_rows_written_down(loaded, tmp_path):
     y = granted(loaded, LabelBudget(per_class=3), tmp_path)
-    told = json.loads((tmp_path / LABELS_FILE).read_text())
-    assert told["labelled"] == np.flatnonzero(y != None).tolist()  # noqa: E711  # element by element
-    assert len(told["labelled"]) == 9
-    assert set(y[told["labelled"]]) == {"oak", "elm", "ash"}
+    content = json.loads((tmp_path / LABELS_FILE).read_text())
+    assert content["labelled"] == np.flatnonzero(y != None).tolist()  # noqa: E711  # element by element
+    assert len(content["labelled"]) == 9
+    assert set(y[content["labelled"]]) == {"oak", "elm", "ash"}
     assert y[0] in ("oak", None)
 
 
@@ -83,8 +81,8 @@ def test_rows_held_out_are_never_granted_and_keep_their_labels_for_the_test(load
 
 def test_a_test_part_is_labelled_by_the_names_that_granted_labels_have(loaded):
     own = replace(loaded, x_test=loaded.x_train[:4], y_test=np.array([0, 1, 2, -1]))
-    found = grant_labels(own, LabelBudget(per_class=2), NONE, 0)
-    assert found.y_test is not None and found.y_test.tolist() == ["oak", "elm", "ash", None]
+    result = grant_labels(own, LabelBudget(per_class=2), NONE, 0)
+    assert result.y_test is not None and result.y_test.tolist() == ["oak", "elm", "ash", None]
 
 
 def test_another_run_can_learn_from_the_very_same_rows(loaded, tmp_path):
@@ -108,11 +106,15 @@ def test_labels_of_a_csv_take_the_place_of_the_data_s_own(loaded, tmp_path):
     assert {i: label for i, label in enumerate(y) if label is not None} == {0: "elm", 99: "oak"}
 
 
-def test_labels_of_a_csv_are_whole_numbers_where_the_data_s_own_are(loaded, tmp_path):
+def test_labels_of_a_csv_are_integers_where_the_data_s_own_are(loaded, tmp_path):
     numbered = replace(loaded, y_train=np.arange(100) % 3, class_names=None)
     (tmp_path / "new.csv").write_text("row,label\n0,2\n99,7\n")
     y = granted(numbered, LabelBudget(source=str(tmp_path / "new.csv")), tmp_path, np.array([4]))
     assert {i: label for i, label in enumerate(y) if label is not None} == {0: 2, 4: 1, 99: 7}
+    (tmp_path / "new.csv").write_text("row,label\n0,2.0\n1,\n99,7\n")  # as pandas writes 2 beside a gap
+    y = granted(numbered, LabelBudget(source=str(tmp_path / "new.csv")), tmp_path)
+    assert {i: label for i, label in enumerate(y) if label is not None} == {0: 2, 99: 7}
+    (tmp_path / "new.csv").write_text("row,label\n0,2\n99,7\n")
     words = replace(numbered, y_train=np.array(["1", "2"] * 50))
     y = granted(words, LabelBudget(source=str(tmp_path / "new.csv")), tmp_path)
     assert y[0] == "2" and y[99] == "7"
@@ -149,7 +151,7 @@ def test_two_budgets_at_once_are_refused(loaded, tmp_path):
 
 def test_checksums_tell_data_apart(loaded, tmp_path):
     path = tmp_path / "labels.json"
-    path.write_text(json.dumps({"labelled": [1, 2], "rows_sha256": rows_sha256(loaded.x_train)}))
-    assert read_labels(path, rows_sha256(loaded.x_train)) == {1: None, 2: None}
+    path.write_text(json.dumps({"labelled": [1, 2], "rows_sha256": loaded.rows_sha256}))
+    assert read_labels(path, loaded.rows_sha256) == {1: None, 2: None}
     with pytest.raises(ValueError, match="other data"):
-        read_labels(path, rows_sha256(loaded.x_train + 1))
+        read_labels(path, replace(loaded, x_train=loaded.x_train + 1).rows_sha256)

@@ -1,4 +1,4 @@
-"""datasets: every way in, every error by its message; downloads against a local server."""
+"""Loading of data sets: every format, every error by its message, downloads from a local server."""
 
 import gc
 import gzip
@@ -101,7 +101,7 @@ def test_named_set_is_what_the_readme_says(real_data, name):
 
 def test_mnist_has_the_known_checksum(real_data):
     header = np.array([0x803, 60000, 28, 28], ">i4").tobytes()
-    md5 = hashlib.md5(header + load_dataset("mnist").x_train.tobytes()).hexdigest()
+    md5 = hashlib.md5(header + np.asarray(load_dataset("mnist").x_train).tobytes()).hexdigest()
     assert md5 == "6bbc9ace898e44ae57da46a324031adb"
 
 
@@ -116,7 +116,7 @@ def test_cifar10_is_decoded_as_pillow_does(real_data, tmp_path):
     data = load_dataset(path)
     assert data.x_train.shape == (n, 32, 32, 3) and data.x_train.dtype == np.uint8
     third = np.asarray(Image.open(io.BytesIO(raw[ends[1] : ends[2]].tobytes())).convert("RGB"))
-    np.testing.assert_array_equal(data.x_train[2], third)
+    np.testing.assert_array_equal(np.asarray(data.x_train)[2], third)
     assert data.class_names == catalog.SETS["cifar10"].class_names
 
 
@@ -131,7 +131,7 @@ def test_cifar10_in_full(real_data):
 def test_digits_are_split_once_and_for_all():
     one, two = load_dataset("digits"), load_dataset("digits")
     assert one.x_train.shape == (1347, 8, 8) and one.x_train.dtype == np.float32
-    assert one.x_train.min() == 0 and one.x_train.max() == 1
+    assert isinstance(one.x_train, np.ndarray) and one.x_train.min() == 0 and one.x_train.max() == 1
     assert one.y_train is not None and one.y_test is not None and len(one.y_test) == 450
     assert np.bincount(one.y_test).min() >= 43
     np.testing.assert_array_equal(one.y_train, two.y_train)
@@ -301,7 +301,7 @@ def test_failed_download_is_one_clear_error_and_leaves_nothing(cache, server, sm
     ) as error:
         load_dataset("mnist")
     reason = {"truncated": "IncompleteRead", "absent": "404"}.get(fault, "does not match the known hash")
-    for part in (reason, "Nothing was kept", "SSAVAE_MIRROR", "put mnist.npz (sha256 a555a14a"):
+    for part in (reason, "Nothing was saved", "SSAVAE_MIRROR", "put mnist.npz (sha256 a555a14a"):
         assert part in str(error.value)
     assert "\n" not in str(error.value)
     assert os.listdir(cache) == []
@@ -361,7 +361,7 @@ def test_official_servers_are_used_without_a_mirror(cache, monkeypatch):
         with pytest.raises(OSError, match="not in a test"):
             fetch(name)
     assert [url for url, _ in asked] == [
-        "https://ossci-loading.s3.amazonaws.com/mnist/train-images-idx3-ubyte.gz",
+        "https://ossci-datasets.s3.amazonaws.com/mnist/train-images-idx3-ubyte.gz",
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz",
         "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
     ]
@@ -493,8 +493,9 @@ def test_csv_with_labels(tmp_path):
         tmp_path / "iris.csv", "width,kind,length,good\n1.5,setosa,3,True\n,NA,4,False\ninf,,-5,True\n"
     )
     data = load_dataset(path, Reading(label="kind"))
-    np.testing.assert_array_equal(data.x_train[:, :2].astype(float), [[1.5, 3], [np.nan, 4], [np.inf, -5]])
-    assert data.x_train[:, 2].tolist() == [True, False, True]
+    assert isinstance(data.x_train, pd.DataFrame)
+    np.testing.assert_array_equal(data.x_train[["width", "length"]], [[1.5, 3], [np.nan, 4], [np.inf, -5]])
+    assert data.x_train["good"].tolist() == [True, False, True]
     assert data.y_train is not None and data.y_train.tolist() == ["setosa", "NA", None]
     assert (data.name, data.kind, data.feature_names) == ("iris", "table", ("width", "length", "good"))
     assert data.sha256 == sha256(path.read_bytes())
@@ -537,17 +538,18 @@ def test_csv_and_parquet_give_back_what_pandas_wrote(tmp_path, x, y):
 
 def test_csv_without_label_has_none(tmp_path):
     data = load_dataset(write(tmp_path / "a.CSV", "a,b\n1,2\n"))
-    assert data.y_train is None and data.x_train.dtype == np.float64
+    assert isinstance(data.x_train, pd.DataFrame) and data.y_train is None
+    assert data.x_train.columns.tolist() == ["a", "b"] and set(data.x_train.dtypes) == {np.dtype(np.float64)}
 
 
 def test_csv_with_gaps_in_a_yes_or_no_column(tmp_path):
     data = load_dataset(write(tmp_path / "a.csv", "a,b\nTrue,2\n,3\nFalse,4\n"))
-    assert data.x_train[:, 0].tolist() == [True, None, False]
+    assert np.asarray(data.x_train)[:, 0].tolist() == [True, None, False]
 
 
 def test_csv_with_categories(tmp_path):
     data = load_dataset(write(tmp_path / "a.csv", "colour,b\nred,2\n,3\n blue ,4\n"))
-    assert data.x_train.tolist() == [["red", 2.0], [None, 3.0], ["blue", 4.0]]
+    assert np.asarray(data.x_train).tolist() == [["red", 2.0], [None, 3.0], ["blue", 4.0]]
 
 
 @pytest.mark.parametrize(
@@ -603,8 +605,9 @@ def test_parquet(tmp_path):
     )
     frame.to_parquet(tmp_path / "a.parquet")
     data = load_dataset(tmp_path / "a.parquet", Reading(label="kind"))
-    np.testing.assert_array_equal(data.x_train[:, 0].astype(float), [1, np.nan, 3])
-    assert data.x_train[:, 1].tolist() == [True, False, True]
+    assert isinstance(data.x_train, pd.DataFrame)
+    np.testing.assert_array_equal(data.x_train["a"], [1, np.nan, 3])
+    assert data.x_train["ok"].tolist() == [True, False, True]
     assert data.y_train is not None and data.y_train.tolist() == ["x", None, "y"]
     assert (data.kind, data.feature_names) == ("table", ("a", "ok"))
     frame.drop(columns="kind").to_parquet(tmp_path / "b.parquet")
@@ -641,7 +644,7 @@ def test_image_folder(tmp_path):
     write_image(tmp_path / ".hidden" / "x.png")
     data = load_dataset(tmp_path)
     assert data.x_train.shape == (5, 4, 5) and data.x_train.dtype == np.uint8
-    assert data.x_train[:, 0, 0].tolist() == [1, 2, 0, 4, 3]
+    assert np.asarray(data.x_train)[:, 0, 0].tolist() == [1, 2, 0, 4, 3]
     assert data.y_train is not None and data.y_train.tolist() == [0, 0, 1, 2, -1]
     assert (data.class_names, data.kind, data.sha256) == (("a", "b", "c"), "image", None)
     assert (data.name, data.source, data.x_test) == (tmp_path.name, str(tmp_path), None)
@@ -668,12 +671,12 @@ def test_colour_and_gray_together_become_colour(tmp_path):
     write_image(tmp_path / "a" / "2.png", mode="RGB", value=(1, 2, 3))  # pyright: ignore
     x = load_dataset(tmp_path).x_train
     assert x.shape == (2, 4, 5, 3)
-    assert x[:, 0, 0].tolist() == [[9, 9, 9], [1, 2, 3]]
+    assert np.asarray(x)[:, 0, 0].tolist() == [[9, 9, 9], [1, 2, 3]]
 
 
 def test_sixteen_bits_are_kept(tmp_path):
     Image.fromarray(np.full((4, 5), 40000, np.uint16)).save(write(tmp_path / "a" / "1.png", ""))
-    assert load_dataset(tmp_path).x_train.max() == 40000
+    assert np.asarray(load_dataset(tmp_path).x_train).max() == 40000
 
 
 def test_only_unlabelled_images(tmp_path):

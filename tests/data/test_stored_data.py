@@ -14,22 +14,22 @@ from PIL import Image
 from ssavae import SSAVAE
 from ssavae.app import cli
 from ssavae.app.runs import evaluate
-from ssavae.data import arrays, partition, tables
-from ssavae.data.labelled import Reading
+from ssavae.data import arrays, labelled, tables
+from ssavae.data.labelled import LabelledData, Reading
 from ssavae.data.loading import load_dataset
 from ssavae.data.partition import Part, divide, read, whole
 from ssavae.persistence.model_folder import load_model
 from ssavae.preprocessing import adapters, lazy
-from ssavae.preprocessing.lazy import LazyArray, rows_sha256
+from ssavae.preprocessing.lazy import LazyArray
 
 
 @pytest.fixture
 def all_large(monkeypatch):
     """Leave the smallest data where it is, and go through it in small pieces."""
     for module in (lazy, arrays, tables):
-        monkeypatch.setattr(module, "RESIDENT", 0)
+        monkeypatch.setattr(module, "RESIDENT_BYTES", 0)
     monkeypatch.setattr(lazy, "CHUNK_BYTES", 1000)
-    monkeypatch.setattr(tables, "PIECE", 1000)
+    monkeypatch.setattr(tables, "CHUNK_BYTES", 1000)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_an_uncompressed_npz_stays_where_it_is_and_a_compressed_one_is_read(tmp_
     stored, packed = (load_dataset(tmp_path / f"{n}.npz", Reading(group="run_train")) for n in "ab")
     assert isinstance(stored.x_train, LazyArray) and isinstance(packed.x_train, np.ndarray)
     np.testing.assert_array_equal(stored.x_train[:], packed.x_train)
-    np.testing.assert_array_equal(stored.x_test[:], packed.x_test)
+    np.testing.assert_array_equal(np.asarray(stored.x_test), packed.x_test)
     assert stored.groups is not None and stored.groups[9] == "1"
 
 
@@ -73,15 +73,15 @@ def test_a_folder_of_npy_files_is_an_npz_unpacked(tmp_path, all_large, pixels):
 
 def test_few_images_are_read_at_once_and_many_when_they_are_needed(tmp_path, monkeypatch, pixels):
     folder = image_folder(tmp_path / "images", pixels, np.arange(64) % 3)
-    held = load_dataset(folder)
+    in_memory = load_dataset(folder)
     monkeypatch.setattr(lazy, "RESIDENT_BYTES", 0)
     decoded = []
     monkeypatch.setattr(
-        "ssavae.preprocessing.lazy.pixels_of", lambda image: decoded.append(1) or np.asarray(image)
+        "ssavae.data.image_folder.pixels_of", lambda image: decoded.append(1) or np.asarray(image)
     )
     stored = load_dataset(folder)
-    assert isinstance(held.x_train, np.ndarray) and isinstance(stored.x_train, LazyArray) and not decoded
-    np.testing.assert_array_equal(stored.x_train[np.array([5, 0])], held.x_train[[5, 0]])
+    assert isinstance(in_memory.x_train, np.ndarray) and isinstance(stored.x_train, LazyArray) and not decoded
+    np.testing.assert_array_equal(stored.x_train[np.array([5, 0])], in_memory.x_train[[5, 0]])
     assert len(decoded) == 2
 
 
@@ -98,25 +98,31 @@ def test_gray_and_colour_are_one_set_of_images(tmp_path, all_large):
 @pytest.fixture
 def frame() -> pd.DataFrame:
     rng = np.random.default_rng(0)
-    made = pd.DataFrame(rng.normal(size=(500, 3)), columns=["a", "b", "c"])
-    made["n"], made["small"] = rng.integers(0, 9, 500), rng.normal(size=500).astype(np.float32)
-    made.loc[450, "b"] = np.nan
-    made["state"] = np.where(np.arange(500) % 4, "ok", "bad")
-    return made
+    frame = pd.DataFrame(rng.normal(size=(500, 3)), columns=["a", "b", "c"])
+    frame["n"] = rng.integers(0, 9, 500)
+    frame["small"] = rng.normal(size=500).astype(np.float32)
+    frame.loc[450, "b"] = np.nan
+    frame["state"] = np.where(np.arange(500) % 4, "ok", "bad")
+    return frame
 
 
 def test_parquet_is_streamed_to_a_plain_file_that_goes_again(tmp_path, monkeypatch, frame):
     frame.set_index(frame.index + 7).to_parquet(tmp_path / "a.parquet", row_group_size=64)
     reading = Reading(label="state", drop=("c",))
-    held = load_dataset(tmp_path / "a.parquet", reading)
-    monkeypatch.setattr(tables, "RESIDENT", 0)
+    in_memory = load_dataset(tmp_path / "a.parquet", reading)
+    monkeypatch.setattr(tables, "RESIDENT_BYTES", 0)
     monkeypatch.setattr(lazy, "RESIDENT_BYTES", 0)
-    monkeypatch.setattr(tables, "PIECE", 999)
+    monkeypatch.setattr(tables, "CHUNK_BYTES", 999)
     stored = load_dataset(tmp_path / "a.parquet", reading)
-    assert isinstance(held.x_train, np.ndarray) and isinstance(stored.x_train, LazyArray)
-    assert stored.feature_names == held.feature_names == ("a", "b", "n", "small")
-    np.testing.assert_array_equal(stored.x_train[:], held.x_train)
-    assert stored.y_train is not None and held.y_train is not None and (stored.y_train == held.y_train).all()
+    assert isinstance(in_memory.x_train, pd.DataFrame) and isinstance(stored.x_train, LazyArray)
+    assert stored.x_train.names == stored.feature_names
+    assert stored.feature_names == in_memory.feature_names == ("a", "b", "n", "small")
+    np.testing.assert_array_equal(stored.x_train[:], in_memory.x_train)
+    assert (
+        stored.y_train is not None
+        and in_memory.y_train is not None
+        and (stored.y_train == in_memory.y_train).all()
+    )
     scratch = Path(stored.x_train.read.path)  # pyright: ignore[reportFunctionMemberAccess]
     some = stored.x_train.take(np.arange(3))
     del stored
@@ -127,10 +133,10 @@ def test_parquet_is_streamed_to_a_plain_file_that_goes_again(tmp_path, monkeypat
     assert not scratch.exists()
 
 
-def test_parquet_with_texts_is_held(tmp_path, all_large, frame):
+def test_parquet_with_text_is_read_into_memory(tmp_path, all_large, frame):
     frame.to_parquet(tmp_path / "a.parquet")
     x = load_dataset(tmp_path / "a.parquet").x_train
-    assert isinstance(x, np.ndarray) and x.dtype == object and x[1, 5] == "ok" and np.isnan(x[450, 1])
+    assert isinstance(x, pd.DataFrame) and x.iloc[1, 5] == "ok" and np.isnan(x["b"][450])
 
 
 def test_windows_are_made_in_memory(tmp_path, all_large):
@@ -144,9 +150,9 @@ def test_windows_are_made_in_memory(tmp_path, all_large):
 
 @pytest.fixture
 def library():
-    found = pytest.importorskip("datasets")
-    found.disable_progress_bars()
-    return found
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    return datasets
 
 
 def hub_images(library, x: np.ndarray, y: np.ndarray):
@@ -160,14 +166,14 @@ def test_images_of_hugging_face_train_like_arrays(library, pixels, toy_images, m
     y = np.where(np.arange(64) % 5 == 0, -1, toy_images[1])
     names = np.array(["left", "right", "low", None], dtype=object)[y]
     settings: dict = {"n_epochs": 2, "n_epochs_decoder": 1, "widths": (8, 8), "random_state": 0}
-    held = SSAVAE(**settings).fit(pixels, names)
+    in_memory = SSAVAE(**settings).fit(pixels, names)
     data = hub_images(library, pixels, y)
     for resident in (2**28, 0):
         monkeypatch.setattr(lazy, "RESIDENT_BYTES", resident)
         stored = SSAVAE(**settings).fit(data)
         assert stored.classes_.tolist() == ["left", "low", "right"]
-        np.testing.assert_array_equal(held.transform(pixels), stored.transform(data))
-        assert (stored.predict(data) == held.predict(pixels)).all()
+        np.testing.assert_array_equal(in_memory.transform(pixels), stored.transform(data))
+        assert (stored.predict(data) == in_memory.predict(pixels)).all()
 
 
 def test_arrays_and_tables_of_hugging_face(library):
@@ -194,7 +200,7 @@ def test_arrays_and_tables_of_hugging_face(library):
 
 
 def test_what_hugging_face_holds_that_cannot_be_trained_on(library):
-    made = library.Dataset.from_dict
+    from_dict = library.Dataset.from_dict
     for columns, message in [
         ({"v": [[1.0, 2.0], [3.0]]}, r"rows of column 'v' differ in shape"),
         ({"v": [[1.0, None], [3.0, 4.0], None]}, r"rows of column 'v' differ in shape|gaps"),
@@ -203,9 +209,9 @@ def test_what_hugging_face_holds_that_cannot_be_trained_on(library):
         ({"v": [[1.0]], "w": [[1.0]]}, "v and w both hold arrays"),
     ]:
         with pytest.raises(ValueError, match=message):
-            np.asarray(adapters.lazy_hugging_face(made(columns)))
-    numbers = made({"a": [1.0, 2.0]})
-    with pytest.raises(ValueError, match="give a torch Dataset"):
+            np.asarray(adapters.lazy_hugging_face(from_dict(columns)))
+    numbers = from_dict({"a": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="pass a torch Dataset"):
         adapters.lazy_hugging_face(numbers.with_transform(lambda batch: batch))
     with pytest.raises(ValueError, match="without streaming=True"):
         SSAVAE().fit(numbers.to_iterable_dataset())
@@ -218,7 +224,8 @@ def test_a_saved_data_set_is_data(library, tmp_path, pixels, toy_images, all_lar
     library.DatasetDict(train=data, test=data.select(range(9))).save_to_disk(tmp_path / "both")
     data.save_to_disk(tmp_path / "one")
     loaded = load_dataset(tmp_path / "both", Reading(label="kind", group="id"))
-    assert loaded.x_train.shape == (64, 8, 8) and len(loaded.x_test) == 9
+    assert loaded.x_train.shape == (64, 8, 8)
+    assert loaded.x_test is not None and len(loaded.x_test) == 9
     assert loaded.groups is not None and loaded.groups[3] == "i3"
     assert loaded.y_test is not None and set(loaded.y_test) == {"left", "right", "low"}
     assert load_dataset(tmp_path / "one").x_test is None
@@ -239,7 +246,7 @@ def test_a_split_leaves_rows_where_they_are(tmp_path, all_large, pixels):
     assert isinstance(train.x, LazyArray) and test is not None
     np.testing.assert_array_equal(test.x[:], pixels[[3, 60]])
     np.testing.assert_array_equal(train.x[:], np.delete(pixels, [3, 60], axis=0))
-    assert rows_sha256(loaded.x_train) == rows_sha256(pixels)
+    assert loaded.rows_sha256 == LabelledData("same", pixels).rows_sha256
     np.savez(tmp_path / "a.npz", x_train=pixels, x_test=pixels[:5], y_test=np.zeros(5, int))
     every = whole(read(str(tmp_path / "a.npz")))
     assert isinstance(every.x, LazyArray) and every.y is not None and len(every.y) == 69
@@ -248,8 +255,8 @@ def test_a_split_leaves_rows_where_they_are(tmp_path, all_large, pixels):
 
 def test_what_is_looked_at_all_at_once_has_a_limit(monkeypatch, pixels):
     source = lazy.wrap_array(pixels)
-    monkeypatch.setattr(partition, "RESIDENT", 4 * 64 * 10)
-    assert len(Part(source, None).some()) == 10
+    monkeypatch.setattr(labelled, "RESIDENT_BYTES", 4 * 64 * 10)
+    assert len(np.arange(64)[Part(source, None).some()]) == 10
     assert Part(pixels, None).some() == slice(None)
 
 
@@ -260,7 +267,9 @@ def run_of(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["npy", "images", "parquet"])
-def test_a_run_on_stored_rows_is_the_run_on_held_ones(tmp_path, monkeypatch, pixels, toy_images, frame, kind):
+def test_a_run_on_stored_rows_is_the_run_on_in_memory_ones(
+    tmp_path, monkeypatch, pixels, toy_images, frame, kind
+):
     y, words = toy_images[1], ["--set", "n_epochs=2", "--set", "n_epochs_decoder=1"]
     if kind == "npy":
         data = tmp_path / "data"
@@ -272,22 +281,22 @@ def test_a_run_on_stored_rows_is_the_run_on_held_ones(tmp_path, monkeypatch, pix
     else:
         data, words = tmp_path / "data.parquet", [*words, "--label", "state"]
         frame.to_parquet(data)
-    found = {}
-    for name in ("held", "stored"):
+    runs = {}
+    for name in ("in_memory", "stored"):
         if name == "stored":
-            monkeypatch.setattr("ssavae.estimator.TensorRows", None)
-            monkeypatch.setattr(evaluate, "PORTION", 7)
+            monkeypatch.setattr("ssavae.training.batches.TensorRows", None)
+            monkeypatch.setattr(evaluate, "CHUNK_ROWS", 7)
             for module in (lazy, arrays, tables):
-                monkeypatch.setattr(module, "RESIDENT", 0)
+                monkeypatch.setattr(module, "RESIDENT_BYTES", 0)
         out = tmp_path / name
         run_of(["train", str(data), "--out", str(out), *words])
         run_of(["evaluate", str(out), str(data)])
         run_of(["predict", str(out), str(data)])
         metrics = json.loads((out / "metrics.json").read_text())
-        found[name] = load_model(out)[1], metrics, (out / "predictions.csv").read_text()
-    held, stored = found["held"], found["stored"]
-    assert held[0].keys() == stored[0].keys()
-    assert all(torch.equal(held[0][k], stored[0][k]) for k in held[0])
-    assert held[2] == stored[2]
+        runs[name] = load_model(out)[1], metrics, (out / "predictions.csv").read_text()
+    in_memory, stored = runs["in_memory"], runs["stored"]
+    assert in_memory[0].keys() == stored[0].keys()
+    assert all(torch.equal(in_memory[0][k], stored[0][k]) for k in in_memory[0])
+    assert in_memory[2] == stored[2]
     for name in ("accuracy", "reconstruction_error", "novel_share", "trustworthiness"):
-        assert held[1]["evaluate"][name] == pytest.approx(stored[1]["evaluate"][name], rel=1e-5)
+        assert in_memory[1]["evaluate"][name] == pytest.approx(stored[1]["evaluate"][name], rel=1e-5)

@@ -31,7 +31,7 @@ def test_windows_stay_inside_their_record(lengths, window, hop):
 
 
 def test_a_group_in_two_places_is_refused():
-    with pytest.raises(ValueError, match="sort the table by group and time"):
+    with pytest.raises(ValueError, match="not consecutive: sort the table by group and time"):
         windows_of_rows(np.zeros((3, 1)), np.array(["a", "b", "a"]), 1, 1)
 
 

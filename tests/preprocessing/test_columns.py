@@ -1,4 +1,4 @@
-"""Columns of a table: numbers, whole numbers, categories and gaps, into network inputs and back."""
+"""Columns of a table: numbers, integers, categories and missing values, into network inputs and back."""
 
 import warnings
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_a_mixed_table_comes_back_cell_by_cell():
     assert back["ok"].tolist() == frame["ok"].tolist()
 
 
-def test_whole_numbers_are_decoded_whole_and_within_their_type():
+def test_integers_are_decoded_as_integers_within_their_type():
     x = np.array([[0, 5], [200, 7], [255, 9]], dtype=np.uint8)
     preprocess = Preprocessor.fit(x)
     back = preprocess.inverse(preprocess.forward(x) + np.array([[9.0, 0.1]], dtype=np.float32))
@@ -85,12 +85,12 @@ def test_what_training_did_not_have_is_warned_of():
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        ([1.0, "x"], r"column 'a' holds 'x' \(str\) in row 1 after cells of the sort 'number'"),
-        (["x", None, 2], r"holds 2 \(int\) in row 2 after cells of the sort 'text'"),
+        ([1.0, "x"], r"column 'a' holds 'x' \(str\) in row 1 after cells of type 'number'"),
+        (["x", None, 2], r"holds 2 \(int\) in row 2 after cells of type 'text'"),
         ([None, {}], r"holds \{\} \(dict\) in row 1: wanted are numbers"),
     ],
 )
-def test_columns_of_two_sorts_are_refused(cells, message):
+def test_columns_of_two_types_are_refused(cells, message):
     with pytest.raises(ValueError, match=message):
         as_numbers(np.array(cells, dtype=object), "a")
 
@@ -107,15 +107,15 @@ def test_only_tables_with_text_are_mixed():
     assert object_cells(frame[["width", "count"]]) is None
     assert object_cells(np.ones((2, 2))) is None
     assert object_cells(np.array([[1, 2.0]], dtype=object)) is None
-    found = object_cells(frame.convert_dtypes())
-    assert found is not None and found.shape == (40, 4)
+    cells = object_cells(frame.convert_dtypes())
+    assert cells is not None and cells.shape == (40, 4)
 
 
 def test_constant_and_duplicate_columns_are_named():
     x = np.c_[np.arange(5.0), np.full(5, 1e9), np.arange(5.0)]
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning) as warned:
         warn_of_columns(x, ["time", "volume", "clock"])
-    assert [str(each.message) for each in told] == [
+    assert [str(each.message) for each in warned] == [
         "constant column: volume",
         "duplicate column: clock (as time)",
     ]
@@ -132,12 +132,12 @@ def test_a_column_that_numbers_the_rows_is_named(kind):
     rng = np.random.default_rng(0)
     ids = rng.permutation(40)[:30] + 1000  # a test part took ten of them
     x = np.column_stack([ids, rng.normal(size=30), ids * 7, ids // 2]).astype(kind)
-    with pytest.warns(UserWarning, match="^row-numbering column: id .leave it out") as told:
+    with pytest.warns(UserWarning, match="^row-numbering column: id .leave it out") as warned:
         warn_of_columns(x, ["id", "width", "price", "shelf"])
-    assert len(told) == 1
+    assert len(warned) == 1
 
 
-def test_what_other_languages_are_told_of_scaling_is_what_is_done():
-    told = (Path(__file__).parents[2] / "docs" / "onnx.md").read_text("utf-8")
-    assert f"beyond |v| > {TAIL:g}, sign(v) ({TAIL:g} + log(1 + |v| - {TAIL:g}))" in told
-    assert f"the exponent at most {LARGEST:g}" in told
+def test_the_documented_scaling_is_the_one_applied():
+    page = (Path(__file__).parents[2] / "docs" / "onnx.md").read_text("utf-8")
+    assert f"beyond |v| > {TAIL:g}, sign(v) ({TAIL:g} + log(1 + |v| - {TAIL:g}))" in page
+    assert f"the exponent at most {LARGEST:g}" in page

@@ -1,10 +1,11 @@
-"""Why a row stands where it stands, and what would have to change for it to stand among another class."""
+"""Explanations of single rows: what would have to change for a row to be predicted as another class."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,50 +13,38 @@ from torch import Tensor
 
 from ssavae._checks import check, require_package
 from ssavae.algorithms import frozen
+from ssavae.data.labelled import RowsLike
 from ssavae.estimator import SSAVAE
 from ssavae.inference.predictor import Predictor
 from ssavae.preprocessing.labels import class_indices
 
-STEPS = 9  # points on the way, both ends among them
-BANDS, PATCHES = 16, 7  # parts of a signal's time, and of each side of an image
+if TYPE_CHECKING:
+    import pandas as pd
+
+STEPS = 9  # points on the path, both ends included
+BANDS = 16  # parts of a signal's time
+PATCHES = 7  # parts of each side of an image
 
 
 @dataclass(frozen=True)
-class Why:
-    """A row beside its counterpart in another class.
+class Explanation:
+    """A row beside its counterfactual in another class."""
 
-    Parameters
-    ----------
-    read_as, instead : class names
-    names : list of str
-        Of the parts: columns of a table, stretches of a signal, patches of an image.
-    share : (parts,)
-        What each part adds to the logit of ``read_as`` over that of ``instead``, from counterpart to row.
-    change : (parts,)
-        Mean step from the decoded row to its counterpart, in network inputs: deviations of a column.
-    way : (STEPS, K)
-        Codes from the row to its counterpart.
-    probability : (STEPS,)
-        Of ``instead``, read at these codes.
-    decoded : (STEPS, ...)
-        Rows on the way, in the user's units.
-    """
-
-    read_as: Any
-    instead: Any
-    names: list[str]
-    share: np.ndarray
-    change: np.ndarray
-    way: np.ndarray
-    probability: np.ndarray
-    decoded: Any
+    predicted: object  # class name of the row
+    other: object  # class name of the counterfactual
+    names: list[str]  # of the parts: columns of a table, stretches of a signal, patches of an image
+    share: np.ndarray  # (parts,), contribution to the logit of ``predicted`` over that of ``other``
+    change: np.ndarray  # (parts,), mean step of network inputs from the decoded row to its counterfactual
+    path: np.ndarray  # (STEPS, K), codes from the row to its counterfactual
+    probability: np.ndarray  # (STEPS,), of ``other`` at these codes
+    decoded: np.ndarray | pd.DataFrame  # (STEPS, ...), rows on the path in the user's units
 
 
-def why(model: SSAVAE, x: Any, instead: Any = None, along: str = "samples") -> Why:
-    """Explain one row by the way from its code to the nearest middle of another class.
+def why(model: SSAVAE, x: RowsLike, other: object = None, along: str = "samples") -> Explanation:
+    """Explain one row by the path from its code to the nearest centre of another class.
 
-    The middle is that of the class's mixture component whose mean is nearest. ``share`` are the integrated
-    gradients (Sundararajan 2017) of the difference of two logits, from the decoded counterpart to the row;
+    The centre is that of the class's mixture component whose mean is nearest. ``share`` are the integrated
+    gradients (Sundararajan 2017) of the difference of two logits, from the decoded counterfactual to the row;
     they add up to the whole difference.
 
     Parameters
@@ -63,76 +52,79 @@ def why(model: SSAVAE, x: Any, instead: Any = None, along: str = "samples") -> W
     model : SSAVAE
     x : (1, ...)
         A row, as in ``fit``.
-    instead : class name or None
-        None takes the class that is the most probable one but for the one that is read.
+    other : class name or None
+        None takes the second most probable class.
     along : str
-        What a signal's places are called.
+        Name of a signal's samples.
 
     Raises
     ------
     ImportError
         Without captum.
     ValueError
-        If there is not one row, or ``instead`` is no class of the model, or the one that is read.
+        If there is not one row, or ``other`` is no class of the model, or the predicted one.
     """
     require_package("captum", "explain", "explaining rows")
     check(len(x) == 1, f"one row is explained at a time, found {len(x)}")
-    order = model.predict_proba(x)[0].argsort()[::-1]
-    other = int(order[1] if instead is None else class_indices(instead, model.classes_, 1)[0])
-    check(other != order[0], f"the row is read as {instead!r} already: name another class to compare it with")
+    ranking = model.predict_proba(x)[0].argsort()[::-1]
+    predicted = int(ranking[0])
+    target = int(ranking[1] if other is None else class_indices(other, model.classes_, 1)[0])
+    check(target != predicted, f"the row is read as {other!r} already: name another class to compare it with")
+    path = _path(model, model.transform(x)[0], target)
+    codes = torch.from_numpy(path)
     predictor = Predictor(model.vec_, model.decoder_)
-    way = _way(model, model.transform(x)[0], other)
-    inputs, decoded = model.network_inputs(x), predictor.decode(torch.from_numpy(way))
-    share = _integrated_gradients(predictor, inputs, decoded[-1:], int(order[0]), other)
-    change = (decoded[-1] - decoded[0]).numpy()
+    decoded = predictor.decode(codes)
+    attribution = _integrated_gradients(predictor, model.network_inputs(x), decoded[-1:], predicted, target)
     names = part_names(model, along)
-    return Why(
-        model.classes_[order[0]],
-        model.classes_[other],
+    return Explanation(
+        model.classes_[predicted],
+        model.classes_[target],
         names,
-        by_part(share, names, np.sum),
-        by_part(change, names, np.mean),
-        way,
-        predictor.classify(torch.from_numpy(way)).softmax(dim=1)[:, other].numpy(),
-        model.inverse_transform(way),
+        by_part(attribution, names, np.sum),
+        by_part((decoded[-1] - decoded[0]).numpy(), names, np.mean),
+        path,
+        predictor.classify(codes).softmax(dim=1)[:, target].numpy(),
+        model.inverse_transform(path),
     )
 
 
-def _way(model: SSAVAE, z: np.ndarray, other: int) -> np.ndarray:
-    means = model.samplers_[f"class_{other}"].means
+def _path(model: SSAVAE, z: np.ndarray, target: int) -> np.ndarray:
+    means = model.samplers_[f"class_{target}"].means
     goal = means[np.square(means - z).sum(axis=1).argmin()]
     t = np.linspace(0.0, 1.0, STEPS)[:, None]
     return (z + t * (goal - z)).astype(np.float32)
 
 
 def _integrated_gradients(
-    predictor: Predictor, x: Tensor, start: Tensor, read: int, other: int
+    predictor: Predictor, x: Tensor, baseline: Tensor, predicted: int, target: int
 ) -> np.ndarray:
     from captum.attr import IntegratedGradients
 
     def difference(inputs: Tensor) -> Tensor:
         logits = predictor.vec(inputs)[1]
-        return logits[:, read] - logits[:, other]
+        return logits[:, predicted] - logits[:, target]
 
     with frozen(predictor.vec):
-        found: Any = IntegratedGradients(difference).attribute(x, start, n_steps=64)
-    return found.detach().numpy()[0]
+        attribution: Tensor = IntegratedGradients(difference).attribute(x, baseline, n_steps=64)
+    return attribution.detach().numpy()[0]
 
 
 def part_names(model: SSAVAE, along: str) -> list[str]:
-    """Name the parts that a row is explained by."""
+    """Name the parts of a row: columns, stretches or patches."""
     preprocess = model.preprocess_
     if preprocess.kind == "table":
         return preprocess.input_names
     if preprocess.kind == "signal":
         length = preprocess.input_shape[1]
-        bands = itertools.pairwise([0, *_cuts(length, min(BANDS, length)), length])
-        return [f"{along} {a} to {b - 1}" for a, b in bands]
+        ends = [0, *_cuts(length, min(BANDS, length)), length]
+        return [f"{along} {start} to {end - 1}" for start, end in itertools.pairwise(ends)]
     return [f"patch {i}, {j}" for i in range(PATCHES) for j in range(PATCHES)]
 
 
-def by_part(values: np.ndarray, names: list[str], gather: Any) -> np.ndarray:
-    """Gather values of network inputs, (d,), (C, T) or (C, H, W), by part.
+def by_part(
+    values: np.ndarray, names: Sequence[str], aggregate: Callable[[np.ndarray], np.floating]
+) -> np.ndarray:
+    """Aggregate values of network inputs, (d,), (C, T) or (C, H, W), by part.
 
     Examples
     --------
@@ -142,12 +134,13 @@ def by_part(values: np.ndarray, names: list[str], gather: Any) -> np.ndarray:
     if values.ndim == 1:
         return values
     if values.ndim == 2:
-        cuts = _cuts(values.shape[1], len(names))
-        return np.array([gather(part) for part in np.split(values, cuts, axis=1)])
-    rows = np.array_split(values, PATCHES, axis=1)
-    return np.array([gather(part) for row in rows for part in np.array_split(row, PATCHES, axis=2)])
+        parts = np.split(values, _cuts(values.shape[1], len(names)), axis=1)
+    else:
+        rows = np.array_split(values, PATCHES, axis=1)
+        parts = [patch for row in rows for patch in np.array_split(row, PATCHES, axis=2)]
+    return np.array([aggregate(part) for part in parts])
 
 
 def _cuts(length: int, n: int) -> list[int]:
-    """Return where a length is cut into n parts."""
+    """Return the indices at which a length is cut into n parts."""
     return np.linspace(0, length, n + 1)[1:-1].round().astype(int).tolist()

@@ -1,8 +1,4 @@
-"""Names and paths -> arrays, or Sources of many rows that stay in their files.
-
-The named sets and their downloads are in `named_sets`.
-Nothing read here can run code: no pickles, and archives are read in memory, never unpacked to disk.
-"""
+"""Archives of arrays (.npz, .npy, folders of .npy), read without running code: no pickles are opened."""
 
 from __future__ import annotations
 
@@ -10,63 +6,119 @@ import io
 import struct
 import zipfile
 import zlib
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from ssavae._checks import nearest
+from ssavae._checks import check, nearest
 from ssavae.data.labelled import LabelledData
-from ssavae.preprocessing.lazy import RESIDENT_BYTES
+from ssavae.preprocessing.lazy import RESIDENT_BYTES, load_if_small
 
-ROWS = ("x_train", "X", "x")  # what the array with the rows may be called
-
-
-def _load_npz(path: Path, group: str | None) -> LabelledData:
-    return _of_arrays(_read_npz(path), path, group)
+ROWS_KEYS = ("x_train", "X", "x")  # what the array with the rows may be called
+LABELS_KEYS = ("y_train", "y", "Y")
 
 
-def _of_arrays(arrays: dict[str, np.ndarray], path: Path, group: str | None) -> LabelledData:
-    x = next((arrays[key] for key in ROWS if key in arrays), None)
-    if x is None:
+def read_npz(path: Path, group: str | None) -> LabelledData:
+    """Read an .npz archive; large arrays that are stored uncompressed stay in the file.
+
+    Parameters
+    ----------
+    path : Path
+    group : str or None
+        Name of the array with the group of each training row; ``run_test`` belongs to ``run_train``.
+
+    Raises
+    ------
+    ValueError
+        The archive is damaged, has no rows, or holds labels or groups that do not fit.
+    """
+    return _from_arrays(_read_archive(path), path, group)
+
+
+def read_npy_folder(folder: Path, group: str | None) -> LabelledData | None:
+    """Read a folder of .npy files called like the arrays of an .npz; None where no file holds rows."""
+    files = {file.stem: file for file in sorted(folder.glob("*.npy"))}
+    if files.keys().isdisjoint(ROWS_KEYS):
+        return None
+    return _from_arrays({name: _map_npy(file) for name, file in files.items()}, folder, group)
+
+
+def read_npy(path: Path) -> LabelledData:
+    """Read a .npy file: rows without labels."""
+    return LabelledData(path.stem, load_if_small(_map_npy(path)), source=str(path))
+
+
+def _from_arrays(arrays: Mapping[str, np.ndarray], path: Path, group: str | None) -> LabelledData:
+    rows_key = next((key for key in ROWS_KEYS if key in arrays), None)
+    if rows_key is None:
         wanted = "x_train (with y_train, x_test, y_test, class_names) or X (with y)"
         raise ValueError(f"{path} has the keys {', '.join(arrays) or '(none)'}; wanted are {wanted}")
-    y = next((_array_labels(arrays[key], key, path) for key in ("y_train", "y", "Y") if key in arrays), None)
-    y_test = _array_labels(arrays["y_test"], "y_test", path) if "y_test" in arrays else None
-    names, features = (
-        tuple(arrays[key].astype(str).ravel().tolist()) if key in arrays else None
-        for key in ("class_names", "feature_names")
-    )
+    labels_key = next((key for key in LABELS_KEYS if key in arrays), "")
+    x = arrays[rows_key]
     x_test = arrays.get("x_test")
-    loaded = LabelledData(path.stem, x, y, x_test, y_test, names, features, source=str(path))
-    if group is None:
-        return loaded
-    other = group.replace("train", "test")  # run_train, run_test
     groups_test = None
-    if x_test is not None and other != group and other in arrays:
-        groups_test = _array_groups(arrays, other, len(x_test), path)
-    return replace(loaded, groups=_array_groups(arrays, group, len(x), path), groups_test=groups_test)
+    if group is not None and x_test is not None:
+        group_test = group.replace("train", "test")  # run_train, run_test
+        if group_test != group and group_test in arrays:
+            groups_test = _groups(arrays, group_test, len(x_test), path)
+    return LabelledData(
+        path.stem,
+        load_if_small(x),
+        _labels(arrays, labels_key, path),
+        None if x_test is None else load_if_small(x_test),
+        _labels(arrays, "y_test", path),
+        class_names=_strings(arrays, "class_names"),
+        feature_names=_strings(arrays, "feature_names"),
+        groups=None if group is None else _groups(arrays, group, len(x), path),
+        groups_test=groups_test,
+        source=str(path),
+    )
 
 
-def _array_groups(arrays: dict[str, np.ndarray], key: str, n: int, path: Path) -> np.ndarray:
+def _strings(arrays: Mapping[str, np.ndarray], key: str) -> tuple[str, ...] | None:
+    return tuple(arrays[key].astype(str).ravel().tolist()) if key in arrays else None
+
+
+def _groups(arrays: Mapping[str, np.ndarray], key: str, n: int, path: Path) -> np.ndarray:
     if key not in arrays:
-        raise ValueError(
-            f"{path} has no array {key!r}{nearest(key, arrays)}; its arrays are {', '.join(arrays)}"
-        )
-    if arrays[key].shape != (n,):
-        raise ValueError(
-            f"{key} of {path} has shape {arrays[key].shape}: wanted is a group for each of {n} rows"
-        )
+        there_are = f"its arrays are {', '.join(arrays)}"
+        raise ValueError(f"{path} has no array {key!r}{nearest(key, arrays)}; {there_are}")
+    shape = arrays[key].shape
+    check(shape == (n,), f"{key} of {path} has shape {shape}: wanted is a group for each of {n} rows")
     return arrays[key].astype(str)
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def _labels(arrays: Mapping[str, np.ndarray], key: str, path: Path) -> np.ndarray | None:
+    """Return labels (n,) as int64 with -1, or strings with None; None where there is no such array."""
+    if key not in arrays:
+        return None
+    values = arrays[key]
+    where = f"{key} of {path}"
+    check(values.ndim == 1, f"{where} must hold one label per row, found shape {values.shape}")
+    check(values.dtype.kind in "USbiuf", f"{where} holds {values.dtype}, which cannot be labels")
+    if values.dtype.kind in "US":
+        return np.array([text or None for text in values.astype(str).tolist()], dtype=object)
+    if values.dtype.kind == "f":
+        values = np.where(np.isnan(values), -1, values)
+        bad = values[~np.isfinite(values) | (values != np.floor(values))]
+        check(len(bad) == 0, f"{where} holds {next(iter(bad), None)}, which is no class number")
+    return values.astype(np.int64)
+
+
+# ------------------------------------------------------------------------------------------- files
+
+
+def _read_archive(path: Path) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as stream, zipfile.ZipFile(stream) as found:
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
             # np.load would take a file that is no zip archive for a pickle and say so
-            large = {info.filename.removesuffix(".npy"): info for info in found.infolist() if _is_plain(info)}
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {k: _map_member(path, large[k]) if k in large else archive[k] for k in archive.files}
+            arrays = {
+                key: _map_member(path, members[key]) if _stays_in_file(members[key]) else archive[key]
+                for key in archive.files
+            }
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is not a readable .npz of plain arrays: {error}") from error
     for part in ("train", "test"):
@@ -75,8 +127,8 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _is_plain(info: zipfile.ZipInfo) -> bool:
-    """Say whether an array lies in an .npz as in a .npy, and is so large that it may be better left there."""
+def _stays_in_file(info: zipfile.ZipInfo) -> bool:
+    """Say whether an array is stored as in a .npy, and large enough to be better left in the file."""
     return info.compress_type == zipfile.ZIP_STORED and 4 * info.file_size > RESIDENT_BYTES
 
 
@@ -98,28 +150,9 @@ def _decode_images(joined: np.ndarray, ends: np.ndarray) -> np.ndarray:
     from PIL import Image
 
     raw = joined.tobytes()
-    spans = zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)
-    return np.stack([np.asarray(Image.open(io.BytesIO(raw[a:b])).convert("RGB")) for a, b in spans])
-
-
-def _array_labels(values: np.ndarray, key: str, path: Path) -> np.ndarray:
-    if values.ndim != 1:
-        raise ValueError(f"{key} of {path} must hold one label per row, found shape {values.shape}")
-    if values.dtype.kind in "US":
-        return np.array([text or None for text in values.astype(str).tolist()], dtype=object)
-    if values.dtype.kind in "biu":
-        return values.astype(np.int64)
-    if values.dtype.kind != "f":
-        raise ValueError(f"{key} of {path} holds {values.dtype}, which cannot be labels")
-    filled = np.where(np.isnan(values), -1, values)
-    odd = filled[~np.isfinite(filled) | (filled != np.floor(filled))]
-    if len(odd):
-        raise ValueError(f"{key} of {path} holds {odd[0]}, which is no class number")
-    return filled.astype(np.int64)
-
-
-def _load_npy(path: Path) -> LabelledData:
-    return LabelledData(path.stem, _map_npy(path), source=str(path))
+    starts = [0, *ends[:-1].tolist()]
+    files = [raw[start:end] for start, end in zip(starts, ends.tolist(), strict=True)]
+    return np.stack([np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files])
 
 
 def _map_npy(path: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The named sets: where each comes from, whether it is here, and how it is fetched and checked.
+"""Catalog of the named sets: their sources and checksums, and their download.
 
 A set is looked for in the folder `SSAVAE_DATA` (environment), then in the user cache, then fetched.
 `SSAVAE_MIRROR` (environment) replaces the official servers: a file is then read from
@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from ssavae._serialize import sha256_of
 
 @dataclass(frozen=True)
 class NamedSet:
-    """One row of `ssavae data`, with what it takes to find, check and fetch the set."""
+    """A row of `ssavae data`, with what is needed to locate, check and download the set."""
 
     name: str
     description: str
@@ -36,8 +35,8 @@ class NamedSet:
     file: str = ""  # its name in SSAVAE_DATA
     sha256: str = ""  # of that file
     downloads: tuple[tuple[str, str], ...] = ()  # raw files on the official server, with their sha256
-    class_names: tuple[str, ...] = ()  # what the downloads leave unsaid
-    path: Path | None = None  # where it lies on this machine, filled in by available()
+    class_names: tuple[str, ...] = ()  # where the downloads do not hold them
+    path: Path | None = None  # on this machine, filled in by available()
 
 
 EMBEDDED = "embedded in scikit-learn"
@@ -88,48 +87,45 @@ _ROWS = (
 SETS = {row.name: row for row in _ROWS}
 CAUTIONS = {
     "cwru_bearing": "Training and test windows of a class were cut from one recording of one bearing at one "
-    "load: they share no sample, but all that is peculiar to that bearing, its mounting and that minute. "
-    "Such a split flatters every method; only other bearings or loads would tell how well a fault is known.",
+    "load: they share no sample, but everything peculiar to that bearing, its mounting and that minute. "
+    "Such a split flatters every method; only other bearings or loads would show how well a fault is known.",
     "tennessee_eastman": "Each fault has one simulated training run: rows of a run follow one another, so "
-    "that labels drawn at random from it would know their neighbours' answer: draw them in one block. "
+    "that labels drawn at random from it give away those of their neighbours: draw them in one block. "
     "Runs are numbered anew in the test part, so run_train and run_test are no groups.",
 }
-
-UNDETECTABLE = {
-    "tennessee_eastman": ("IDV(3)", "IDV(9)", "IDV(15)")
-}  # faults that leave no trace anyone has found
+UNDETECTABLE = {"tennessee_eastman": ("IDV(3)", "IDV(9)", "IDV(15)")}  # faults that leave no known trace
 
 
 def available() -> list[NamedSet]:
-    """List the named sets, each with the path where it lies on this machine (None where it does not)."""
+    """List the named sets, each with its path on this machine, None where it has to be downloaded."""
     cache = _cache_folder()
     return [replace(row, path=_find(row, cache)[0]) for row in SETS.values()]
 
 
 def fetch(name: str, *, folder: Path | None = None) -> Path:
-    """Give the checked file of a named set, if need be downloaded (to `folder`, by default the user cache).
+    """Return the checked file of a named set; download it (to `folder`, by default the user cache) if needed.
 
     Raises
     ------
     FileNotFoundError
-        The set has no official raw files; the message says which file belongs where.
+        The set has no official raw files; the message says which file to put where.
     OSError
-        A download failed; nothing of it is kept.
+        A download failed; nothing of it remains.
     ValueError
-        The name is unknown or embedded, or a file has another sha256 than it should.
+        The name is unknown or embedded, or a file has another sha256 than expected.
     """
     return locate(name, folder)[0]
 
 
 def locate(name: str, folder: Path | None) -> tuple[Path, str]:
-    """Give the checked file of a named set and its sha256; raises as `fetch`."""
+    """Return the checked file of a named set and its sha256; raises as `fetch`."""
     if name not in SETS:
         raise ValueError(unknown_name(name))
     if SETS[name].source == EMBEDDED:
         raise ValueError(f"{name} is {EMBEDDED}: there is no file to fetch")
     cache = _cache_folder() if folder is None else Path(folder)
-    found, expected = _find(SETS[name], cache)
-    path = found or _download(SETS[name], cache)
+    local, expected = _find(SETS[name], cache)
+    path = local or _download(SETS[name], cache)
     digest = sha256_of(path)
     if expected is not None and digest != expected:
         raise ValueError(f"{path} is damaged or another version: expected sha256 {expected}, found {digest}")
@@ -137,11 +133,14 @@ def locate(name: str, folder: Path | None) -> tuple[Path, str]:
 
 
 def _find(row: NamedSet, cache: Path) -> tuple[Path | None, str | None]:
-    """Return the file and the sha256 it must have (None where it was made here, from checked downloads)."""
-    local, cached = os.environ.get("SSAVAE_DATA"), cache / f"{row.name}.npz"
+    """Return the file and its expected sha256; None where it was built here, from checked downloads."""
+    local = os.environ.get("SSAVAE_DATA")
+    cached = cache / f"{row.name}.npz"
     if local and row.file and (Path(local) / row.file).is_file():
         return Path(local) / row.file, row.sha256
-    return (cached, None if row.downloads else row.sha256) if cached.is_file() else (None, None)
+    if not cached.is_file():
+        return None, None
+    return cached, None if row.downloads else row.sha256
 
 
 def _cache_folder() -> Path:
@@ -156,11 +155,11 @@ def _download(row: NamedSet, cache: Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{row.name}-", dir=cache) as scratch:
         files = [_retrieve(row, file, digest, scratch) for file, digest in row.downloads]
-        arrays: dict[str, Any] = _parse_cifar(files[0]) if row.name == "cifar10" else _parse_mnist(files)
-        part, done = Path(scratch) / "done.npz", cache / f"{row.name}.npz"
-        np.savez_compressed(part, class_names=np.array(row.class_names), **arrays)
-        os.replace(part, done)
-    return done
+        arrays = _parse_cifar(files[0]) if row.name == "cifar10" else _parse_mnist(files)
+        arrays["class_names"] = np.array(row.class_names)
+        archive = Path(scratch) / "complete.npz"
+        np.savez_compressed(archive, **arrays)  # pyright: ignore[reportArgumentType]
+        return archive.replace(cache / f"{row.name}.npz")
 
 
 def _retrieve(row: NamedSet, file: str, digest: str, folder: str) -> Path:
@@ -173,7 +172,7 @@ def _retrieve(row: NamedSet, file: str, digest: str, folder: str) -> Path:
     except (ValueError, OSError) as error:  # requests' errors are OSErrors; a wrong hash is a ValueError
         reason = " ".join(str(error).split()).rstrip(".")
         raise OSError(
-            f"{row.name}: could not download {url}: {reason}. Nothing was kept. Try again, name another "
+            f"{row.name}: could not download {url}: {reason}. Nothing was saved. Try again, name another "
             f"server in SSAVAE_MIRROR, or {_by_hand(row)}"
         ) from error
 
@@ -186,8 +185,12 @@ def _by_hand(row: NamedSet) -> str:
 
 def _parse_mnist(files: Sequence[Path]) -> dict[str, np.ndarray]:
     x_train, y_train, x_test, y_test = (_parse_idx(gzip.decompress(file.read_bytes())) for file in files)
-    labels = {"y_train": y_train.astype(np.int64), "y_test": y_test.astype(np.int64)}
-    return {"x_train": x_train, "x_test": x_test, **labels}
+    return {
+        "x_train": x_train,
+        "x_test": x_test,
+        "y_train": y_train.astype(np.int64),
+        "y_test": y_test.astype(np.int64),
+    }
 
 
 def _parse_idx(raw: bytes) -> np.ndarray:
@@ -197,8 +200,8 @@ def _parse_idx(raw: bytes) -> np.ndarray:
 
 def _parse_cifar(file: Path) -> dict[str, np.ndarray]:
     with tarfile.open(file) as archive:
-        opened = [(Path(member.name).stem, archive.extractfile(member)) for member in archive]
-        raw = {name: stream.read() for name, stream in opened if stream}
+        streams = {Path(member.name).stem: archive.extractfile(member) for member in archive}
+        raw = {name: stream.read() for name, stream in streams.items() if stream}
     x_train, y_train = _cifar_rows(b"".join(raw[f"data_batch_{i}"] for i in range(1, 6)))
     x_test, y_test = _cifar_rows(raw["test_batch"])
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
@@ -210,5 +213,5 @@ def _cifar_rows(raw: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unknown_name(name: str) -> str:
-    """Say that there is no such set, with the nearest name and all there are."""
+    """Return the message for an unknown name, with the nearest name and all there are."""
     return f"no data set or path called {name!r}{nearest(name, SETS)}; the named sets are {', '.join(SETS)}"

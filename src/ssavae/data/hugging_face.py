@@ -1,34 +1,25 @@
-"""Hugging Face data sets -> rows and labels, read as they are needed."""
+"""Data sets that ``save_to_disk`` of Hugging Face's datasets wrote, read as they are needed."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ssavae._checks import check, nearest
+from ssavae._checks import check, nearest, require_package
+from ssavae.data.labelled import LabelledData, Reading
 from ssavae.preprocessing.adapters import (
-    _column,
-    _columns,
+    column_values,
+    columns_message,
     hugging_face_labels,
     label_column,
     lazy_hugging_face,
 )
-from ssavae.preprocessing.lazy import LazyArray
+from ssavae.preprocessing.lazy import LazyArray, load_if_small
 
-
-class Saved(NamedTuple):
-    """What ``save_to_disk`` wrote, unread but for the labels."""
-
-    x_train: LazyArray
-    y_train: np.ndarray | None  # (n,), names of classes with None where there is no label
-    x_test: LazyArray | None
-    y_test: np.ndarray | None
-    groups: np.ndarray | None  # (n,), text
-    groups_test: np.ndarray | None
+if TYPE_CHECKING:
+    import datasets
 
 
 def is_saved(folder: Path) -> bool:
@@ -36,7 +27,7 @@ def is_saved(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
 
 
-def read_saved(folder: Path, label: str | None, group: str | None, drop: Sequence[str] = ()) -> Saved:
+def read_saved(folder: Path, reading: Reading) -> LabelledData:
     """Open a folder that ``save_to_disk`` wrote; of several parts those called train and test.
 
     Raises
@@ -46,27 +37,45 @@ def read_saved(folder: Path, label: str | None, group: str | None, drop: Sequenc
     ImportError
         Without the extra ``stream``.
     """
-    if importlib.util.find_spec("datasets") is None:
-        raise ImportError(f'reading {folder} needs datasets: pip install "ssavae[stream]"')
+    require_package("datasets", "stream", f"reading {folder}")
     import datasets
 
     try:
-        saved: Any = datasets.load_from_disk(str(folder))
+        saved = datasets.load_from_disk(str(folder))
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(f"{folder} is not a readable data set of Hugging Face: {error}") from error
     parts = saved if isinstance(saved, dict) else {"train": saved}
-    check("train" in parts, f"{folder} has the parts {', '.join(parts)}, none of them is called train")
-    found = [_part(parts[name], label, group, drop) for name in ("train", "test") if name in parts]
-    x, y, groups = found[0]
-    x_test, y_test, groups_test = found[1] if len(found) > 1 else (None, None, None)
-    return Saved(x, y, x_test, y_test, groups, groups_test)
+    check(
+        "train" in parts, f"{folder} has the parts {', '.join(map(str, parts))}, none of them is called train"
+    )
+    x, y, groups = _read_part(parts["train"], reading)
+    x_test, y_test, groups_test = None, None, None
+    if "test" in parts:
+        x_test, y_test, groups_test = _read_part(parts["test"], reading)
+    return LabelledData(
+        folder.resolve().name,
+        load_if_small(x),
+        y,
+        None if x_test is None else load_if_small(x_test),
+        y_test,
+        feature_names=x.names,
+        kind=None if x.names is None else "table",
+        groups=groups,
+        groups_test=groups_test,
+        source=str(folder),
+    )
 
 
-def _part(dataset: Any, label: str | None, group: str | None, drop: Sequence[str]) -> tuple[Any, Any, Any]:
-    for name in (label, group, *drop):
-        has = name is None or name in dataset.column_names
-        check(has, f"no column {name!r}{nearest(str(name), dataset.column_names)}; {_columns(dataset)}")
-    label = label_column(dataset) if label is None else label
-    aside = [name for name in (label, group, *drop) if name is not None]
-    groups = None if group is None else np.array([str(value) for value in _column(dataset, group)])
-    return lazy_hugging_face(dataset, aside), hugging_face_labels(dataset, label), groups
+def _read_part(
+    dataset: datasets.Dataset, reading: Reading
+) -> tuple[LazyArray, np.ndarray | None, np.ndarray | None]:
+    """Return rows, labels and groups of a datasets.Dataset."""
+    names = dataset.column_names
+    for name in reading.columns:
+        check(name in names, f"no column {name!r}{nearest(name, names)}; {columns_message(dataset)}")
+    label = reading.label or label_column(dataset)
+    excluded = [name for name in (label, reading.group, *reading.drop) if name is not None]
+    groups = None
+    if reading.group is not None:
+        groups = np.array([str(value) for value in column_values(dataset, reading.group)])
+    return lazy_hugging_face(dataset, excluded), hugging_face_labels(dataset, label), groups

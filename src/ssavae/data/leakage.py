@@ -1,33 +1,23 @@
-"""Whether a split into training and test part can be believed: what stands on both sides of it."""
+"""Leakage audit of a split: copies, overlapping windows and groups in both training and test part."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
-CHUNK = 16  # consecutive samples that two windows share only if they were cut from the same stretch
-_MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, from the golden ratio: spreads bits over the hash
+CHUNK = 16  # consecutive samples that only windows of the same stretch have in common
+HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, from the golden ratio (Fibonacci hashing)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of leak.
-
-    Parameters
-    ----------
-    what : str
-    n_test : int
-        Test rows that it touches.
-    example : str
-        One of them, where there is one.
-    """
+    """One kind of leak."""
 
     what: str
-    n_test: int
-    example: str = ""
+    n_test: int  # test rows that are affected
+    example: str = ""  # one of them; empty where there is none
 
 
 def audit(
@@ -38,33 +28,32 @@ def audit(
     *,
     signals: bool = False,
 ) -> list[Finding]:
-    """Count what stands on both sides of a split.
+    """Count the test rows that a model knows from training.
 
     Parameters
     ----------
     x_train, x_test : (n, ...), (m, ...)
         Rows as they are read.
     groups_train, groups_test : (n,), (m,) or None
-        What each row belongs to.
+        The group of each row.
     signals : bool
-        Look for windows that share samples too.
+        Look for windows that share samples, too.
 
     Returns
     -------
     list of Finding
-        Exact duplicates, overlapping windows and groups, each with its number, which may be 0.
+        Exact duplicates, overlapping windows and shared groups, each with its count, which may be 0.
     """
-    twin = duplicated(x_train, x_test)
-    found = [_finding("exact copies of training rows", twin)]
+    is_copy = duplicated(x_train, x_test)
+    findings = [_finding("exact copies of training rows", is_copy)]
     if signals:
-        shared = overlapping(x_train, x_test) & ~twin
-        found.append(_finding("windows that share samples with training windows", shared))
+        is_overlapping = overlapping(x_train, x_test) & ~is_copy
+        findings.append(_finding("windows that share samples with training windows", is_overlapping))
     if groups_train is not None and groups_test is not None:
-        both = np.isin(groups_test, groups_train)
-        named = f"group {groups_test[both][0]}" if both.any() else ""
-        what = f"rows of {len(np.unique(groups_test[both]))} groups that are in the training part too"
-        found.append(Finding(what, int(both.sum()), named))
-    return found
+        shared = groups_test[np.isin(groups_test, groups_train)]
+        what = f"rows of {len(np.unique(shared))} groups that are in the training part too"
+        findings.append(Finding(what, len(shared), f"group {shared[0]}" if len(shared) else ""))
+    return findings
 
 
 def _finding(what: str, mask: np.ndarray) -> Finding:
@@ -87,16 +76,17 @@ def _keys(x: np.ndarray) -> list[bytes]:
     """Return rows as bytes, equal where all values are: -0 is 0, every NaN the same, objects as text."""
     if x.dtype.kind == "O":
         return [repr(list(map(str, row))).encode() for row in x.tolist()]
-    flat: Any = np.ascontiguousarray(x).reshape(len(x), -1)
-    plain = np.where(np.isnan(flat), np.nan, flat + 0.0) if flat.dtype.kind == "f" else flat
-    return [row.tobytes() for row in plain]
+    flat = x.reshape(len(x), -1)
+    if flat.dtype.kind == "f":
+        flat = np.where(np.isnan(flat), np.nan, flat + 0.0)
+    return [row.tobytes() for row in flat]
 
 
 def overlapping(x_train: np.ndarray, x_test: np.ndarray) -> Bool[np.ndarray, "m"]:
-    """Say which windows (m, T[, C]) begin or end with samples that a training window holds somewhere.
+    """Say which windows (m, T[, C]) begin or end with samples that also occur in a training window.
 
-    Windows cut from one record overlap in a stretch of samples; it is found at any offset if it is at least
-    16 samples long. Flat stretches, which any two windows may share, do not count.
+    Windows cut from one record overlap in a stretch of samples. It is detected at any offset if it is at
+    least ``CHUNK`` samples long. Constant stretches, which any two windows may share, do not count.
 
     Examples
     --------
@@ -104,18 +94,16 @@ def overlapping(x_train: np.ndarray, x_test: np.ndarray) -> Bool[np.ndarray, "m"
     >>> overlapping(record[None, :50], np.stack([record[30:80], record[50:]]))
     array([ True, False])
     """
-    train, test = _channels(x_train), _channels(x_test)
-    known = np.unique(np.concatenate([_hashes(window[None])[0] for window in train]))
-    met = np.zeros(len(test), dtype=bool)
+    test = _first_channel(x_test)
+    known = np.concatenate([_hashes(window[None])[0] for window in _first_channel(x_train)])
+    is_overlapping = np.zeros(len(test), dtype=bool)
     for end in (test[:, :CHUNK], test[:, -CHUNK:]):
-        hashes = _hashes(end)[:, 0]
-        place = np.searchsorted(known, hashes).clip(max=len(known) - 1)
-        met |= (known[place] == hashes) & (np.ptp(end, axis=1) > 0)
-    return met
+        is_overlapping |= np.isin(_hashes(end)[:, 0], known) & (np.ptp(end, axis=1) > 0)
+    return is_overlapping
 
 
-def _channels(x: np.ndarray) -> np.ndarray:
-    """Return windows with their first channel alone: samples of all channels are cut together."""
+def _first_channel(x: np.ndarray) -> np.ndarray:
+    """Return the first channel of windows, which is enough: all channels are cut at the same samples."""
     return x[..., 0] if x.ndim == 3 else x
 
 
@@ -126,6 +114,6 @@ def _hashes(windows: np.ndarray) -> np.ndarray:
     total = np.zeros(views.shape[:2], dtype=np.uint64)
     with np.errstate(over="ignore"):
         for i in range(views.shape[2]):
-            total = (total ^ (views[..., i] * _MIX)) * _MIX
+            total = (total ^ (views[..., i] * HASH_MULTIPLIER)) * HASH_MULTIPLIER
             total ^= total >> np.uint64(29)
     return total

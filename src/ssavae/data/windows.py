@@ -1,15 +1,15 @@
-"""Long records -> windows of equal length, and windows -> spectra."""
+"""Windows of equal length cut from long records, and their spectra and summaries."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ssavae._checks import check
 
-FLOOR = 1e-6  # of a deviation, or of a spectrum's mean square: a logarithm of less would tell of rounding
+FLOOR = 1e-6  # of a standard deviation, or of a spectrum's mean power: a smaller one is rounding error
 
 
 class Windows(NamedTuple):
@@ -17,7 +17,7 @@ class Windows(NamedTuple):
 
     x: np.ndarray  # (n, window[, C])
     last: np.ndarray  # (n,), the row of a table, or the record, that each window ends in
-    groups: np.ndarray  # (n,), the record that each is of, as text
+    groups: np.ndarray  # (n,), the record of each window, as text
 
 
 def window_starts(length: int, window: int, hop: int) -> Int[np.ndarray, "n"]:
@@ -39,8 +39,8 @@ def windows_of_rows(x: np.ndarray, groups: np.ndarray | None, window: int, hop: 
     Raises
     ------
     ValueError
-        If no record is as long as a window, or one group stands in several places: its rows could not be
-        told from rows in time order.
+        If no record is as long as a window, or the rows of a group are not consecutive: they could not be
+        distinguished from rows in time order.
 
     Examples
     --------
@@ -56,18 +56,18 @@ def windows_of_rows(x: np.ndarray, groups: np.ndarray | None, window: int, hop: 
     names = groups[begins]
     check(
         len(set(names.tolist())) == len(names),
-        "rows of one group stand in several places: sort the table by group and time before it is cut",
+        "the rows of a group are not consecutive: sort the table by group and time before it is cut",
     )
     pairs = zip(begins, ends, strict=True)
-    first = np.concatenate([begin + window_starts(end - begin, window, hop) for begin, end in pairs])
+    starts = np.concatenate([begin + window_starts(end - begin, window, hop) for begin, end in pairs])
     longest = int((ends - begins).max())
-    check(len(first) > 0, f"window={window}: no record is as long, the longest has {longest} rows")
-    rows = first[:, None] + np.arange(window)
+    check(len(starts) > 0, f"window={window}: no record is as long, the longest has {longest} rows")
+    rows = starts[:, None] + np.arange(window)
     return Windows(x[rows], rows[:, -1], groups[rows[:, -1]])
 
 
 def windows_of_records(x: np.ndarray, groups: np.ndarray | None, window: int, hop: int) -> Windows:
-    """Cut records (n, T[, C]), one a row, into windows (m, window[, C]); without groups a record is one.
+    """Cut records (n, T[, C]) into windows (m, window[, C]); without groups each record is one.
 
     Raises
     ------
@@ -80,8 +80,8 @@ def windows_of_records(x: np.ndarray, groups: np.ndarray | None, window: int, ho
     views = np.lib.stride_tricks.sliding_window_view(x, window, axis=1)[:, starts]
     views = np.moveaxis(views, -1, 2)  # (n, windows, window[, C])
     record = np.repeat(np.arange(len(x)), len(starts))
-    groups = record.astype(str) if groups is None else groups[record]
-    return Windows(np.ascontiguousarray(views.reshape(-1, window, *x.shape[2:])), record, groups)
+    windows = np.ascontiguousarray(views.reshape(-1, window, *x.shape[2:]))
+    return Windows(windows, record, record.astype(str) if groups is None else groups[record])
 
 
 def _check(window: int, hop: int) -> None:
@@ -92,11 +92,12 @@ def _check(window: int, hop: int) -> None:
 SUMMARIES = ("mean", "log deviation", "log roughness")
 
 
-def summarize(x: Float[Any, "n t *c"]) -> Float[np.ndarray, "n d"]:
-    """Return mean, log deviation and log roughness of each channel of each window, (n, 3 C): a table.
+def summarize(x: Float[np.ndarray, "n t *c"]) -> Float[np.ndarray, "n d"]:
+    """Return mean, log standard deviation and log roughness of each channel, (n, 3 C): a table.
 
-    Roughness is the deviation of the steps from one sample to the next. None of the three depends on where
-    in the window something happens; the logarithm makes of twice as much the same step everywhere.
+    Roughness is the standard deviation of the differences between consecutive samples. None of the three
+    depends on when in the window something happens; on a logarithmic scale a factor is the same step
+    everywhere.
 
     Examples
     --------
@@ -104,18 +105,18 @@ def summarize(x: Float[Any, "n t *c"]) -> Float[np.ndarray, "n d"]:
     array([[1.  , 0.  , 0.63]])
     """
     x = x if x.ndim == 3 else x[..., None]
-    mean, spreads = x.mean(axis=1), (x.std(axis=1), np.diff(x, axis=1).std(axis=1))
-    logs = [np.log(spread + FLOOR) for spread in spreads]
-    return np.concatenate([mean, *logs], axis=1, dtype=np.float64)
+    log_std = np.log(x.std(axis=1) + FLOOR)
+    log_roughness = np.log(np.diff(x, axis=1).std(axis=1) + FLOOR)
+    return np.concatenate([x.mean(axis=1), log_std, log_roughness], axis=1, dtype=np.float64)
 
 
-def log_spectrum(x: Float[Any, "n t *c"]) -> Float[np.ndarray, "n f *c"]:
-    r"""Return the logarithm of each window's power spectrum, (n, T / 2 + 1[, C]), ours.
+def log_spectrum(x: Float[np.ndarray, "n t *c"]) -> Float[np.ndarray, "n f *c"]:
+    r"""Return the logarithm of each window's power spectrum, (n, T / 2 + 1[, C]).
 
     .. math:: \tfrac12 \log (|X(f)|^2 + \epsilon \, \overline{|X|^2})
 
-    X is the Fourier transform of the window times a Hann window, its mean taken off first; the mean power is
-    over all windows and frequencies of one window, so that a row's spectrum depends on that row alone.
+    X is the Fourier transform of the window, its mean subtracted, times a Hann window. The mean power is over
+    all frequencies of one window, so that a row's spectrum depends on that row alone.
 
     Examples
     --------
@@ -125,8 +126,10 @@ def log_spectrum(x: Float[Any, "n t *c"]) -> Float[np.ndarray, "n f *c"]:
     """
     from scipy.signal.windows import hann
 
-    shape = (1, -1, *[1] * (np.ndim(x) - 2))
+    taper = hann(x.shape[1], sym=False)
+    if x.ndim == 3:
+        taper = taper[:, None]
     centred = x - np.mean(x, axis=1, keepdims=True)
-    power = np.square(np.abs(np.fft.rfft(centred * hann(x.shape[1], sym=False).reshape(shape), axis=1)))
+    power = np.square(np.abs(np.fft.rfft(centred * taper, axis=1)))
     floor = FLOOR * power.mean(axis=1, keepdims=True) + np.finfo(np.float32).tiny
     return (0.5 * np.log(power + floor)).astype(np.float32)
