@@ -649,14 +649,18 @@ def test_faults_are_measured_and_a_run_is_followed(ssavae, plant, tmp_path):
     leaking = next(row // 9 for row in held_out if row // 9 % 2)
     table = tmp_path / "followed.csv"
     succeeds(
-        ssavae("monitor", out, data, "--run", f"run {leaking}", "--out", table),
+        ssavae("monitor", out, data, "--where", f"run=run {leaking}", "--out", table),
         table,
         table.with_suffix(".png"),
     )
     rows = read_csv(table)
     assert [row["row"] for row in rows] == [str(i) for i in range(9)]
     assert rows[-1]["class"] == "leak" and rows[-1]["alarm"] == "True" and rows[0]["alarm"] == "False"
-    fails(ssavae("monitor", out, data, "--run", "run x"), 2, "no group 'run x'")
+    fails(ssavae("monitor", out, data, "--where", "run=run x"), 2, "no group 'run x'")
+    fails(
+        ssavae("monitor", out, data, "--where", "machine=run 1"), 2, "the group column 'run', not 'machine'"
+    )
+    fails(ssavae("monitor", out, data, "--where", "run 1"), 2, "--where takes COLUMN=VALUE, for example run=")
     fails(ssavae("monitor", out, data, "--normal", "fine"), 1, "no class 'fine': choose of Normal, leak")
 
 
@@ -665,7 +669,7 @@ def test_a_stream_is_followed_as_the_file_is(ssavae, plant, tmp_path, monkeypatc
     held_out = json.loads((out / "split.json").read_text())["test"]
     one = f"run {held_out[0] // 9}"
     table = tmp_path / "followed.csv"
-    succeeds(ssavae("monitor", out, data, "--run", one, "--out", table))
+    succeeds(ssavae("monitor", out, data, "--where", f"run={one}", "--out", table))
     lines = data.read_text().splitlines(keepends=True)
     its = [lines[0], *[line for line in lines if line.startswith(f"{one},")]]
     monkeypatch.setattr("sys.stdin", iter(its))

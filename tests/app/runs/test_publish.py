@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 from ssavae import SSAVAE, load
 from ssavae._checks import UsageError
 from ssavae.app.runs import publish
-from ssavae.app.runs.folder import Run
+from ssavae.app.runs.folder import Run, RunFolder
 from ssavae.data.labelled import Reading
 
 PROTOCOL = {"rows_train": 120, "rows_labelled": 100, "rows_test": 30, "error_unit": "standard deviations"}
@@ -78,7 +78,7 @@ def hub(tmp_path, monkeypatch) -> Hub:
 
 
 def test_a_card_says_what_the_run_knows(run):
-    path = publish.write_card(run, license_id="cc-by-4.0")
+    path = publish.write_card(RunFolder(run), license_id="cc-by-4.0")
     text = path.read_text("utf-8")
     for part in (
         "# trees",
@@ -103,7 +103,7 @@ def test_a_card_says_what_the_run_knows(run):
 
 
 def test_the_hub_reads_the_cards_front_matter(run):
-    publish.write_card(run, license_id="cc-by-4.0")
+    publish.write_card(RunFolder(run), license_id="cc-by-4.0")
     data: Any = ModelCard.load(run / "README.md").data
     assert (data.library_name, data.license, data.pipeline_tag) == (
         "ssavae",
@@ -117,24 +117,27 @@ def test_the_hub_reads_the_cards_front_matter(run):
 def test_a_run_that_was_never_measured_gets_a_card_that_says_so(run):
     (run / "metrics.json").unlink()
     (run / "run.json").unlink()
-    text = publish.write_card(run).read_text("utf-8")
+    text = publish.write_card(RunFolder(run)).read_text("utf-8")
     assert "Nothing was measured" in text and "## Results" not in text
 
 
 def test_someone_elses_readme_is_kept(run):
-    publish.write_card(run)
-    publish.write_card(run)  # its own is renewed
+    publish.write_card(RunFolder(run))
+    publish.write_card(RunFolder(run))  # its own is renewed
     (run / "README.md").write_text("mine")
     with pytest.raises(UsageError, match=r"README\.md was not made by `ssavae card`"):
-        publish.write_card(run)
+        publish.write_card(RunFolder(run))
     assert (run / "README.md").read_text() == "mine"
-    publish.write_card(run, overwrite=True)
+    publish.write_card(RunFolder(run), overwrite=True)
     assert "# trees" in (run / "README.md").read_text()
 
 
 def test_what_is_pushed_is_what_is_needed(run, hub):
     (run / "README.md").write_text("mine")
-    assert publish.push_run(run, "me/trees", revision=None, private=True) == "https://hub/me/trees/commit/1"
+    assert (
+        publish.push_run(RunFolder(run), "me/trees", revision=None, private=True)
+        == "https://hub/me/trees/commit/1"
+    )
     assert hub.calls == [("create_repo", "me/trees", True)]
     assert sorted(path.name for path in (hub.folder / "main").iterdir()) == [
         "README.md",
@@ -151,7 +154,7 @@ def test_what_is_pushed_is_what_is_needed(run, hub):
 
 def test_a_pushed_model_comes_back_at_its_revision(run, hub, toy_table):
     X, _ = toy_table
-    publish.push_run(run, "me/trees", revision="v1", private=False)
+    publish.push_run(RunFolder(run), "me/trees", revision="v1", private=False)
     assert (run / "README.md").is_file()  # a card goes with it
     loaded = load("hf://me/trees", revision="v1")
     np.testing.assert_array_equal(loaded.transform(X), load(run).transform(X))
@@ -159,14 +162,14 @@ def test_a_pushed_model_comes_back_at_its_revision(run, hub, toy_table):
 
 
 def test_a_damaged_model_is_neither_pushed_nor_loaded(run, hub):
-    publish.push_run(run, "me/trees", revision=None, private=False)
+    publish.push_run(RunFolder(run), "me/trees", revision=None, private=False)
     for folder in (run, hub.folder / "main"):
         content = bytearray((folder / "weights.safetensors").read_bytes())
         content[-1] ^= 1
         (folder / "weights.safetensors").write_bytes(content)
     n_calls = len(hub.calls)
     with pytest.raises(ValueError, match="damaged"):
-        publish.push_run(run, "me/trees", revision=None, private=False)
+        publish.push_run(RunFolder(run), "me/trees", revision=None, private=False)
     assert len(hub.calls) == n_calls
     with pytest.raises(ValueError, match="damaged"):
         load("hf://me/trees")
@@ -179,7 +182,7 @@ def test_wrong_names_are_refused(run, monkeypatch):
     with pytest.raises(ValueError, match="revision='v1' needs a model on the hub"):
         load(run, revision="v1")
     with pytest.raises(UsageError, match="no model folder at nowhere"):
-        publish.write_card(Path("nowhere"))
+        publish.write_card(RunFolder(Path("nowhere")))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'pip install "ssavae\[hub\]"'):
         load("hf://me/trees")

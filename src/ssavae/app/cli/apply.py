@@ -1,4 +1,4 @@
-"""Commands that use a trained model: measure, draw, reconstruct, sample, predict."""
+"""Commands that apply a trained model: evaluate, draw, reconstruct, sample, predict."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from typing import Annotated
 
 import typer
 
-from ssavae.app.cli.console import print_table, print_values, say_written, shown_value, warn
+from ssavae.app.cli.console import format_value, print_table, print_values, print_written, warn
 from ssavae.app.cli.main import app
 from ssavae.app.cli.options import (
-    DRAWINGS,
+    PICTURE_SUFFIXES,
+    ROW_SUFFIXES,
+    TABLE_SUFFIXES,
     DataArgument,
     FormatOption,
     LabelOption,
     OutOption,
     RunArgument,
-    choice,
+    check_choice,
     examples,
+    output_path,
     picture_suffix,
-    target,
 )
 
 
@@ -29,30 +31,33 @@ def evaluate(
     data: DataArgument,
     label: LabelOption = None,
     judge: Annotated[
-        bool, typer.Option("--judge", help="Let a classifier trained on the real images judge too.")
+        bool, typer.Option("--judge", help="Also use a classifier trained on the real images.")
     ] = False,
 ) -> None:
     """Measure a model on DATA.
 
-    Its test part is used: the data's own, else the rows that the run held out of it, else every row.
+    On its test part: the data's own, else the rows that the run held out of it, else every row.
     """
     from ssavae.app.runs.evaluate import evaluate_run
-    from ssavae.app.runs.folder import JUDGE_FILE, open_run
+    from ssavae.app.runs.folder import JUDGE_FILE, RunFolder
 
-    model, loaded = open_run(run, data, label)
-    found, file = evaluate_run(model, run, loaded, judged=judge)
-    unknown = found.get("rows_of_unknown_classes")
+    folder = RunFolder(run)
+    model, loaded = folder.load_model_and_data(data, label)
+    results, file = evaluate_run(model, folder, loaded, judged=judge)
+    unknown = results.get("rows_of_unknown_classes")
     if unknown:
         warn(f"{unknown} rows have a class that the model does not know: they count as unlabelled")
-    judged = {f"judge: {k}": v for k, v in found.pop("judge", {}).items() if k != "rows_sha256"}
-    diagnosed = found.pop("faults", {})
-    by_class = diagnosed.pop("by_class", {})
-    print_values(f"{run} on {data}", found | diagnosed | judged)
-    if by_class:
-        columns = list(next(iter(by_class.values())))
-        lines = [[name, *(shown_value(values[c]) for c in columns)] for name, values in by_class.items()]
+    judged = {f"judge: {k}": v for k, v in results.pop("judge", {}).items() if k != "rows_sha256"}
+    faults = results.pop("faults", {})
+    by_fault = faults.pop("by_class", {})
+    print_values(f"{run} on {data}", results | faults | judged)
+    if by_fault:
+        columns = list(next(iter(by_fault.values())))
+        lines = [[name, *(format_value(row[c]) for c in columns)] for name, row in by_fault.items()]
         print_table(["fault", *(c.replace("_", " ") for c in columns)], lines)
-    say_written(file, *[run / JUDGE_FILE] * judge)
+    print_written(file)
+    if judge:
+        print_written(run / JUDGE_FILE)
 
 
 @app.command("map", epilog=examples("map runs/mnist mnist --out map.svg"))
@@ -62,13 +67,12 @@ def draw_map(run: RunArgument, data: DataArgument, out: OutOption = None, label:
     Rows as in `ssavae evaluate`; with more than 2 dimensions their PCA.
     """
     from ssavae import figures
-    from ssavae.app.runs import evaluate, pictures
-    from ssavae.app.runs import folder as run_folder
+    from ssavae.app.runs import pictures
+    from ssavae.app.runs.folder import RunFolder
 
-    model, loaded = run_folder.open_run(run, data, label)
-    _, part = evaluate.evaluation_parts(run, loaded)
-    path = target(out, run / "map.png", DRAWINGS)
-    say_written(figures.save(pictures.draw_map(model, part), path))
+    model, part = RunFolder(run).load_model_and_rows(data, label)
+    path = output_path(out, run / "map.png", PICTURE_SUFFIXES)
+    print_written(figures.save(pictures.draw_map(model, part), path))
 
 
 @app.command(epilog=examples("draw runs/mnist mnist --format pdf --out figures"))
@@ -76,20 +80,19 @@ def draw(
     run: RunArgument,
     data: DataArgument,
     picture_format: FormatOption = "svg",
-    out: Annotated[Path | None, typer.Option(help="Folder for the pictures; by default RUN.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures [default: RUN].")] = None,
     label: LabelOption = None,
 ) -> None:
     """Draw every picture of a run again, for a paper.
 
     Map, decoded grid, reconstructions, samples, reliability and losses; rows as in `ssavae evaluate`.
     """
-    from ssavae.app.runs import evaluate, pictures
-    from ssavae.app.runs import folder as run_folder
+    from ssavae.app.runs import pictures
+    from ssavae.app.runs.folder import RunFolder
 
     suffix = picture_suffix(picture_format)
-    model, loaded = run_folder.open_run(run, data, label)
-    _, part = evaluate.evaluation_parts(run, loaded)
-    say_written(*pictures.draw_pictures(model, part, out or run, suffix))
+    model, part = RunFolder(run).load_model_and_rows(data, label)
+    print_written(*pictures.draw_pictures(model, part, out or run, suffix))
 
 
 @app.command(epilog=examples("reconstruct runs/mnist mnist --out rows.npz"))
@@ -104,52 +107,50 @@ def reconstruct(
 ) -> None:
     """Reconstruct rows of DATA.
 
-    Rows as in `ssavae evaluate`: a picture beside the inputs, or .npz or .csv with the values.
+    Rows as in `ssavae evaluate`: a picture beside the inputs, or the values as .npz or .csv.
     """
     from ssavae import figures
-    from ssavae.app.runs import evaluate, output, pictures
-    from ssavae.app.runs import folder as run_folder
+    from ssavae.app.runs import output, pictures
+    from ssavae.app.runs.folder import RunFolder
 
-    path = target(out, run / "reconstructions.png", (*DRAWINGS, ".npz", ".csv"))
-    model, loaded = run_folder.open_run(run, data, label)
-    _, part = evaluate.evaluation_parts(run, loaded)
-    if path.suffix.lower() in DRAWINGS:
-        say_written(figures.save(pictures.draw_reconstructions(model, part, n or 10), path))
+    path = output_path(out, run / "reconstructions.png", ROW_SUFFIXES)
+    model, part = RunFolder(run).load_model_and_rows(data, label)
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        print_written(figures.save(pictures.draw_reconstructions(model, part, n or 10), path))
         return
-    rows = part.take(slice(n)).x
-    made = model.reconstruct(rows)
-    arrays = {"x_rec": made} if path.suffix.lower() == ".csv" else {"x": rows, "x_rec": made}
-    say_written(output.write_rows(model, path, arrays))
+    x = part.take(slice(n)).x
+    arrays = {} if path.suffix.lower() == ".csv" else {"x": x}
+    print_written(output.write_rows(model, path, {**arrays, "x_rec": model.reconstruct(x)}))
 
 
 @app.command(epilog=examples("sample runs/mnist", "sample runs/mnist --class 4 -n 100 --out 4.npz"))
 def sample(
     run: RunArgument,
-    n: Annotated[int, typer.Option("-n", min=1, help="Rows of each class; in all, where not by class.")] = 10,
+    n: Annotated[int, typer.Option("-n", min=1, help="Rows of each class, or in all.")] = 10,
     class_name: Annotated[str | None, typer.Option("--class", help="Only this class.")] = None,
     sampler: Annotated[str, typer.Option(help="class, aggregate or prior.")] = "class",
-    seed: Annotated[int | None, typer.Option(help="Seed; other samples each time without it.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed [default: another each time].")] = None,
     out: OutOption = None,
 ) -> None:
-    """Generate rows, class by class or at large.
+    """Generate rows, by class or from the whole distribution.
 
-    A picture, or .npz or .csv with the values.
+    A picture, or the values as .npz or .csv.
     """
     from ssavae import figures
-    from ssavae.app.runs import folder as run_folder
     from ssavae.app.runs import output, pictures
+    from ssavae.app.runs.folder import RunFolder
     from ssavae.inference.samplers import SAMPLERS
 
-    path = target(out, run / "samples.png", (*DRAWINGS, ".npz", ".csv"))
-    choice("--sampler", sampler, SAMPLERS)
-    model = run_folder.open_model(run)
+    path = output_path(out, run / "samples.png", ROW_SUFFIXES)
+    check_choice("--sampler", sampler, SAMPLERS)
+    model = RunFolder(run).load_model()
     x, y = pictures.sample_rows(model, class_name, n, sampler, seed)
-    if path.suffix.lower() in DRAWINGS:
+    if path.suffix.lower() in PICTURE_SUFFIXES:
         title = f"samples of class {class_name}" if class_name else f"samples, sampler {sampler!r}"
-        say_written(figures.save(pictures.draw_samples(model, x, y, title), path))
+        print_written(figures.save(pictures.draw_samples(model, x, y, title), path))
         return
     arrays = {"x": x} if y is None else {"y": y, "x": x}
-    say_written(output.write_rows(model, path, arrays))
+    print_written(output.write_rows(model, path, arrays))
 
 
 @app.command(
@@ -165,7 +166,7 @@ def predict(
     label: LabelOption = None,
     onnx: Annotated[
         bool,
-        typer.Option("--onnx", help="RUN is what `ssavae export` wrote: onnxruntime does it, not torch."),
+        typer.Option("--onnx", help="RUN is a folder of `ssavae export`: use onnxruntime, not torch."),
     ] = False,
 ) -> None:
     """Write class and code of every row.
@@ -175,14 +176,14 @@ def predict(
     from ssavae.app.runs import output
     from ssavae.data import partition
 
-    path = target(out, run / "predictions.csv", (".csv", ".npz"))
+    path = output_path(out, run / "predictions.csv", TABLE_SUFFIXES)
     if onnx:
-        model, loaded = output.open_exported(run, data, label)
+        model, loaded = output.load_exported(run, data, label)
     else:
-        from ssavae.app.runs.folder import open_run
+        from ssavae.app.runs.folder import RunFolder
 
-        model, loaded = open_run(run, data, label)
+        model, loaded = RunFolder(run).load_model_and_data(data, label)
     if len(model.classes_) == 0:
         warn("the model was trained without labels: no class and probability, only the code")
-    part = partition.whole(loaded)
-    say_written(output.write_rows(model, path, output.predictions(model, part)))
+    rows = output.predictions(model, partition.whole(loaded))
+    print_written(output.write_rows(model, path, rows))

@@ -1,4 +1,4 @@
-"""What the command line prints: values, tables, files written, warnings in one line each."""
+"""Output of the command line: values, tables, files written, warnings in one line each."""
 
 from __future__ import annotations
 
@@ -7,37 +7,39 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from ssavae.training.distributed.launcher import is_first
 
 
-def say_written(*files: Path) -> None:
-    """Name the files written, a line each."""
+def print_written(*files: Path) -> None:
+    """Print the names of files that were written, one in a line."""
     for file in files:
         print(f"wrote {file}")
 
 
-def print_values(title: str, values: Mapping[str, Any]) -> None:
+def print_values(title: str, values: Mapping[str, object]) -> None:
     """Print names and values as a table; None is left out."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat[name] = ", ".join(f"{k}: {shown_value(v)}" for k, v in value.items())
-        elif value is not None:
-            flat[name] = shown_value(value)
-    print_table([title, "value"], [[name.replace("_", " "), text] for name, text in flat.items()])
+    texts = {name: format_value(value) for name, value in values.items() if value is not None}
+    print_table([title, "value"], [[name.replace("_", " "), text] for name, text in texts.items()])
 
 
-def shown_value(value: Any) -> str:
-    """Return a value as it is printed; nothing for None."""
+def format_value(value: object) -> str:
+    """Return a value as text; nothing for None.
+
+    Examples
+    --------
+    >>> format_value({"oak": 1 / 3, "elm": 2})
+    'oak: 0.3333, elm: 2'
+    """
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {format_value(each)}" for name, each in value.items())
     if value is None:
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows of text under their columns; without frames where no person reads them."""
+    """Print rows of text under their columns; with frames on a terminal only."""
     from rich.console import Console
     from rich.table import Table
 
@@ -47,14 +49,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
 
 
-def counting(what: str) -> Callable[[int, int], None]:
-    """Return what shows, in one line on a terminal, how many are done of how many; elsewhere it is silent."""
+def progress_printer(title: str) -> Callable[[int, int], None]:
+    """Return a function that prints, in one line on a terminal, how many are done of how many."""
 
-    def told(done: int, total: int) -> None:
+    def print_progress(done: int, total: int) -> None:
         if sys.stderr.isatty():
-            print(f"\r{what}: {done:,} of {total:,}", end="\n" if done == total else "", file=sys.stderr)
+            print(f"\r{title}: {done:,} of {total:,}", end="\n" if done == total else "", file=sys.stderr)
 
-    return told
+    return print_progress
 
 
 def warn(text: str) -> None:
@@ -64,7 +66,7 @@ def warn(text: str) -> None:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Show our own warnings in one line each; what libraries tell programmers stays away."""
+    """Print our own warnings in one line each, and none of other libraries."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if is_first():

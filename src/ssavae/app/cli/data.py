@@ -1,4 +1,4 @@
-"""The named data sets, and what stands on both sides of a split."""
+"""Commands for data: the named data sets, and the audit of a split."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ssavae.app.cli.options import (
     TestFractionOption,
     WindowOption,
     examples,
-    fraction,
+    fraction_or_default,
 )
 
 data_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
@@ -27,9 +27,9 @@ app.add_typer(data_app, name="data", epilog=examples("data", "data get mnist"))
 
 @data_app.callback(epilog=examples("data", "data get mnist"))
 def data(context: typer.Context) -> None:
-    """List or get the named data sets.
+    """List or download the named data sets.
 
-    Where they come from, and whether they are here.
+    With their sources, and whether they are on this machine.
     """
     if context.invoked_subcommand is not None:
         return
@@ -66,17 +66,17 @@ def audit(
     test_fraction: TestFractionOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the split, where DATA has no test part.")] = 0,
 ) -> None:
-    """Check what stands on both sides of a split.
+    """Check a split for leaks.
 
-    Exact copies, windows that share samples, groups; of DATA's own test part, else of the split that
-    `ssavae train` would draw. Exits with 1 where there is any.
+    Exact copies, windows that share samples and groups on both sides; of DATA's own test part, else of the
+    split that `ssavae train` would draw. Exits with 1 where there are any.
     """
     from ssavae.app.runs.evaluate import audit_data
     from ssavae.data.labelled import Reading
 
     reading = Reading(label, group, tuple(drop or ()), window, hop)
-    findings, caution = audit_data(data, reading, kind, fraction(test_fraction), seed)
-    rows = [[found.what, str(found.n_test), found.example] for found in findings]
+    findings, caution = audit_data(data, reading, kind, fraction_or_default(test_fraction), seed)
+    rows = [[each.what, str(each.n_test), each.example] for each in findings]
     print_table(["on both sides", "test rows", "for example"], rows)
     if caution:
         typer.echo(caution)

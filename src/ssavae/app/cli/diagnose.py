@@ -1,4 +1,4 @@
-"""Commands about single rows and their order: monitor a run, say why, suggest what to label."""
+"""Commands for diagnosis: monitor a run, explain a row, suggest rows to label."""
 
 from __future__ import annotations
 
@@ -7,53 +7,64 @@ from typing import Annotated
 
 import typer
 
-from ssavae.app.cli.console import print_table, print_values, say_written, shown_value
+from ssavae.app.cli.console import format_value, print_table, print_values, print_written
 from ssavae.app.cli.main import app
 from ssavae.app.cli.options import (
+    TABLE_SUFFIXES,
     DataArgument,
     FormatOption,
     LabelOption,
     OutOption,
     RunArgument,
     examples,
+    output_path,
     picture_suffix,
-    target,
 )
 
 
 @app.command(
     epilog=examples(
-        "monitor runs/plant plant.csv --run 14",
+        "monitor runs/plant plant.csv --where run=14",
         "monitor runs/plant - < new_rows.csv",
-        "monitor runs/plant tennessee_eastman --run 6 --out fault6.csv",
+        "monitor runs/te tennessee_eastman --where run_train=6 --out fault6.csv",
     )
 )
 def monitor(
     run: RunArgument,
     data: Annotated[str, typer.Argument(help="As in `ssavae train`; - reads csv rows as they come.")],
-    one: Annotated[str | None, typer.Option("--run", help="Follow this group [default: the first].")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN=VALUE", help="The group to follow, COLUMN as in --group [default: the first]."
+        ),
+    ] = None,
     normal: Annotated[str | None, typer.Option(help="The class without a fault [default: normal].")] = None,
     run_length: Annotated[int, typer.Option(min=1, help="Rows in a row that raise an alarm.")] = 3,
     out: OutOption = None,
     picture_format: FormatOption = "png",
 ) -> None:
-    """Follow a run over time.
+    """Follow one group of rows over time.
 
-    Class with confidence, novelty against its limit, the way over the map, alarms: a csv and a picture.
-    From - a csv line is written for each row, or window, as soon as it is there.
+    Class with confidence, novelty against its limit, the path on the map, alarms: a csv and a picture.
+    With - a csv line is written for each row, or window, as soon as it is read.
     """
     from ssavae import figures
     from ssavae.app.runs import diagnose
+    from ssavae.app.runs.folder import RunFolder
 
+    folder = RunFolder(run)
     if data == "-":
-        for line in diagnose.monitor_stream(run, sys.stdin, normal, run_length):
+        for line in diagnose.monitor_stream(folder, sys.stdin, normal, run_length):
             typer.echo(line)
         return
-    path = target(out, run / "monitor.csv", (".csv",))
+    path = output_path(out, run / "monitor.csv", (".csv",))
     suffix = picture_suffix(picture_format)
-    table, figure, told = diagnose.monitor_run(run, data, one, normal, run_length, path)
-    print_values(f"{run} on {data}", told)
-    say_written(table, figures.save(figure, path.with_suffix(suffix)))
+    summary, figure = diagnose.monitor_run(folder, data, where, normal, run_length, path)
+    print_values(f"{run} on {data}", summary)
+    print_written(path, figures.save(figure, path.with_suffix(suffix)))
+
+
+N_PRINTED = 12  # lines of an explanation
 
 
 @app.command(epilog=examples("why runs/plant plant.csv --row 120", "why runs/mnist mnist --row 0 --to 3"))
@@ -66,18 +77,20 @@ def why(
     ] = None,
     out: OutOption = None,
 ) -> None:
-    """Say what puts a row where it is.
+    """Explain the class of a row.
 
-    Columns (of signals stretches, of images patches) that tell it from its counterpart in another class, and
-    how they change on the way there.
+    By the columns (of signals stretches, of images patches) that distinguish it from its counterpart in
+    another class, and how they change on the way there.
     """
     from ssavae.app.runs import diagnose
+    from ssavae.app.runs.folder import RunFolder
 
-    path = target(out, run / "why.csv", (".csv",))
-    written, told, lines = diagnose.explain_row(run, data, row, to, path)
-    print_values(f"{run} on {data}", told)
-    print_table(lines[0], [[shown_value(value) for value in line] for line in lines[1:]])
-    say_written(written)
+    path = output_path(out, run / "why.csv", (".csv",))
+    summary, columns = diagnose.explain_row(RunFolder(run), data, row, to, path)
+    print_values(f"{run} on {data}", summary)
+    rows = zip(*(values[:N_PRINTED].tolist() for values in columns.values()), strict=True)
+    print_table(list(columns), [[format_value(value) for value in row] for row in rows])
+    print_written(path)
 
 
 @app.command(epilog=examples("suggest runs/few mnist -n 20"))
@@ -88,13 +101,15 @@ def suggest(
     out: OutOption = None,
     label: LabelOption = None,
 ) -> None:
-    """Say which rows of DATA to label next.
+    """Suggest rows of DATA to label next.
 
-    Best first, with an empty column for the label: rows that the classifier is unsure of, unlike one another.
+    Best first, with an empty column for the label: rows of which the classifier is uncertain and that differ
+    from one another.
     """
     from ssavae.app.runs import diagnose, output
-    from ssavae.app.runs import folder as run_folder
+    from ssavae.app.runs.folder import RunFolder
 
-    path = target(out, run / "suggestions.csv", (".csv", ".npz"))
-    model, loaded = run_folder.open_run(run, data, label)
-    say_written(output.write_rows(model, path, diagnose.suggestions(model, run, loaded, n)))
+    path = output_path(out, run / "suggestions.csv", TABLE_SUFFIXES)
+    folder = RunFolder(run)
+    model, loaded = folder.load_model_and_data(data, label)
+    print_written(output.write_rows(model, path, diagnose.suggestions(model, folder, loaded, n)))

@@ -6,64 +6,80 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from ssavae.app.cli.console import print_table, say_written, shown_value, warn
+from ssavae.app.cli.console import format_value, print_table, print_written, warn
 from ssavae.app.cli.main import app
 from ssavae.app.cli.options import (
     DataArgument,
+    DeviceOption,
     DropOption,
     FormatOption,
     GroupOption,
     KindOption,
     LabelOption,
+    LabelsPerClassOption,
+    PresetOption,
     TestFractionOption,
-    choice,
+    check_choice,
     examples,
-    fraction,
+    fraction_or_default,
     picture_suffix,
 )
+
+if TYPE_CHECKING:
+    from ssavae.app.experiments.optuna_worker import CellResult
+    from ssavae.app.experiments.sweep import Sweep
 
 
 @app.command(epilog=examples("reproduce figure7", "reproduce figure9 --data mnist --fast"))
 def reproduce(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(help="figure7, figure9, cifar10 or all.")],
+    experiment: Annotated[str, typer.Argument(metavar="WHAT", help="figure7, figure9, cifar10 or all.")],
     out: Annotated[
-        Path, typer.Option(help="Folder for pictures, numbers and all that can be resumed.")
+        Path, typer.Option(help="Folder for pictures, numbers and what is needed to resume.")
     ] = Path("runs/reproduce"),
     data: Annotated[
         list[str] | None, typer.Option(help="Only this database; may be repeated [default: all four].")
     ] = None,
-    fast: Annotated[bool, typer.Option("--fast", help="A small version that ends in minutes.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="A small version that takes minutes.")] = False,
     updates: Annotated[int | None, typer.Option(min=1, help="Batches of step 2 in each cell.")] = None,
     rows: Annotated[int | None, typer.Option(min=1000, help="Training rows [default: all].")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     picture_format: FormatOption = "png",
 ) -> None:
-    """Make the paper's figures again, with the numbers behind them.
+    """Reproduce the paper's figures, with the numbers behind them.
 
-    Runs on from what --out already holds.
+    Continues from what is in --out already.
     """
-    from ssavae.app.experiments.reproduce import EXPERIMENTS, reproduced
+    from ssavae.app.experiments.reproduce import EXPERIMENTS, reproduce_figures
 
-    choice("WHAT", what, [*EXPERIMENTS, "all"])
-    command = shlex.join(["ssavae", *context.obj.words])
-    chosen: dict[str, Any] = {"fast": fast, "updates": updates, "n_train": rows, "seed": seed}
-    chosen |= {"device": device, "command": command, "suffix": picture_suffix(picture_format)}
-    for file in reproduced(what, out, data, **chosen):
-        say_written(file)
+    check_choice("WHAT", experiment, [*EXPERIMENTS, "all"])
+    files = reproduce_figures(
+        experiment,
+        out,
+        data,
+        fast=fast,
+        updates=updates,
+        n_train=rows,
+        seed=seed,
+        device=device,
+        command=shlex.join(["ssavae", *context.obj.words]),
+        suffix=picture_suffix(picture_format),
+    )
+    for file in files:
+        print_written(file)
 
 
 class ManyValues(TyperCommand):
-    """A command whose options take several numbers after one another: ``--beta 0 0.01 0.1``."""
+    """A command whose options take several numbers each: ``--beta 0 0.01 0.1``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Repeat the option before each further number, which is how click knows several values."""
+        """Repeat the option before each further number, as click expects several values."""
         return super().parse_args(ctx, repeated(args, ("--latent-dim", "--beta", "--gamma", "--seed")))
 
 
@@ -73,17 +89,16 @@ def repeated(words: Sequence[str], options: Sequence[str]) -> list[str]:
     >>> repeated(["x", "--beta", "0", "1e-2", "--out", "5"], ["--beta"])
     ['x', '--beta', '0', '--beta', '1e-2', '--out', '5']
     """
-    found: list[str] = []
-    option, n_values = None, 0
-    for word in words:
+    result: list[str] = []
+    option = None
+    for previous, word in zip(["", *words], words, strict=False):
         is_number = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", word) is not None
-        if option is not None and is_number:
-            found += [option] * (n_values > 0)
-            n_values += 1
-        else:
-            option, n_values = (word if word in options else None), 0
-        found.append(word)
-    return found
+        if not is_number:
+            option = word if word in options else None
+        elif option is not None and previous != option:
+            result.append(option)
+        result.append(word)
+    return result
 
 
 @app.command(
@@ -98,8 +113,8 @@ def repeated(words: Sequence[str], options: Sequence[str]) -> list[str]:
 def sweep(
     context: typer.Context,
     data: DataArgument,
-    out: Annotated[Path, typer.Option(help="Folder for the table, the picture, and a run for each cell.")],
-    latent_dim: Annotated[list[int] | None, typer.Option(help="Sizes of the code.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the table, the picture, and a run of each cell.")],
+    latent_dim: Annotated[list[int] | None, typer.Option(help="Dimensions of the code.")] = None,
     beta: Annotated[list[float] | None, typer.Option(help="Weights of the adversarial loss.")] = None,
     gamma: Annotated[list[float] | None, typer.Option(help="Weights of the latent loss.")] = None,
     assignments: Annotated[
@@ -109,74 +124,79 @@ def sweep(
     trials: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Cells that a sampler (TPE) chooses between the values given [default: all]."
+            min=1, help="Cells that a sampler (TPE) chooses in the range of the values [default: all]."
         ),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="What the best is chosen by [default: reconstruction_error].")
+        str | None, typer.Option(help="Metric to choose the best by [default: reconstruction_error].")
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option(envvar="SSAVAE_STORAGE", help="URL of a database to share [default: a file in --out]."),
+        typer.Option(envvar="SSAVAE_STORAGE", help="URL of a shared database [default: a file in --out]."),
     ] = None,
     grace: Annotated[
-        int, typer.Option(min=4, help="Seconds of silence after which another worker counts as dead.")
+        int,
+        typer.Option(min=4, help="Seconds without a sign of life after which a worker is dead."),
     ] = 120,
-    retry: Annotated[bool, typer.Option("--retry", help="Take up again the cells that failed.")] = False,
-    preset: Annotated[str | None, typer.Option(help="As in `ssavae train`.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Retry the cells that failed.")] = False,
+    preset: PresetOption = None,
     label: LabelOption = None,
     kind: KindOption = None,
     group: GroupOption = None,
     drop: DropOption = None,
-    labels_per_class: Annotated[
-        int | None, typer.Option(min=1, help="Learn from so many labels of each class.")
-    ] = None,
+    labels_per_class: LabelsPerClassOption = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seeds of split and training [default: 0].")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
+    device: DeviceOption = None,
     test_fraction: TestFractionOption = None,
 ) -> None:
-    """Train every combination of the values given, and say which is best.
+    """Train every combination of the given values, and print which is best.
 
-    Run the same command again, here or on other machines (with --storage), and the cells are shared out; one
-    that was stopped or killed is taken up again.  Cells that differ in step 2 alone share their step 1.
+    Run the same command again, here or on other machines (with --storage), to divide the cells among workers;
+    a cell that was stopped or killed is retried.  Cells that differ in step 2 alone share their step 1.
     """
     from ssavae.app.experiments.search_space import plan_space
     from ssavae.app.experiments.sweep import Sweep, work_on
     from ssavae.app.runs.folder import Run
     from ssavae.app.runs.settings import plan_reading
     from ssavae.data.label_budget import LabelBudget
+    from ssavae.data.labelled import Reading
 
     choices = {"latent_dim": latent_dim, "beta": beta, "gamma": gamma, "random_state": seed}
     given = {name: values for name, values in choices.items() if values}
     space = plan_space(preset, {"kind": kind, "device": device}, given, assignments or [])
-    reading = plan_reading(preset, {"label": label, "group": group, "drop": tuple(drop) if drop else None})
+    reading = plan_reading(preset, Reading(label, group, tuple(drop or ())))
     budget = LabelBudget(per_class=labels_per_class)
-    run = Run(data, reading, fraction(test_fraction), preset, {}, budget)
-    words = [word if word != storage else "..." for word in context.obj.words]  # it may hold a password
-    command = shlex.join(
-        ["ssavae", *(w if not w.startswith("--storage=") else "--storage=..." for w in words)]
-    )
+    run = Run(data, reading, fraction_or_default(test_fraction), preset, {}, budget)
     chosen = metric or "reconstruction_error"
-    found = Sweep(run, space, out, chosen, trials, storage, grace, retry, command)
-    _tell(found, *work_on(found))
+    command = _command(context.obj.words, storage)
+    plan = Sweep(run, space, out, chosen, trials, storage, grace, retry, command)
+    _report(plan, *work_on(plan))
 
 
-def _tell(found: Any, entries: list[Any], files: list[Path]) -> None:
+def _command(words: Sequence[str], storage: str | None) -> str:
+    """Return the command without its storage, which may hold a password."""
+    option = "--storage="
+    hidden = [option + "..." if word.startswith(option) else word for word in words]
+    return shlex.join(["ssavae", *("..." if word == storage else word for word in hidden)])
+
+
+def _report(sweep: Sweep, results: list[CellResult], files: list[Path]) -> None:
     """Print every cell, the best of them and the files; cells that failed end the command with status 1."""
     from ssavae.app.experiments.search_space import name_of
     from ssavae.app.experiments.sweep import best_of
 
-    names = list(found.space.swept)
-    lines = [
-        [*(str(e.cell[n]) for n in names), e.state, shown_value(e.found.get(found.metric))] for e in entries
+    names = list(sweep.space.swept)
+    rows = [
+        [*(str(r.cell[n]) for n in names), r.state, format_value(r.metrics.get(sweep.metric))]
+        for r in results
     ]
-    print_table([*names, "state", found.metric.replace("_", " ")], lines)
-    best = best_of(found, entries)
+    print_table([*names, "state", sweep.metric.replace("_", " ")], rows)
+    best = best_of(sweep, results)
     if best is not None:
-        print(f"best: {name_of(best.cell)}, in {found.folder / 'cells' / name_of(best.cell)}")
-    say_written(*files)
-    failed = [e for e in entries if e.state == "failed"]
-    for entry in failed:
-        warn(f"{name_of(entry.cell)}: {entry.error}")
+        print(f"best: {name_of(best.cell)}, in {sweep.folder / 'cells' / name_of(best.cell)}")
+    print_written(*files)
+    failed = [r for r in results if r.state == "failed"]
+    for result in failed:
+        warn(f"{name_of(result.cell)}: {result.error}")
     if failed:
-        raise RuntimeError(f"{len(failed)} of {len(entries)} cells failed; --retry takes them up again")
+        raise RuntimeError(f"{len(failed)} of {len(results)} cells failed; --retry runs them again")

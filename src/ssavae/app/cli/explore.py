@@ -1,4 +1,4 @@
-"""The command that shows a map in the browser and answers over HTTP."""
+"""The command that serves a map and an HTTP API."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ssavae.app.cli.console import counting, print_values, say_written
+from ssavae.app.cli.console import print_values, print_written, progress_printer
 from ssavae.app.cli.main import app
-from ssavae.app.cli.options import DataArgument, LabelOption, RunArgument, choice, examples, target
+from ssavae.app.cli.options import DataArgument, LabelOption, RunArgument, check_choice, examples, output_path
 
 
 @app.command(
@@ -26,20 +26,20 @@ def explore(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="[default: 8765, or the next free one]")
     ] = None,
-    host: Annotated[str | None, typer.Option(help="Listen here for others too; needs --token.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address for other machines too; needs --token.")] = None,
     token: Annotated[
-        str | None, typer.Option(envvar="SSAVAE_TOKEN", help="What requests must carry, as a Bearer token.")
+        str | None, typer.Option(envvar="SSAVAE_TOKEN", help="Bearer token that requests have to carry.")
     ] = None,
     part: Annotated[str, typer.Option(help="Rows to show: train, test or all.")] = "all",
     label: LabelOption = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
     export: Annotated[
-        Path | None, typer.Option(help="Write the page as one .html that needs no server, and end.")
+        Path | None, typer.Option(help="Write the page as one .html that needs no server, and exit.")
     ] = None,
 ) -> None:
-    """Look at the map in the browser.
+    """Show the map in the browser.
 
-    One page and an HTTP API (/api/openapi.json), served to this machine alone; Ctrl-C ends it.
+    One page and an HTTP API (/api/openapi.json), served to this machine alone until Ctrl-C.
     """
     from ssavae.app.explorer import serve
     from ssavae.app.explorer.app import Api, create_app
@@ -47,22 +47,21 @@ def explore(
     from ssavae.app.explorer.security import LOOPBACK
     from ssavae.app.explorer.service import Service
     from ssavae.app.explorer.static_export import export_page
-    from ssavae.app.runs import folder as run_folder
-    from ssavae.data.partition import read_split
+    from ssavae.app.runs.folder import RunFolder
 
-    choice("--part", part, ("all", "train", "test"))
-    path = target(export, Path("map.html"), (".html",), "--export")
+    check_choice("--part", part, ("all", "train", "test"))
+    path = output_path(export, Path("map.html"), (".html",), "--export")
     serve.check_token(host, token)
     listening = serve.open_port(host or serve.HOST, port) if export is None else None
-    model, loaded = run_folder.open_run(run, data, label)
-    shown = rows_to_show(loaded, read_split(run, loaded), part)
-    points = Points.of(model, shown, counting("reading rows"), run)
-    name = run.resolve().name
+    folder = RunFolder(run)
+    model, loaded = folder.load_model_and_data(data, label)
+    rows = rows_to_show(loaded, folder.read_split(loaded), part)
+    points = Points.of(model, rows, progress_printer("reading rows"), run)
     if listening is None:
-        print_values(f"{run} on {data}", export_page(Api(Service(model, points), name), path))
-        say_written(path)
+        print_values(f"{run} on {data}", export_page(Api(Service(model, points), folder.name), path))
+        print_written(path)
         return
-    application = create_app(model, points, name, token=token, hosts=() if host else LOOPBACK)
+    application = create_app(model, points, folder.name, token=token, hosts=() if host else LOOPBACK)
     address = serve.address_of(listening, token)
     typer.echo(f"the map of {len(points):,} rows is at {address}\nCtrl-C ends it")
     serve.serve(application, listening, lambda: serve.open_browser(address) if browser else None)

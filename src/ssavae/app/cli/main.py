@@ -1,4 +1,4 @@
-"""The application that all commands hang on, how it ends, and what errors look like."""
+"""The application that commands are registered with, its exit status and its error messages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
@@ -16,9 +16,9 @@ from ssavae.training.distributed.launcher import exit_process, report
 
 
 class StoppableGroup(TyperGroup):
-    """Commands that tell what the engine said when Ctrl-C or SIGTERM stopped it, and exit with 130."""
+    """Commands that print the message of training when Ctrl-C or SIGTERM stops it, and exit with 130."""
 
-    def invoke(self, ctx: typer.Context) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def invoke(self, ctx: typer.Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Run the command; typer itself would swallow the message."""
         try:
             return super().invoke(ctx)
@@ -40,7 +40,7 @@ app = typer.Typer(
 
 @dataclass
 class Call:
-    """What was typed, and whether errors come with their traceback."""
+    """The words of a command line, and whether errors come with their traceback."""
 
     words: Sequence[str]
     debug: bool = False
@@ -50,9 +50,9 @@ class Call:
 def start(
     context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
-    """Partly labelled data in, a latent map out: to look at, classify with, decode and generate from."""
+    """Turn partly labelled data into a latent map to look at, classify with, decode and generate from."""
     from ssavae._version import __version__
 
     context.obj.debug = debug
@@ -63,7 +63,7 @@ def start(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failure, 2 wrong use, 130 stopped.
+    """Run the command line and exit: 0 success, 1 failure, 2 wrong usage, 130 stopped.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def _status(call: Call) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    """Return an error's message without line breaks; typer's own errors keep theirs in format_message."""
-    told = getattr(error, "format_message", None)
-    text = told() if told is not None else str(error)
+    """Return an error's message without line breaks; typer's own errors have it in format_message."""
+    format_message = getattr(error, "format_message", None)
+    text = str(error) if format_message is None else format_message()
     return " ".join(text.split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands take, and what is checked about them alike."""
+"""Arguments and options that several commands share, and their checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 
 def examples(*lines: str) -> str:
-    """Return the end of a command's help; the mark keeps typer from joining its lines."""
+    r"""Return the end of a command's help; ``\b`` keeps typer from joining its lines."""
     return "\n".join(["\b", "Example:", *[f"  ssavae {line}" for line in lines]])
 
 
@@ -23,9 +23,9 @@ LabelOption = Annotated[
 ]
 GroupOption = Annotated[
     str | None,
-    typer.Option(help="Column (or array of .npz) of rows that no split may part.", show_default=False),
+    typer.Option(help="Column (or array of .npz) whose equal rows stay on one side of the split."),
 ]
-KindOption = Annotated[str | None, typer.Option(help="table, image or signal, where the data does not say.")]
+KindOption = Annotated[str | None, typer.Option(help="table, image or signal, where DATA does not say.")]
 DropOption = Annotated[
     list[str] | None, typer.Option(help="Column of a table that is no input; may be repeated.")
 ]
@@ -35,42 +35,49 @@ WindowOption = Annotated[
 ]
 HopOption = Annotated[int | None, typer.Option(min=1, help="Samples between windows [default: a quarter].")]
 SpectrumOption = Annotated[
-    bool, typer.Option("--spectrum", help="Take the logarithm of each signal's spectrum in its place.")
+    bool, typer.Option("--spectrum", help="Replace each signal by its log power spectrum.")
 ]
 SummaryOption = Annotated[
-    bool, typer.Option("--summary", help="Take mean, deviation, roughness of each window's channels.")
+    bool, typer.Option("--summary", help="Replace each window by mean, deviation, roughness of its channels.")
 ]
 TestFractionOption = Annotated[
     float | None,
-    typer.Option(min=0.0, max=0.9, help="Rows held out where DATA has no test part [default: 0.2]."),
+    typer.Option(min=0.0, max=0.9, help="Fraction to test on, if DATA has no test part [default: 0.2]."),
 ]
-DRAWINGS = (".png", ".svg", ".pdf")
+LabelsPerClassOption = Annotated[
+    int | None, typer.Option(min=1, help="Learn from this many labels of each class, drawn by --seed.")
+]
+DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+PresetOption = Annotated[str | None, typer.Option(help="Name of a preset, or a .toml file.")]
+PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
+TABLE_SUFFIXES = (".csv", ".npz")
+ROW_SUFFIXES = (*PICTURE_SUFFIXES, ".npz", ".csv")
 FormatOption = Annotated[str, typer.Option("--format", help="png, svg or pdf.")]
-OutOption = Annotated[Path | None, typer.Option(help="File to write; by default into RUN.")]
+OutOption = Annotated[Path | None, typer.Option(help="File to write [default: a file in RUN].")]
 
 
-def target(out: Path | None, default: Path, suffixes: Iterable[str], option: str = "--out") -> Path:
-    """Return the file to write, in a folder that exists."""
+def output_path(out: Path | None, default: Path, suffixes: Iterable[str], option: str = "--out") -> Path:
+    """Return the file to write; create its folder."""
     path = default if out is None else out
-    choice(f"{option} must end in one of these: it", path.suffix.lower(), suffixes)
+    check_choice(f"the suffix of {option}", path.suffix.lower(), suffixes)
     if out is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def picture_suffix(picture_format: str) -> str:
-    """Return the end of a picture's file name."""
-    choice("--format", picture_format, [suffix[1:] for suffix in DRAWINGS])
+    """Return the suffix of a picture's file name."""
+    check_choice("--format", picture_format, [suffix[1:] for suffix in PICTURE_SUFFIXES])
     return f".{picture_format}"
 
 
-def fraction(chosen: float | None) -> float:
-    """Return the share of rows held out where DATA has no test part."""
-    return 0.2 if chosen is None else chosen
+def fraction_or_default(fraction: float | None) -> float:
+    """Return the fraction of rows to test on where DATA has no test part."""
+    return 0.2 if fraction is None else fraction
 
 
-def choice(name: str, value: str, allowed: Iterable[str]) -> None:
-    """Refuse a word that is none of the allowed ones."""
+def check_choice(name: str, value: str, allowed: Iterable[str]) -> None:
+    """Raise UsageError for a value that is not allowed."""
     from ssavae._checks import UsageError
 
     if value not in allowed:

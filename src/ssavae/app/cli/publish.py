@@ -1,4 +1,4 @@
-"""Commands that hand a model on: as ONNX, with a model card, to the Hugging Face hub."""
+"""Commands that publish a model: as ONNX, with a model card, on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ssavae.app.cli.console import say_written
+from ssavae.app.cli.console import print_written
 from ssavae.app.cli.main import app
 from ssavae.app.cli.options import RunArgument, examples
 
@@ -20,12 +20,13 @@ def export(
 ) -> None:
     """Write a model as ONNX, to be run without torch.
 
-    Encoder, classifier and decoder, each compared with torch first, and a description of what goes in and
-    comes out. `ssavae predict --onnx` and `ssavae.Exported` run them.
+    Encoder, classifier and decoder, each compared with torch first, and a description of inputs and outputs.
+    `ssavae predict --onnx` and `ssavae.Exported` run them.
     """
     from ssavae.app.runs import publish
+    from ssavae.app.runs.folder import RunFolder
 
-    say_written(*publish.export_run(run, onnx, overwrite=overwrite))
+    print_written(*publish.export_run(RunFolder(run), onnx, overwrite=overwrite))
 
 
 @app.command(epilog=examples("card runs/parts --license mit"))
@@ -43,22 +44,24 @@ def card(
     README.md in RUN, as the Hugging Face hub reads it: data, results, pictures, limits, how to use it.
     """
     from ssavae.app.runs import publish
+    from ssavae.app.runs.folder import RunFolder
 
-    say_written(publish.write_card(run, license_id=license_id, overwrite=overwrite))
+    print_written(publish.write_card(RunFolder(run), license_id=license_id, overwrite=overwrite))
 
 
 @app.command(epilog=examples("push runs/parts user/parts --revision v1"))
 def push(
     run: RunArgument,
-    repo: Annotated[str, typer.Argument(help="user/name on the Hugging Face hub; made where it is missing.")],
+    repo: Annotated[str, typer.Argument(help="user/name on the Hugging Face hub; created if missing.")],
     revision: Annotated[str | None, typer.Option(help="Branch to push to [default: main].")] = None,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
 ) -> None:
     """Push a model to the Hugging Face hub.
 
-    Model, card, pictures and what run.json and metrics.json say (command and paths among it); your token is
-    that of `hf auth login`. `ssavae.load("hf://user/name")` loads it.
+    Model, card, pictures, run.json and metrics.json (with command and paths); your token is that of
+    `hf auth login`. `ssavae.load("hf://user/name")` loads it.
     """
     from ssavae.app.runs import publish
+    from ssavae.app.runs.folder import RunFolder
 
-    print(f"pushed {publish.push_run(run, repo, revision=revision, private=private)}")
+    print(f"pushed {publish.push_run(RunFolder(run), repo, revision=revision, private=private)}")

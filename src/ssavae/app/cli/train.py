@@ -6,33 +6,35 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ssavae.app.cli.console import print_values, say_written
+from ssavae.app.cli.console import print_values, print_written
 from ssavae.app.cli.main import app
 from ssavae.app.cli.options import (
     DataArgument,
+    DeviceOption,
     DropOption,
     GroupOption,
     HopOption,
     KindOption,
     LabelOption,
+    LabelsPerClassOption,
+    PresetOption,
     SpectrumOption,
     SummaryOption,
     TestFractionOption,
     WindowOption,
     examples,
-    fraction,
+    fraction_or_default,
 )
 from ssavae.training.distributed import launcher
 
 if TYPE_CHECKING:
-    from ssavae.app.runs.folder import Run
+    from ssavae.app.runs.folder import Run, RunFolder
 
-
-SAME_PROGRAM = "from ssavae.app.cli import main; main()"
+PROGRAM = "from ssavae.app.cli import main; main()"
 
 
 @app.command(epilog=examples("demo --out runs/demo"))
@@ -42,14 +44,14 @@ def demo(
 ) -> None:
     """Train on the embedded digits.
 
-    Both steps with a map of two dimensions; leaves model, metrics and pictures.
+    Both steps, with a map of two dimensions; writes model, metrics and pictures.
     """
-    from ssavae.app.runs.folder import Run
+    from ssavae.app.runs.folder import Run, RunFolder
     from ssavae.app.runs.settings import plan_parameters
     from ssavae.data.labelled import Reading
 
     parameters = plan_parameters("digits", {"latent_dim": 2}, [])
-    _train(context, out, Run("digits", Reading(), 0.2, "digits", parameters))
+    _train(context, RunFolder(out), Run("digits", Reading(), 0.2, "digits", parameters))
 
 
 @app.command(
@@ -68,14 +70,14 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for model, metrics and pictures.")],
     label: LabelOption = None,
     kind: KindOption = None,
-    latent_dim: Annotated[int | None, typer.Option(help="Size of the code; 2 makes a map.")] = None,
-    preset: Annotated[str | None, typer.Option(help="A set of the paper by name, or a .toml file.")] = None,
+    latent_dim: Annotated[int | None, typer.Option(help="Dimensions of the code; 2 for a map.")] = None,
+    preset: PresetOption = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any parameter of SSAVAE; may be repeated."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the unfinished run in --out, as it was begun.")
+        bool, typer.Option("--resume", help="Resume the unfinished run in --out with its own settings.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the model or unfinished run in --out.")
@@ -86,70 +88,81 @@ def train(
     hop: HopOption = None,
     spectrum: SpectrumOption = False,
     summary: SummaryOption = False,
-    labels_per_class: Annotated[
-        int | None, typer.Option(min=1, help="Learn from so many labels of each class, drawn by --seed.")
-    ] = None,
+    labels_per_class: LabelsPerClassOption = None,
     label_fraction: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Learn from this share of each class's labels.")
+        float | None, typer.Option(min=0.0, max=1.0, help="Learn from this fraction of each class's labels.")
     ] = None,
     labels_from: Annotated[
-        str | None, typer.Option(help="Learn from the labels of a run's labels.json, or .csv (row, label).")
+        str | None, typer.Option(help="Learn from the labels in a run's labels.json, or a .csv (row, label).")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of split and training [default: 0].")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
+    device: DeviceOption = None,
     precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")] = None,
     devices: Annotated[
-        int | None, typer.Option(help="Processes that share out each batch, one a GPU [default: 1].")
+        int | None, typer.Option(help="Processes that divide each batch, one for each GPU [default: 1].")
     ] = None,
     nodes: Annotated[
-        int | None, typer.Option(help="Machines with so many; torchrun has to start them [default: 1].")
+        int | None,
+        typer.Option(help="Machines with that many processes; needs torchrun [default: 1]."),
     ] = None,
     test_fraction: TestFractionOption = None,
 ) -> None:
     """Train both steps on DATA.
 
-    Leaves model, history, metrics and pictures in the folder --out.
+    Writes model, history, metrics and pictures into the folder --out.
     """
-    from ssavae.app.runs.folder import Run, check_free, unfinished
+    from ssavae.app.runs.folder import Run, RunFolder
     from ssavae.app.runs.settings import plan_parameters, plan_reading
     from ssavae.data.label_budget import LabelBudget
+    from ssavae.data.labelled import Reading
 
-    options = {"latent_dim": latent_dim, "kind": kind, "device": device, "precision": precision}
-    read_as: dict[str, Any] = {"label": label, "group": group, "drop": tuple(drop) if drop else None}
-    read_as |= {"window": window, "hop": hop, "spectrum": spectrum or None, "summary": summary or None}
-    several = launcher.process_counts(devices, nodes)
+    folder = RunFolder(out)
+    processes = launcher.process_counts(devices, nodes)
     if resume:
-        told = {**options, **read_as, "preset": preset, "set": assignments, "seed": seed}
-        told |= {"overwrite": overwrite or None, "test_fraction": test_fraction}
-        told |= {"labels_per_class": labels_per_class, "labels_from": labels_from}
-        told |= {"label_fraction": label_fraction}
-        run = unfinished(out, data, told)
-        _train(context, out, replace(run, parameters=run.parameters | several), resume=True)
-        return
-    parameters = plan_parameters(preset, options | several | {"random_state": seed}, assignments or [])
-    check_free(out, overwrite)
-    labels = LabelBudget(labels_per_class, label_fraction, labels_from)
-    reading = plan_reading(preset, read_as)
-    _train(context, out, Run(data, reading, fraction(test_fraction), preset, parameters, labels))
+        run = folder.read_unfinished(data, _contradicting(context))
+        run = replace(run, parameters=run.parameters | processes)
+    else:
+        options = {"latent_dim": latent_dim, "kind": kind, "device": device, "precision": precision}
+        options |= {**processes, "random_state": seed}
+        parameters = plan_parameters(preset, options, assignments or [])
+        folder.check_free(overwrite)
+        reading = Reading(label, group, tuple(drop or ()), window, hop, spectrum, summary)
+        labels = LabelBudget(labels_per_class, label_fraction, labels_from)
+        split = fraction_or_default(test_fraction)
+        run = Run(data, plan_reading(preset, reading), split, preset, parameters, labels)
+    _train(context, folder, run, resume)
 
 
-def _train(context: typer.Context, out: Path, run: Run, resume: bool = False) -> None:
+def _contradicting(context: typer.Context) -> list[str]:
+    """Return the options of a command line that --resume would have to ignore."""
+    allowed = ("data", "out", "resume", "devices", "nodes")
+    given = [p for p in context.command.params if _is_typed(context, p.name)]
+    return [p.opts[0] for p in given if p.name not in allowed]
+
+
+def _is_typed(context: typer.Context, name: str | None) -> bool:
+    source = None if name is None else context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _train(context: typer.Context, folder: RunFolder, run: Run, resume: bool = False) -> None:
     from ssavae.app.runs.folder import SECONDS
     from ssavae.app.runs.train import train_run
     from ssavae.training.distributed.fabric import make_fabric
     from ssavae.training.parameters import check_params
 
-    devices, nodes = (run.parameters.get(name, 1) for name in ("devices", "nodes"))
-    check_params(run.parameters)
-    if launcher.must_launch(devices, nodes):
-        make_fabric(run.parameters["device"], run.parameters["precision"], devices)
-        launcher.run_processes([sys.executable, "-c", SAME_PROGRAM, *context.obj.words], devices)
+    parameters = run.parameters
+    devices = parameters.get("devices", 1)
+    check_params(parameters)
+    if launcher.must_launch(devices, parameters.get("nodes", 1)):
+        make_fabric(parameters["device"], parameters["precision"], devices)  # fails before processes start
+        launcher.run_processes([sys.executable, "-c", PROGRAM, *context.obj.words], devices)
         return
     command = shlex.join(["ssavae", *context.obj.words])
-    metrics, files = train_run(out, run, resume=resume, command=command)
+    metrics, files = train_run(folder, run, resume=resume, command=command)
     if not launcher.is_first():
         return
     protocol = metrics.pop("protocol")
-    metrics |= {name: protocol[name] for name in SECONDS if protocol[name] is not None}
-    print_values(f"{run.data}, latent_dim {run.parameters['latent_dim']}, test part", metrics)
-    say_written(*files)
+    seconds = {name: protocol[name] for name in SECONDS}
+    print_values(f"{run.data}, latent_dim {parameters['latent_dim']}, test part", metrics | seconds)
+    print_written(*files)

@@ -1,150 +1,179 @@
-"""Rows in tables: suggested, followed over time, explained. Every function says what it wrote."""
+"""Diagnosis of rows: suggested for labelling, monitored over time, explained."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ssavae._checks import UsageError, nearest
+from ssavae._serialize import JSONObject
 from ssavae.analysis import explain, monitoring
 from ssavae.analysis.monitoring import normal_class
-from ssavae.app.runs.evaluate import evaluation_parts
-from ssavae.app.runs.folder import described, open_model, open_run
-from ssavae.app.runs.output import frame_of, write_rows
-from ssavae.app.runs.pictures import draw_track, label_indices
-from ssavae.data.label_budget import known_rows
-from ssavae.data.labelled import LabelledData, Reading
-from ssavae.data.partition import Part, divide, read_split
+from ssavae.app.runs.folder import RunFolder
+from ssavae.app.runs.output import to_frame, write_rows
+from ssavae.app.runs.pictures import class_index, draw_track, label_indices
+from ssavae.data.labelled import LabelledData
+from ssavae.data.partition import Part, divide
 from ssavae.estimator import SSAVAE
 from ssavae.figures import Figure
 from ssavae.metrics import detection
 
 
-def suggestions(model: SSAVAE, folder: Path, loaded: LabelledData, n: int) -> dict[str, np.ndarray]:
-    """Return the training rows to label next: row, what the model reads, how sure it is, empty label.
+def suggestions(model: SSAVAE, folder: RunFolder, loaded: LabelledData, n: int) -> dict[str, np.ndarray]:
+    """Return the training rows to label next: row, empty label, predicted class and its probability.
 
-    Rows without a label are suggested, and not those that the run learned from (labels.json) or held out.
+    Rows without a label are suggested, and not those that the run learned from (labels.json) or tests on.
     """
     train, _ = divide(loaded, np.empty(0, dtype=np.int64))
-    taken = known_rows(folder, loaded)
-    if taken is None:
-        taken = label_indices(model, train.y, len(train.x)) >= 0
-    taken[read_split(folder, loaded)] = True
-    if taken.all():
+    excluded = folder.read_labelled(loaded)
+    if excluded is None:
+        excluded = label_indices(model, train.y, len(train.x)) >= 0
+    excluded[folder.read_split(loaded)] = True
+    if excluded.all():
         raise UsageError("every row has a label or is held out: there is nothing to suggest")
-    rows = model.suggest(train.x, n, y=np.where(taken, model.classes_[0], None))
+    rows = model.suggest(train.x, n, y=np.where(excluded, model.classes_[0], None))
     probs = model.predict_proba(train.take(rows).x)
-    read_as = model.classes_[probs.argmax(axis=1)]
-    label = np.full(len(rows), "", dtype=object)
-    return {"row": rows, "label": label, "class": read_as, "probability": probs.max(axis=1)}
+    return {
+        "row": rows,
+        "label": np.full(len(rows), "", dtype=object),
+        "class": model.classes_[probs.argmax(axis=1)],
+        "probability": probs.max(axis=1),
+    }
 
 
 # -------------------------------------------------------------------------------------- over time
 
 
 def monitor_run(
-    folder: Path, data: str, one: str | None, normal: str | None, run_length: int, path: Path
-) -> tuple[Path, Figure, dict[str, Any]]:
-    """Follow one group of the rows that ``evaluate_run`` would measure; all rows where there are no groups.
+    folder: RunFolder, data: str, where: str | None, normal: str | None, run_length: int, path: Path
+) -> tuple[JSONObject, Figure]:
+    """Monitor one group of the rows that ``evaluate_run`` would measure; all rows where there are no groups.
+
+    Parameters
+    ----------
+    where : str or None
+        The column and value of the group, ``COLUMN=VALUE``; None takes the first group.
+    normal : str or None
+        The class without a fault.
+    run_length : int
+        Consecutive rows over their limit that raise an alarm.
+    path : Path
+        The table to write.
 
     Returns
     -------
-    path : Path
-        The table written.
+    summary : dict
     figure : Figure
-    told : dict
-        What to print.
-
-    Raises
-    ------
-    UsageError
-        There is no such group, or no model, or no class of this name.
     """
-    model, loaded = open_run(folder, data, None)
-    _, part = evaluation_parts(folder, loaded)
-    name, rows = _group_rows(part, one)
+    model, part = folder.load_model_and_rows(data)
+    group, rows = select_group(part, folder.reading.group or "record", where)
     track = monitoring.follow(model, part.take(rows).x, normal_class(model, normal))
-    alarm, limit = detection.alarms(track.over, run_length), monitoring.novelty_limit(model)
+    alarm = detection.alarms(track.over, run_length)
     write_rows(model, path, monitoring.table_of(model, track, alarm))
-    told: dict[str, Any] = {"run": name, "rows": len(rows), "rows_over": int(track.over.sum())}
-    told["first_alarm"] = f"row {int(alarm.argmax())}" if alarm.any() else "none"
-    drawn = draw_track(model, track.z, track.novelty, limit, alarm, track.read_as)
-    return path, drawn, told
+    summary: JSONObject = {
+        "group": group,
+        "rows": len(rows),
+        "rows_over": int(track.over.sum()),
+        "first_alarm": f"row {int(alarm.argmax())}" if alarm.any() else "none",
+    }
+    return summary, draw_track(model, track, alarm)
 
 
-def _group_rows(part: Part, one: str | None) -> tuple[str, np.ndarray]:
+def select_group(part: Part, column: str, where: str | None) -> tuple[str, np.ndarray]:
+    """Return the group that ``COLUMN=VALUE`` names, else the first, and its rows; all without groups."""
     if part.groups is None:
-        if one is not None:
-            raise UsageError(
-                f"--run {one}: the data has no groups, since the run was trained without --group"
-            )
-        return "all rows", np.arange(len(part.x))
+        if where is None:
+            return "all rows", np.arange(len(part.x))
+        raise UsageError(
+            f"--where {where}: the data has no groups, since the run was trained without --group"
+        )
     names = list(dict.fromkeys(part.groups.tolist()))
-    if one is not None and one not in names:
-        raise UsageError(f"--run: no group {one!r}{nearest(one, names)}; there are {', '.join(names[:30])}")
-    name = names[0] if one is None else one
-    return name, np.flatnonzero(part.groups == name)
+    name, sign, value = (where or f"{column}={names[0]}").partition("=")
+    if not sign:
+        raise UsageError(f"--where takes COLUMN=VALUE, for example {column}={names[0]}, found {where!r}")
+    if name != column:
+        raise UsageError(
+            f"--where {where}: the run was trained with the group column {column!r}, not {name!r}"
+        )
+    if value not in names:
+        raise UsageError(
+            f"--where: no group {value!r}{nearest(value, names)}; there are {', '.join(names[:30])}"
+        )
+    return value, np.flatnonzero(part.groups == value)
 
 
-def monitor_stream(folder: Path, lines: Iterable[str], normal: str | None, run_length: int) -> Iterator[str]:
+def monitor_stream(
+    folder: RunFolder, lines: Iterable[str], normal: str | None, run_length: int
+) -> Iterator[str]:
     """Yield csv lines, a header first, for csv lines as they come."""
-    model, told = open_model(folder), described(folder)
-    reading = Reading() if told is None else told.reading
-    each = monitoring.follow_stream(model, reading, lines, normal_class(model, normal), run_length)
-    for i, row in enumerate(each):
-        text = frame_of(model, row).to_csv(index=False, header=i == 0)
+    model = folder.load_model()
+    results = monitoring.follow_stream(model, folder.reading, lines, normal_class(model, normal), run_length)
+    for i, row in enumerate(results):
+        text = to_frame(model, row).to_csv(index=False, header=i == 0)
         yield from text.strip().splitlines()
 
 
+# ------------------------------------------------------------------------------------ explanations
+
+
 def explain_row(
-    folder: Path, data: str, row: int, instead: str | None, path: Path
-) -> tuple[Path, dict[str, Any], list[list[Any]]]:
-    """Write what tells a row from its counterpart in another class, the largest share first.
+    folder: RunFolder, data: str, row: int, to: str | None, path: Path
+) -> tuple[JSONObject, dict[str, np.ndarray]]:
+    """Write what distinguishes a row from its counterpart in another class, the largest fraction first.
+
+    Parameters
+    ----------
+    row : int
+        Index among the rows to evaluate on.
+    to : str or None
+        The other class; None takes the normal one, or else the second most probable one.
+    path : Path
+        The table to write: part, share, change, and of tables the decoded values in their own units.
 
     Returns
     -------
-    path : Path
-        The table written: part, share, change, and of tables the decoded values in their own units.
-    told : dict
-    lines : list
-        The head of the table and its first lines.
+    summary, columns : dict
     """
-    model, loaded = open_run(folder, data, None)
-    _, part = evaluation_parts(folder, loaded)
+    model, part = folder.load_model_and_rows(data)
     if not 0 <= row < len(part.x):
         raise UsageError(f"--row {row}: there are rows 0 to {len(part.x) - 1}")
-    by_name = {str(c): c for c in model.classes_}
-    if instead is not None and instead not in by_name:
-        raise UsageError(
-            f"--to: no class {instead!r}{nearest(instead, by_name)}; there are {', '.join(by_name)}"
-        )
+    x = part.take(np.array([row])).x
+    along = "cycles a window" if folder.reading.spectrum else "samples"
+    why = explain.why(model, x, _class_to_compare(model, x, to), along)
+    columns = _explanation_columns(model, why)
+    write_rows(model, path, columns)
+    summary: JSONObject = {
+        "row": row,
+        "read_as": str(why.predicted),
+        "compared_with": str(why.other),
+        "on_the_way": " ".join(f"{p:.2f}" for p in why.probability),
+    }
+    return summary, columns
+
+
+def _class_to_compare(model: SSAVAE, x: ArrayLike, to: str | None) -> object:
+    """Return the class of the given name, else the normal one where the row is read as another, else None."""
+    if to is not None:
+        return model.classes_[class_index(model, to, "--to: ")]
     normal = normal_class(model)
-    one = part.take(np.array([row])).x
-    wanted = None if instead is None else by_name[instead]
-    if wanted is None and normal is not None and model.predict(one)[0] != model.classes_[normal]:
-        wanted = model.classes_[normal]
-    run = described(folder)
-    along = "cycles a window" if run is not None and run.reading.spectrum else "samples"
-    found = explain.why(model, one, wanted, along)
-    order = np.abs(found.share).argsort()[::-1]
-    columns = {"part": np.array(found.names), "share": found.share, "change": found.change}
-    columns |= _decoded_columns(model, found)
-    write_rows(model, path, {name: values[order] for name, values in columns.items()})
-    told = {"row": row, "read_as": str(found.read_as), "compared_with": str(found.instead)}
-    told["on_the_way"] = " ".join(f"{p:.2f}" for p in found.probability)
-    lines = [
-        list(line) for line in zip(*(values[order].tolist() for values in columns.values()), strict=True)
-    ]
-    return path, told, [list(columns), *lines[:12]]
+    if normal is not None and model.predict(x)[0] != model.classes_[normal]:
+        return model.classes_[normal]
+    return None
 
 
-def _decoded_columns(model: SSAVAE, found: explain.Why) -> dict[str, np.ndarray]:
-    """Return decoded values of row and counterpart, of a table whose columns make one input each."""
+def _explanation_columns(model: SSAVAE, why: explain.Explanation) -> dict[str, np.ndarray]:
+    """Return the columns of an explanation, the largest share first.
+
+    Of a table whose columns make one network input each, with the decoded values of row and counterpart.
+    """
+    columns = {"part": np.array(why.names), "share": why.share, "change": why.change}
     names = model.preprocess_.names
-    if model.preprocess_.kind != "table" or list(names) != found.names:
-        return {}
-    decoded = np.asarray(found.decoded)
-    return {"now": decoded[0], "then": decoded[-1]}
+    if model.preprocess_.kind == "table" and list(names) == why.names:
+        decoded = np.asarray(why.decoded)
+        columns["now"] = decoded[0]
+        columns["then"] = decoded[-1]
+    order = np.abs(why.share).argsort()[::-1]
+    return {name: values[order] for name, values in columns.items()}

@@ -1,25 +1,19 @@
-"""A run folder: what a run is made of (data, split, labels, parameters), and the notes it leaves."""
+"""The environment of a measurement: date, versions, hardware and commit."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
-import sys
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
+from ssavae._serialize import JSONObject
 from ssavae._version import __version__
 
-if sys.version_info >= (3, 11):
-    pass
-else:
-    pass
 
-
-def machine() -> dict[str, Any]:
-    """Say when and on what this was measured, and with which versions."""
+def machine() -> JSONObject:
+    """Return when, on which hardware and with which versions a measurement was made."""
     import torch
 
     return {
@@ -49,7 +43,7 @@ def _git_commit() -> str | None:
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() or None
+    return result.stdout.strip() or None

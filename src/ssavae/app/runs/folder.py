@@ -1,150 +1,261 @@
-"""A run folder: what a run is made of (data, split, labels, parameters), and the notes it leaves."""
+"""The folder of a training run, and the one class that reads and writes its files."""
 
 from __future__ import annotations
 
+import io
 import json
-import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+import zipfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from ssavae._checks import UsageError
-from ssavae._serialize import lists_to_tuples, write_atomically
-from ssavae.data.label_budget import LABELS_FILE, SPLIT_FILE, LabelBudget
-from ssavae.data.labelled import Reading
-from ssavae.persistence.model_folder import MODEL_FILE
-from ssavae.persistence.training_state import drop_state, has_state
-
-if sys.version_info >= (3, 11):
-    pass
-else:
-    pass
-
-
-from ssavae.data.labelled import LabelledData
-from ssavae.data.partition import read_like
+from ssavae._serialize import JSONObject, lists_to_tuples, write_atomically
+from ssavae.data.label_budget import LabelBudget, read_labels
+from ssavae.data.labelled import LabelledData, Reading
+from ssavae.data.partition import Part, divide, read_like
 from ssavae.estimator import SSAVAE, load
+from ssavae.metrics.judge import Judge, load_judge, save_judge
+from ssavae.persistence.model_folder import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE
+from ssavae.persistence.training_state import drop_state, has_state
+from ssavae.training.augmentations import current_names
 
-RUN_FILE, METRICS_FILE = "run.json", "metrics.json"
+RUN_FILE = "run.json"
+SPLIT_FILE = "split.json"
+LABELS_FILE = "labels.json"
+METRICS_FILE = "metrics.json"
 JUDGE_FILE = "judge.safetensors"
+POINTS_FILE = "points.npz"
+CARD_FILE = "README.md"
+RESULT_FILES = (MODEL_FILE, METRICS_FILE, SPLIT_FILE, LABELS_FILE, JUDGE_FILE)
 SECONDS = {f"seconds_{step}": step for step in ("vec", "student", "decoder")}  # in metrics.json's protocol
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a training run is made of; run.json holds it, so that ``--resume`` needs nothing else."""
+    """The settings of a training run, as in run.json: ``--resume`` needs nothing else."""
 
-    data: str
+    data: str  # name or path
     reading: Reading
-    test_fraction: float
+    test_fraction: float  # of the rows, where the data has no test part
     preset: str | None
-    parameters: dict[str, Any]
+    parameters: JSONObject  # of SSAVAE, all but those that a command line cannot give
     labels: LabelBudget = field(default_factory=LabelBudget)
 
+    @property
+    def kind(self) -> str | None:
+        """Kind of the rows, where the user gave it."""
+        return self.parameters["kind"]
 
-# ----------------------------------------------------------------------------------------- folder
-
-
-def check_free(folder: Path, overwrite: bool) -> None:
-    """Refuse a folder with a model or an unfinished run in it, unless it may be overwritten.
-
-    Raises
-    ------
-    UsageError
-        The folder is taken.
-    """
-    if overwrite or not folder.exists():
-        return
-    if (folder / MODEL_FILE).exists():
-        raise UsageError(f"{folder} holds a finished model: choose another --out, or give --overwrite")
-    if has_state(folder):
-        raise UsageError(f"{folder} holds an unfinished run: go on with --resume, or give --overwrite")
+    @property
+    def seed(self) -> int:
+        """Seed of split and training."""
+        return self.parameters["random_state"]
 
 
-def begin(folder: Path, run: Run) -> None:
-    """Write run.json into a folder cleared of what an earlier run left, which would pass for this one's."""
-    for name in (MODEL_FILE, METRICS_FILE, SPLIT_FILE, LABELS_FILE, JUDGE_FILE):
-        (folder / name).unlink(missing_ok=True)
-    for events in folder.glob("events.out.tfevents.*"):
-        events.unlink()
-    drop_state(folder)
-    write_atomically(folder / RUN_FILE, json.dumps(asdict(run), indent=1).encode())
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of a training run; it need not exist before something is written into it."""
 
+    path: Path
 
-def unfinished(folder: Path, data: str, told: Mapping[str, Any]) -> Run:
-    """Read the run that a folder was begun with, to go on with exactly that.
+    # ------------------------------------------------------------------------------------ state
 
-    Parameters
-    ----------
-    folder : Path
-    data : str
-        What is to be trained on, which must be the same.
-    told : mapping
-        Options by name, which must all be None: they could only contradict the run.
+    @property
+    def name(self) -> str:
+        """Name of the folder, as a title."""
+        return self.path.resolve().name
 
-    Raises
-    ------
-    UsageError
-        There is no such run, it has ended, or it was another one.
-    """
-    run = described(folder)
-    if run is None or ((folder / MODEL_FILE).exists() and not has_state(folder)):
-        why = f"no {RUN_FILE} there" if run is None else "the run has ended"
-        raise UsageError(f"nothing to resume in {folder}: {why}")
-    extra = [f"--{name.replace('_', '-')}" for name, value in told.items() if value is not None]
-    if extra:
-        raise UsageError(f"--resume goes on with what {folder / RUN_FILE} says: leave out {', '.join(extra)}")
-    if run.data != data:
-        raise UsageError(f"--resume: {folder} was begun with {run.data}, not with {data}")
-    return run
+    @property
+    def has_model(self) -> bool:
+        """Whether there is a trained model."""
+        return (self.path / MODEL_FILE).is_file()
 
+    @property
+    def is_resumable(self) -> bool:
+        """Whether there is the state of an unfinished run."""
+        return has_state(self.path)
 
-def described(folder: Path) -> Run | None:
-    """Read run.json; None where there is none."""
-    path = folder / RUN_FILE
-    if not path.is_file():
+    def check_exists(self) -> None:
+        """Raise UsageError where there is no such folder."""
+        if not self.path.is_dir():
+            raise UsageError(f"no model folder at {self.path}")
+
+    def check_free(self, overwrite: bool) -> None:
+        """Raise UsageError for a folder with a model or an unfinished run, unless it may be overwritten."""
+        if overwrite:
+            return
+        if (self.path / MODEL_FILE).exists():
+            raise UsageError(f"{self.path} holds a finished model: choose another --out, or give --overwrite")
+        if self.is_resumable:
+            raise UsageError(f"{self.path} holds an unfinished run: go on with --resume, or give --overwrite")
+
+    def begin(self, run: Run) -> None:
+        """Write run.json, and remove what an earlier run left, which would pass for results of this one."""
+        for name in RESULT_FILES:
+            (self.path / name).unlink(missing_ok=True)
+        for events in self.path.glob("events.out.tfevents.*"):
+            events.unlink()
+        drop_state(self.path)
+        self._write(RUN_FILE, json.dumps(asdict(run), indent=1))
+
+    def _write(self, name: str, text: str) -> Path:
+        write_atomically(self.path / name, text.encode())
+        return self.path / name
+
+    def _read_json(self, name: str) -> JSONObject | None:
+        path = self.path / name
+        return json.loads(path.read_text("utf-8")) if path.is_file() else None
+
+    # --------------------------------------------------------------------------------- settings
+
+    def read_run(self) -> Run | None:
+        """Read run.json; None where there is none, ValueError where it is damaged."""
+        try:
+            document = self._read_json(RUN_FILE)
+            if document is None:
+                return None
+            reading = Reading(**lists_to_tuples(document["reading"]))
+            labels = LabelBudget(**document["labels"])
+            parameters = lists_to_tuples(document["parameters"])
+            if "augment" in parameters:
+                parameters["augment"] = current_names(parameters["augment"])
+            return Run(**document | {"reading": reading, "labels": labels, "parameters": parameters})
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{self.path / RUN_FILE} is damaged: {error}") from error
+
+    def read_unfinished(self, data: str, options: Sequence[str]) -> Run:
+        """Read the run that this folder was begun with, in order to resume it.
+
+        Raises UsageError where there is none, it has ended or was begun with other data, or further options
+        are given, which could only contradict run.json.
+        """
+        run = self.read_run()
+        if run is None or (self.has_model and not self.is_resumable):
+            why = f"no {RUN_FILE} there" if run is None else "the run has ended"
+            raise UsageError(f"nothing to resume in {self.path}: {why}")
+        if options:
+            raise UsageError(
+                f"--resume goes on with what {self.path / RUN_FILE} says: leave out {', '.join(options)}"
+            )
+        if run.data != data:
+            raise UsageError(f"--resume: {self.path} was begun with {run.data}, not with {data}")
+        return run
+
+    @property
+    def reading(self) -> Reading:
+        """How the run read its data; the default without run.json."""
+        run = self.read_run()
+        return Reading() if run is None else run.reading
+
+    # ------------------------------------------------------------------------------------- data
+
+    def write_split(self, loaded: LabelledData, test_rows: np.ndarray) -> Path:
+        """Write which rows are the test part, and a checksum by which ``read_split`` recognises the data."""
+        content = {"test": test_rows.tolist(), "rows_sha256": loaded.rows_sha256}
+        return self._write(SPLIT_FILE, json.dumps(content))
+
+    def read_split(self, loaded: LabelledData) -> np.ndarray:
+        """Return the rows of this data that the run tests on; none where it was trained on other data."""
+        split = self._read_json(SPLIT_FILE) if loaded.x_test is None else None
+        if split is None or split["rows_sha256"] != loaded.rows_sha256:
+            return np.empty(0, dtype=np.int64)
+        return np.array(split["test"], dtype=np.int64)
+
+    def write_labels(self, granted: LabelledData, test_rows: np.ndarray) -> Path:
+        """Write which rows are learned from with their label, and a checksum of the rows."""
+        assert granted.y_train is not None
+        labelled = np.array([label is not None for label in granted.y_train])
+        labelled[test_rows] = False
+        content = {"labelled": np.flatnonzero(labelled).tolist(), "rows_sha256": granted.rows_sha256}
+        return self._write(LABELS_FILE, json.dumps(content))
+
+    def read_labelled(self, loaded: LabelledData) -> np.ndarray | None:
+        """Return a mask of the training rows whose label the run learned from, (n,); None for all of them."""
+        path = self.path / LABELS_FILE
+        if not path.is_file():
+            return None
+        mask = np.zeros(len(loaded.x_train), dtype=bool)
+        mask[list(read_labels(path, loaded.rows_sha256))] = True
+        return mask
+
+    # ------------------------------------------------------------------------- model and metrics
+
+    def save_model(self, model: SSAVAE) -> list[Path]:
+        """Write the model and its history; return the files."""
+        model.save(self.path)
+        return [self.path / name for name in (MODEL_FILE, WEIGHTS_FILE, HISTORY_FILE)]
+
+    def load_model(self) -> SSAVAE:
+        """Load the model; raises UsageError without such a folder, else as :func:`ssavae.load`."""
+        self.check_exists()
+        return load(self.path)
+
+    def load_model_and_data(self, data: str, label: str | None = None) -> tuple[SSAVAE, LabelledData]:
+        """Load the model, and data read as for training; label, group and drop only where there are such."""
+        model = self.load_model()
+        return model, read_like(data, self.reading, model.preprocess_.kind, label)
+
+    def load_model_and_rows(self, data: str, label: str | None = None) -> tuple[SSAVAE, Part]:
+        """Load the model and the rows of data to evaluate it on, see :meth:`evaluation_parts`."""
+        model, loaded = self.load_model_and_data(data, label)
+        return model, self.evaluation_parts(loaded)[1]
+
+    def evaluation_parts(self, loaded: LabelledData) -> tuple[Part | None, Part]:
+        """Return the training rows, where they are known, and the rows to evaluate on.
+
+        The latter are the data's own test part, else the rows that the run tests on, else every row.
+        """
+        train, test = divide(loaded, self.read_split(loaded))
+        return (None, train) if test is None else (train, test)
+
+    def read_metrics(self) -> JSONObject:
+        """Read metrics.json; empty where there is none."""
+        return self._read_json(METRICS_FILE) or {}
+
+    def write_metrics(self, metrics: Mapping[str, object]) -> Path:
+        """Merge values into metrics.json, by top-level key."""
+        return self._write(METRICS_FILE, json.dumps({**self.read_metrics(), **metrics}, indent=1))
+
+    def read_judge(self, train_sha256: str) -> Judge | None:
+        """Read the judge that was trained on the rows of this checksum; None where there is no such judge."""
+        last = self.read_metrics().get("evaluate", {}).get("judge", {})
+        path = self.path / JUDGE_FILE
+        return load_judge(path) if path.is_file() and last.get("rows_sha256") == train_sha256 else None
+
+    def write_judge(self, judge: Judge) -> None:
+        """Write the judge."""
+        save_judge(judge, self.path / JUDGE_FILE)
+
+    # ----------------------------------------------------------------- points, card and pictures
+
+    def read_points(self, key: str, names: Sequence[str]) -> tuple[np.ndarray, ...] | None:
+        """Read arrays from the explorer's cache; None where it is missing, damaged or of another key."""
+        damaged = (OSError, ValueError, KeyError, zipfile.BadZipFile)
+        with suppress(*damaged), np.load(self.path / POINTS_FILE) as arrays:
+            if str(arrays["key"]) == key:
+                return tuple(arrays[name] for name in names)
         return None
-    try:
-        told = json.loads(path.read_text("utf-8"))
-        reading = Reading(**lists_to_tuples(told["reading"]))
-        run = Run(**told | {"reading": reading, "labels": LabelBudget(**told["labels"])})
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in run.parameters.items()}
-    return replace(run, parameters=plain)
 
+    def write_points(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write arrays into the explorer's cache; do nothing in a folder that cannot be written to."""
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, key=np.array(key), **arrays)
+        with suppress(OSError):
+            write_atomically(self.path / POINTS_FILE, content.getvalue())
 
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """Read metrics.json; empty where there is none."""
-    path = folder / METRICS_FILE
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    def read_card(self) -> str | None:
+        """Read the model card; None where there is none."""
+        path = self.path / CARD_FILE
+        return path.read_text("utf-8", errors="replace") if path.is_file() else None
 
+    def write_card(self, text: str) -> Path:
+        """Write the model card."""
+        return self._write(CARD_FILE, text)
 
-def write_metrics(folder: Path, found: Mapping[str, Any]) -> Path:
-    """Merge values into metrics.json, by top-level key."""
-    content = json.dumps({**read_metrics(folder), **found}, indent=1)
-    write_atomically(folder / METRICS_FILE, content.encode())
-    return folder / METRICS_FILE
-
-
-def open_run(folder: Path, data: str, label: str | None) -> tuple[SSAVAE, LabelledData]:
-    """Load a model and data for it, read as for training; label, group and drop only where there are such."""
-    model, told = open_model(folder), described(folder)
-    reading = Reading() if told is None else told.reading
-    return model, read_like(data, reading, model.preprocess_.kind, label)
-
-
-def open_model(folder: Path) -> SSAVAE:
-    """Load the model of a run folder.
-
-    Raises
-    ------
-    UsageError
-        There is no such folder.
-    FileNotFoundError, ValueError
-        It holds no model, or a damaged one.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"no model folder at {folder}")
-    return load(folder)
+    def existing(self, names: Sequence[str]) -> list[str]:
+        """Return those of the names that are files of this folder."""
+        return [name for name in names if (self.path / name).is_file()]

@@ -1,18 +1,19 @@
-"""Model cards: what model.json, run.json and metrics.json say, as the Hugging Face hub reads it."""
+"""Model cards: the content of model.json, run.json and metrics.json as the Hugging Face hub reads it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
+from ssavae._serialize import JSONObject
 from ssavae.app.runs.folder import SECONDS, Run
 from ssavae.data.catalog import CAUTIONS, SETS
 
-MADE_BY = "<!-- made by `ssavae card` from model.json, run.json and metrics.json -->"
+CARD_MARK = "<!-- made by `ssavae card` from model.json, run.json and metrics.json -->"
 PAPER = "https://doi.org/10.3390/make2030020"
-MOST_NAMES = 40  # of classes or columns in a card
+MAX_NAMES = 40  # of classes or columns in a card
 TASKS = {"image": "image-classification", "table": "tabular-classification"}  # the hub has none for signals
 PICTURES = {
     "map": "Codes by class",
@@ -45,9 +46,9 @@ MEASURES = {
 
 def model_card(
     name: str,
-    model: Mapping[str, Any],
+    model: JSONObject,
     run: Run | None,
-    metrics: Mapping[str, Any],
+    metrics: JSONObject,
     pictures: Sequence[str],
     license_id: str | None = None,
 ) -> str:
@@ -56,133 +57,149 @@ def model_card(
     Parameters
     ----------
     name : str
-        What to call the model.
-    model, metrics : mapping
-        What model.json and metrics.json hold; metrics may be empty.
-    run : Run or None
-        What run.json holds.
+        Title.
+    model, run, metrics : dict, Run or None, dict
+        Content of model.json, run.json and metrics.json; the last may be empty.
     pictures : sequence of str
-        File names of pictures that exist beside it.
+        File names of the pictures beside it.
     license_id : str or None
         The hub's identifier of the model's licence.
     """
+    protocol = metrics.get("protocol", {})
     sections = [
         _front_matter(name, model, run, metrics, license_id),
-        f"{MADE_BY}\n# {name}",
-        _what_it_is(model),
-        _data(model, run, metrics.get("protocol", {})),
+        f"{CARD_MARK}\n# {name}",
+        _introduction(model),
+        _data(model, run, protocol),
         _results(metrics),
         _pictures(pictures),
         _limits(model, run, metrics),
         _usage(model, name),
-        _protocol(model, metrics.get("protocol", {})),
+        _protocol(model, protocol),
     ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    return "\n\n".join(each for each in sections if each) + "\n"
 
 
-def _kind(model: Mapping[str, Any]) -> str:
-    return str(model["preprocess"]["kind"])
-
-
-def _data_name(run: Run | None) -> str | None:
-    """Return the data's name; of a path, which is the user's own affair, the last part."""
-    return None if run is None else Path(run.data).name
+def _data_name(run: Run) -> str:
+    """Return the name of the data; of a path only the last part, since the rest is private."""
+    return Path(run.data).name
 
 
 def _front_matter(
-    name: str, model: Mapping[str, Any], run: Run | None, metrics: Mapping[str, Any], license_id: str | None
+    name: str, model: JSONObject, run: Run | None, metrics: JSONObject, license_id: str | None
 ) -> str:
-    kind, data = _kind(model), _data_name(run)
-    told: dict[str, Any] = {"library_name": "ssavae"}
+    kind = model["preprocess"]["kind"]
+    header: JSONObject = {"library_name": "ssavae"}
     if license_id is not None:
-        told["license"] = license_id
-    told["tags"] = ["ssavae", "semi-supervised-learning", "variational-autoencoder", kind]
+        header["license"] = license_id
+    header["tags"] = ["ssavae", "semi-supervised-learning", "variational-autoencoder", kind]
     task = TASKS.get(kind) if model["classes"]["names"] else None
     if task is not None:
-        told["pipeline_tag"] = task
+        header["pipeline_tag"] = task
     scores = [{"type": key, "value": metrics[key]} for key in ("accuracy", "macro_f1") if key in metrics]
-    if scores and task is not None and data is not None:
-        result = {"task": {"type": task}, "dataset": {"name": data, "type": data}, "metrics": scores}
-        told["model-index"] = [{"name": name, "results": [result]}]
+    if scores and task is not None and run is not None:
+        dataset = {"name": _data_name(run), "type": _data_name(run)}
+        result = {"task": {"type": task}, "dataset": dataset, "metrics": scores}
+        header["model-index"] = [{"name": name, "results": [result]}]
     # JSON is YAML too, and quotes what has to be quoted
-    return "\n".join(["---", *(f"{key}: {json.dumps(told[key])}" for key in told), "---"])
+    return "\n".join(["---", *(f"{key}: {json.dumps(value)}" for key, value in header.items()), "---"])
 
 
-def _what_it_is(model: Mapping[str, Any]) -> str:
-    n_classes, spec = len(model["classes"]["names"]), model["spec"]
+def _introduction(model: JSONObject) -> str:
+    n_classes = len(model["classes"]["names"])
     classes = f"classifies into {n_classes} classes, " if n_classes else ""
-    rows = f"{_kind(model)} rows of shape {tuple(model['preprocess']['row_shape'])}"
+    rows = f"{model['preprocess']['kind']} rows of shape {tuple(model['preprocess']['row_shape'])}"
     return (
         f"A semi-supervised adversarial variational autoencoder ([Zemouri 2020]({PAPER})) of {rows}: it maps "
-        f"them to {spec['latent_dim']} dimensions, {classes}decodes any point of the map and "
+        f"them to {model['spec']['latent_dim']} dimensions, {classes}decodes any point of the map and "
         "generates new rows."
     )
 
 
-def _data(model: Mapping[str, Any], run: Run | None, protocol: Mapping[str, Any]) -> str:
+def _data(model: JSONObject, run: Run | None, protocol: JSONObject) -> str:
     lines = ["## Data"]
     if run is not None:
-        known = SETS.get(run.data)
-        lines.append(f"- {_data_name(run)}{'' if known is None else f': {known.description}'}")
-        lines += [f"- licence: {known.licence}; from {known.source}"] if known is not None else []
-        given = {k: v for k, v in vars(run.reading).items() if v not in (None, (), False)}
-        if given:
-            lines.append(f"- read with {', '.join(f'{k} = {v!r}' for k, v in given.items())}")
-        lines += [f"- labels by {' '.join(run.labels.given())}"] * bool(run.labels.given())
-    names = {"rows_train": "training rows", "rows_labelled": "of them with a label", "rows_test": "test rows"}
-    lines += [f"- {protocol[key]:,} {text}" for key, text in names.items() if key in protocol]
+        lines += _data_source(run)
+    counts = {
+        "rows_train": "training rows",
+        "rows_labelled": "of them with a label",
+        "rows_test": "test rows",
+    }
+    lines += [f"- {protocol[key]:,} {text}" for key, text in counts.items() if key in protocol]
     lines.append(f"- sha256 of the training rows as network inputs: {model['data_sha256']}")
-    lines += [f"- classes: {_listed(model['classes']['names'])}"] * bool(model["classes"]["names"])
-    lines += [f"- columns: {_listed(model['feature_names'])}"] * bool(model["feature_names"])
+    if model["classes"]["names"]:
+        lines.append(f"- classes: {_listed(model['classes']['names'])}")
+    if model["feature_names"]:
+        lines.append(f"- columns: {_listed(model['feature_names'])}")
     return "\n".join(lines)
 
 
-def _listed(names: Sequence[Any]) -> str:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(str(name) for name in names[:MOST_NAMES]) + more
+def _data_source(run: Run) -> list[str]:
+    lines = [f"- {_data_name(run)}"]
+    known = SETS.get(run.data)
+    if known is not None:
+        lines = [
+            f"- {_data_name(run)}: {known.description}",
+            f"- licence: {known.licence}; from {known.source}",
+        ]
+    given = [f"{k} = {v!r}" for k, v in vars(run.reading).items() if v not in (None, (), False)]
+    if given:
+        lines.append(f"- read with {', '.join(given)}")
+    if run.labels.given():
+        lines.append(f"- labels by {' '.join(run.labels.given())}")
+    return lines
 
 
-def _results(metrics: Mapping[str, Any]) -> str:
-    """Return a table of what training measured on its test part, and one of what ``ssavae evaluate`` did."""
-    later = metrics.get("evaluate", {})
-    tables = [_table("the test part, which was not trained on", metrics)]
-    if later:
-        on = f"{Path(str(later.get('data'))).name}, by `ssavae evaluate`"
-        tables.append(_table(on, {**later, **later.get("judge", {})}))
+def _listed(names: Sequence[object]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(str(name) for name in names[:MAX_NAMES]) + more
+
+
+def _results(metrics: JSONObject) -> str:
+    """Return a table of the metrics of training, and one of those of ``ssavae evaluate``."""
+    evaluated = metrics.get("evaluate", {})
+    title = f"{Path(str(evaluated.get('data'))).name}, by `ssavae evaluate`"
+    tables = [
+        _table("the test part, which was not trained on", metrics),
+        _table(title, evaluated | evaluated.get("judge", {})),
+    ]
+    tables = [table for table in tables if table]
+    if not tables:
+        return ""
     unit = metrics.get("protocol", {}).get("error_unit")
-    note = f"Errors of reconstructions are mean squares; {unit}." if unit else ""
-    found = [table for table in tables if table]
-    return "\n\n".join(["## Results", *found, *[note] * bool(note)]) if found else ""
+    note = [f"Errors of reconstructions are mean squares; {unit}."] if unit else []
+    return "\n\n".join(["## Results", *tables, *note])
 
 
-def _table(on: str, found: Mapping[str, Any]) -> str:
-    rows = [f"| {text} | {found[key]:.4g} |" for key, text in MEASURES.items() if _is_number(found.get(key))]
-    n_rows = f"{found['rows']:,} rows of " if "rows" in found else ""
-    return "\n".join([f"On {n_rows}{on}:", "", "| | |", "|---|---|", *rows]) if rows else ""
+def _table(title: str, metrics: JSONObject) -> str:
+    values = {text: metrics.get(key) for key, text in MEASURES.items()}
+    rows = [f"| {text} | {value:.4g} |" for text, value in values.items() if _is_number(value)]
+    n_rows = f"{metrics['rows']:,} rows of " if "rows" in metrics else ""
+    return "\n".join([f"On {n_rows}{title}:", "", "| | |", "|---|---|", *rows]) if rows else ""
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _pictures(names: Sequence[str]) -> str:
-    shown = [
+    lines = [
         f"![{text}]({name})" for stem, text in PICTURES.items() for name in names if Path(name).stem == stem
     ]
-    return "\n\n".join(["## Pictures", *shown]) if shown else ""
+    return "\n\n".join(["## Pictures", *lines]) if lines else ""
 
 
-def _limits(model: Mapping[str, Any], run: Run | None, metrics: Mapping[str, Any]) -> str:
+def _limits(model: JSONObject, run: Run | None, metrics: JSONObject) -> str:
     lines = ["## Limits of use"]
     if model["classes"]["names"]:
         lines.append(
             "- Every row is given one of the classes above, rows of none of them too: ask `is_novel` before "
-            "`predict` is believed."
+            "`predict` is relied on."
         )
     if not model["novelty_held_out"]:
         lines.append(
             "- No rows were held out to calibrate on: `is_novel` calls more new rows novel than its alpha "
-            "says; `calibrate` with rows that were not trained on mends that."
+            "says; `calibrate` with rows that were not trained on corrects that."
         )
     if model["spec"]["latent_dim"] == 2:
         lines.append(
@@ -192,32 +209,35 @@ def _limits(model: Mapping[str, Any], run: Run | None, metrics: Mapping[str, Any
         lines.append('- Samples from N(0, I) (`sampler="prior"`) are poor: take the default sampler.')
     if not any(key in metrics for key in ("accuracy", "reconstruction_error")):
         lines.append("- Nothing was measured on rows that were not trained on.")
-    caution = CAUTIONS.get(run.data) if run is not None else None
-    lines += [f"- {caution}"] * (caution is not None)
+    if run is not None and run.data in CAUTIONS:
+        lines.append(f"- {CAUTIONS[run.data]}")
     lines.append("- It says nothing of rows from other sources, devices or times than those of its data.")
     return "\n".join(lines)
 
 
-def _usage(model: Mapping[str, Any], name: str) -> str:
-    own = "".join(f", {part}=..." for part in model["custom"])
-    lines = ["from ssavae import load", ""]
-    lines.append(f'model = load("hf://USER/{name}"{own})  # or the folder of this file')
-    lines.append("model.transform(X), model.reconstruct(X), model.inverse_transform(Z), model.novelty(X)")
+def _usage(model: JSONObject, name: str) -> str:
+    modules = "".join(f", {part}=..." for part in model["custom"])
+    lines = [
+        "from ssavae import load",
+        "",
+        f'model = load("hf://USER/{name}"{modules})  # or the folder of this file',
+        "model.transform(X), model.reconstruct(X), model.inverse_transform(Z), model.novelty(X)",
+    ]
     if model["classes"]["names"]:
         lines.append("model.predict(X), model.predict_proba(X), model.sample(10, y=model.classes_[0])")
     return "\n".join(["## How to use it", "```python", *lines, "```"])
 
 
-def _protocol(model: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
+def _protocol(model: JSONObject, protocol: JSONObject) -> str:
     lines = ["## How it was made"]
     if "command" in protocol:
         lines += ["```console", f"$ {protocol['command']}", "```"]
-    parameters = {k: v for k, v in model["params"].items() if v is not None}
-    lines += ["```toml", *(f"{key} = {json.dumps(value)}" for key, value in parameters.items()), "```"]
-    measured = {k: protocol[k] for k in SECONDS if _is_number(protocol.get(k))}
-    lines += [f"- {name.replace('_', ' of ')}: {value:.0f}" for name, value in measured.items()]
+    parameters = {name: value for name, value in model["params"].items() if value is not None}
+    lines += ["```toml", *(f"{name} = {json.dumps(value)}" for name, value in parameters.items()), "```"]
+    seconds = {name: protocol.get(name) for name in SECONDS}
+    lines += [f"- {name.replace('_', ' of ')}: {n:.0f}" for name, n in seconds.items() if _is_number(n)]
     machine = {
         k: protocol[k] for k in ("date", "cpu", "cores", "gpu", "python", "git_commit") if protocol.get(k)
     }
-    told = {"seed": model["seed"], **model["versions"], **machine}
-    return "\n".join(lines + [f"- {name.replace('_', ' ')}: {value}" for name, value in told.items()])
+    origin = {"seed": model["seed"], **model["versions"], **machine}
+    return "\n".join(lines + [f"- {name.replace('_', ' ')}: {value}" for name, value in origin.items()])

@@ -1,31 +1,37 @@
-"""The pictures of a run: rows and a model in, figures out."""
+"""Pictures of a run: a model and rows in, figures out."""
 
 from __future__ import annotations
 
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ssavae import figures
 from ssavae._checks import UsageError, nearest
+from ssavae.analysis.monitoring import Track, novelty_limit
 from ssavae.data.partition import Part
 from ssavae.estimator import SSAVAE
 from ssavae.inference.predictor import Predictor
 from ssavae.metrics import classification
 from ssavae.preprocessing.labels import encode_labels
 
-PICTURE_ROWS = 300  # more than these would not be seen on one sheet
+if TYPE_CHECKING:
+    import pandas as pd
+
+PICTURE_ROWS = 300  # at most on one sheet
+Grid = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def label_indices(model: SSAVAE, y: np.ndarray | None, n_rows: int) -> np.ndarray:
-    """Return each label's place in the model's classes, (n_rows,); -1 where unlabelled or unknown to it."""
+    """Return the class index of each label, (n_rows,); -1 where unlabelled or unknown to the model."""
     return np.full(n_rows, -1) if y is None else encode_labels(y, model.classes_)[0]
 
 
-def shown(model: SSAVAE, x: Any) -> np.ndarray:
+def shown(model: SSAVAE, x: ArrayLike) -> np.ndarray:
     """Return rows as they are measured and drawn: images (n, H, W, C) in [0, 1], the rest standardised."""
     inputs = model.preprocess_.forward(np.asarray(x))
     if model.preprocess_.kind == "table":
@@ -34,9 +40,9 @@ def shown(model: SSAVAE, x: Any) -> np.ndarray:
 
 
 def draw_pictures(model: SSAVAE, part: Part, folder: Path, suffix: str = ".png") -> list[Path]:
-    """Draw map, decoded grid (images, latent_dim 2), reconstructions, samples and loss curves."""
+    """Draw map, decoded grid (images, latent_dim 2), reconstructions, samples, reliability and losses."""
     x, y = sample_rows(model, None, 10, "class", 0)
-    drawn = {
+    pictures = {
         "map": draw_map(model, part),
         "decoded_grid": draw_grid(model, part),
         "reconstructions": draw_reconstructions(model, part, 20),
@@ -46,7 +52,9 @@ def draw_pictures(model: SSAVAE, part: Part, folder: Path, suffix: str = ".png")
     }
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        figures.save(made, folder / f"{name}{suffix}") for name, made in drawn.items() if made is not None
+        figures.save(figure, folder / f"{name}{suffix}")
+        for name, figure in pictures.items()
+        if figure is not None
     ]
 
 
@@ -63,15 +71,17 @@ def draw_reliability(model: SSAVAE, part: Part) -> figures.Figure | None:
 
 def draw_map(model: SSAVAE, part: Part) -> figures.Figure:
     """Draw the codes of rows in the plane: as they are for latent_dim 2, else their PCA."""
-    z, y = model.transform(part.x), label_indices(model, part.y, len(part.x))
-    names, title = [str(c) for c in model.classes_], f"codes of {len(z):,} rows"
-    if z.shape[1] == 1:
-        height = np.random.default_rng(0).random(len(z))
-        z, title = np.column_stack([z[:, 0], height]), f"{title}; the height is random"
+    z = model.transform(part.x)
+    y = label_indices(model, part.y, len(part.x))
+    names = _class_names(model)
+    title = f"codes of {len(z):,} rows"
     if z.shape[1] == 2:
         regions = _regions(model, z) if names else None
-        untrusted = _untrusted(model, z)
-        return figures.latent_map(z, y, names, regions=regions, untrusted=untrusted, title=title)
+        return figures.latent_map(z, y, names, regions=regions, untrusted=_untrusted(model, z), title=title)
+    if z.shape[1] == 1:
+        height = np.random.default_rng(0).random(len(z))
+        z = np.column_stack([z[:, 0], height])
+        return figures.latent_map(z, y, names, title=f"{title}; the height is random")
     from sklearn.decomposition import PCA
 
     pca = PCA(2).fit(z)
@@ -80,86 +90,102 @@ def draw_map(model: SSAVAE, part: Part) -> figures.Figure:
     return figures.latent_map(pca.transform(z), y, names, explained=explained, title=title)
 
 
-def draw_track(
-    model: SSAVAE, z: np.ndarray, novelty: np.ndarray, limit: float, alarm: np.ndarray, read_as: np.ndarray
-) -> figures.Figure:
-    """Draw a run over time; of more than two dimensions the plane of its own PCA."""
-    names, regions = [str(c) for c in model.classes_], None
+def draw_track(model: SSAVAE, track: Track, alarm: np.ndarray) -> figures.Figure:
+    """Draw rows in time order; of more than two dimensions the plane of their own PCA."""
+    z = track.z
+    names = _class_names(model)
     title = f"a run of {len(z):,} rows"
-    if z.shape[1] == 2:
-        regions = _regions(model, z) if names else None
-    elif z.shape[1] > 2 and len(z) > 2:
+    regions = _regions(model, z) if names and z.shape[1] == 2 else None
+    if z.shape[1] > 2 and len(z) > 2:
         from sklearn.decomposition import PCA
 
-        z, title = PCA(2).fit_transform(z), f"{title}, PCA of mu"
-    else:
+        z = PCA(2).fit_transform(z)
+        title = f"{title}, PCA of mu"
+    elif z.shape[1] != 2:
         z = np.column_stack([z[:, 0], np.zeros(len(z))])
-    return figures.track(z, novelty, limit, alarm, read_as, names, regions=regions, title=title)
+    limit = novelty_limit(model)
+    return figures.track(z, track.novelty, limit, alarm, track.predicted, names, regions=regions, title=title)
 
 
-def _grid(z: np.ndarray, n_side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return a grid around the codes: x (n_side,), y (n_side,), and all its points (n_side**2, 2)."""
-    margin = 0.04 * np.ptp(z, axis=0)
-    low, high = z.min(axis=0) - margin, z.max(axis=0) + margin
+def _class_names(model: SSAVAE) -> list[str]:
+    return [str(c) for c in model.classes_]
+
+
+def _grid(low: np.ndarray, high: np.ndarray, n_side: int) -> Grid:
+    """Return a grid between two corners: x (n_side,), y (n_side,), and all its points (n_side**2, 2)."""
     xs, ys = (np.linspace(low[i], high[i], n_side) for i in (0, 1))
     return xs, ys, np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
 
 
-def _untrusted(model: SSAVAE, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return where the map should not be read; each point is decoded, so the grid is coarse."""
-    xs, ys, grid = _grid(z, 80)
+def _grid_around(z: np.ndarray, n_side: int) -> Grid:
+    margin = 0.04 * np.ptp(z, axis=0)
+    return _grid(z.min(axis=0) - margin, z.max(axis=0) + margin, n_side)
+
+
+def _untrusted(model: SSAVAE, z: np.ndarray) -> Grid:
+    """Return x, y and a mask of the codes not to be trusted; each point is decoded, so the grid is coarse."""
+    xs, ys, grid = _grid_around(z, 80)
     return xs, ys, ~model.is_trusted(grid).reshape(len(ys), len(xs))
 
 
-def _regions(model: SSAVAE, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the class decided at every point of a grid around the codes."""
-    xs, ys, grid = _grid(z, 250)
+def _regions(model: SSAVAE, z: np.ndarray) -> Grid:
+    """Return x, y and the predicted class at every point of a grid around the codes."""
+    xs, ys, grid = _grid_around(z, 250)
     logits = Predictor(model.vec_, model.decoder_).classify(torch.from_numpy(grid).float())
     return xs, ys, logits.argmax(dim=1).numpy().reshape(len(ys), len(xs))
 
 
 def draw_grid(model: SSAVAE, part: Part, n_side: int = 20) -> figures.Figure | None:
-    """Draw what the decoder makes of a grid over the map; None but for images and latent_dim 2."""
+    """Draw the decoded rows of a grid over the map; None but for images and latent_dim 2."""
     if model.preprocess_.kind != "image" or model.latent_dim != 2:
         return None
     low, high = np.quantile(model.transform(part.x), [0.005, 0.995], axis=0)
-    xs, ys = (np.linspace(low[i], high[i], n_side) for i in (0, 1))
-    codes = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+    codes = _grid(low, high, n_side)[2]
     images = shown(model, model.inverse_transform(codes))
     # small pictures fill their frame: side by side they would run into each other
     edge = int(images.shape[1] < 16)
     images = np.pad(images, [(0, 0), (edge, edge), (edge, edge), (0, 0)])
-    half = (high - low) / (2 * (n_side - 1))  # a picture's middle is its code
+    half = (high - low) / (2 * (n_side - 1))  # the middle of a picture is its code
     extent = [low[0] - half[0], high[0] + half[0], low[1] - half[1], high[1] + half[1]]
-    return figures.decoded_grid(
-        images.reshape(n_side, n_side, *images.shape[1:]), extent, title="decoded over the map"
-    )
+    tiles = images.reshape(n_side, n_side, *images.shape[1:])
+    return figures.decoded_grid(tiles, extent, title="decoded over the map")
 
 
 def draw_reconstructions(model: SSAVAE, part: Part, n: int) -> figures.Figure:
-    """Draw n rows, of every class in turn, beside what the model makes of them."""
-    picked = pick(label_indices(model, part.y, len(part.x)), n)
-    x = part.take(picked).x
-    kind: Any = model.preprocess_.kind
-    read_as = model.predict(x) if len(model.classes_) else []
-    labels = (
-        None if part.y is None else [_caption(*pair, kind) for pair in zip_longest(part.y[picked], read_as)]
+    """Draw n rows, of every class in turn, beside their reconstructions."""
+    rows = pick(label_indices(model, part.y, len(part.x)), n)
+    x = part.take(rows).x
+    kind = _kind(model)
+    captions = None
+    if part.y is not None:
+        predicted = model.predict(x) if len(model.classes_) else []
+        captions = [_caption(*pair, kind) for pair in zip_longest(part.y[rows], predicted)]
+    return figures.reconstructions(
+        shown(model, x),
+        shown(model, model.reconstruct(x)),
+        captions,
+        kind=kind,
+        columns=model.preprocess_.input_names,
+        title="inputs and reconstructions" + _unit(kind),
     )
-    units = "" if kind == "image" else " (standardised)"
-    made = shown(model, model.reconstruct(x))
-    title = f"inputs and reconstructions{units}"
-    names = model.preprocess_.input_names
-    return figures.reconstructions(shown(model, x), made, labels, kind=kind, columns=names, title=title)
 
 
-def _caption(label: Any, read_as: Any, kind: str) -> str:
-    """Return a row's class, and what the model reads where that is another."""
+def _kind(model: SSAVAE) -> figures.Kind:
+    return cast("figures.Kind", model.preprocess_.kind)
+
+
+def _unit(kind: figures.Kind) -> str:
+    return "" if kind == "image" else " (standardised)"
+
+
+def _caption(label: object, predicted: object, kind: figures.Kind) -> str:
+    """Return a row's class, and the predicted one where it is another."""
     known = "" if label in (None, -1) else str(label)
-    if read_as is None or known == str(read_as):
+    if predicted is None or known == str(predicted):
         return known
     if kind == "image":  # pictures stand close together
-        return f"{known[:11]}\n→ {read_as}"[: len(known[:11]) + 12]
-    return f"{known or 'unlabelled'}, read {read_as}"
+        return f"{known[:11]}\n→ {predicted}"[: len(known[:11]) + 12]
+    return f"{known or 'unlabelled'}, read {predicted}"
 
 
 def pick(y: np.ndarray, n: int) -> np.ndarray:
@@ -174,23 +200,23 @@ def pick(y: np.ndarray, n: int) -> np.ndarray:
     return np.lexsort((y, rank, y < 0))[:n]
 
 
-def draw_samples(model: SSAVAE, x: np.ndarray, y: np.ndarray | None, title: str) -> figures.Figure:
+def draw_samples(model: SSAVAE, x: ArrayLike, y: np.ndarray | None, title: str) -> figures.Figure:
     """Draw sampled rows, ten of each class of y; without classes, the first rows in lines of ten."""
-    kind: Any = model.preprocess_.kind
-    title += "" if kind == "image" else " (standardised)"
+    kind = _kind(model)
+    rows = np.asarray(x)
     if y is not None and len(set(y.tolist())) > 1:
-        names = [str(c) for c in model.classes_]
-        return figures.class_samples(
-            shown(model, x), label_indices(model, y, len(x)), names, kind=kind, title=title
-        )
-    rows = shown(model, x[:PICTURE_ROWS])
-    lines = np.arange(len(rows)) // 10
-    return figures.class_samples(rows, lines, [""] * (lines[-1] + 1), kind=kind, title=title)
+        lines = label_indices(model, y, len(rows))
+        names = _class_names(model)
+    else:
+        rows = rows[:PICTURE_ROWS]
+        lines = np.arange(len(rows)) // 10
+        names = [""] * (lines[-1] + 1)
+    return figures.class_samples(shown(model, rows), lines, names, kind=kind, title=title + _unit(kind))
 
 
 def sample_rows(
     model: SSAVAE, name: str | None, n: int, sampler: str, seed: int | None
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> tuple[np.ndarray | pd.DataFrame, np.ndarray | None]:
     """Draw n rows of one class, n of each class (sampler "class"), or n rows; and their classes.
 
     Raises
@@ -200,10 +226,24 @@ def sample_rows(
     """
     if name is None and (sampler != "class" or len(model.classes_) == 0):
         return model.sample(n, sampler=sampler, random_state=seed), None
-    by_name = {str(c): c for c in model.classes_}
-    if name is not None and (name not in by_name or sampler != "class"):
-        why = f"no class {name!r}{nearest(name, by_name)}; there are {', '.join(by_name) or 'none'}"
-        raise UsageError(why if sampler == "class" else f"--class needs --sampler class, found {sampler}")
-    wanted = model.classes_ if name is None else np.array([by_name[name]], dtype=model.classes_.dtype)
-    y = np.repeat(wanted, n)
+    if sampler != "class":
+        raise UsageError(f"--class needs --sampler class, found {sampler}")
+    chosen = slice(None) if name is None else [class_index(model, name)]
+    y = np.repeat(model.classes_[chosen], n)
     return model.sample(len(y), y=y, random_state=seed), y
+
+
+def class_index(model: SSAVAE, name: str, option: str = "") -> int:
+    """Return the index of the class of this name.
+
+    Raises
+    ------
+    UsageError
+        There is none; the message begins with the option, where one is given.
+    """
+    names = _class_names(model)
+    if name not in names:
+        raise UsageError(
+            f"{option}no class {name!r}{nearest(name, names)}; there are {', '.join(names) or 'none'}"
+        )
+    return names.index(name)

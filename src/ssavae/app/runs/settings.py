@@ -1,4 +1,4 @@
-"""A run folder: what a run is made of (data, split, labels, parameters), and the notes it leaves."""
+"""Parameters and reading of a run: defaults, presets, options and ``key=value`` assignments."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from ssavae._checks import UsageError, nearest
-from ssavae._serialize import lists_to_tuples
-from ssavae.data.labelled import Reading
+from ssavae._serialize import JSONObject, lists_to_tuples
+from ssavae.data.labelled import DEFAULT_READING, Reading
 from ssavae.training.parameters import MINIMUM
 
 if sys.version_info >= (3, 11):
@@ -24,22 +23,19 @@ else:
 
 
 PRESETS = Path(__file__).with_name("presets")
-ELSEWHERE = ("encoder", "decoder", "checkpoint_folder", "verbose")  # no values for a command line
-
-
-# ------------------------------------------------------------------------------------- parameters
+NOT_ASSIGNABLE = ("encoder", "decoder", "checkpoint_folder", "verbose")  # no values for a command line
 
 
 def plan_parameters(
-    preset: str | None, chosen: Mapping[str, Any], assignments: Sequence[str]
-) -> dict[str, Any]:
+    preset: str | None, options: Mapping[str, object], assignments: Sequence[str]
+) -> JSONObject:
     """Return all parameters: the estimator's defaults <- preset <- options <- ``key=value`` assignments.
 
     Parameters
     ----------
     preset : str or None
         A name in ``presets/``, or the path of a .toml file.
-    chosen : mapping
+    options : mapping
         Values of options; None where not given.
     assignments : sequence of str
         ``key=value`` with TOML values; text needs no quotes, a list no brackets, ``none`` is None.
@@ -51,34 +47,35 @@ def plan_parameters(
 
     Examples
     --------
-    >>> found = plan_parameters(None, {"latent_dim": 3}, ["beta=0.5", "widths=64,32", "augment=translate"])
-    >>> found["beta"], found["widths"], found["augment"]
+    >>> params = plan_parameters(None, {"latent_dim": 3}, ["beta=0.5", "widths=64,32", "augment=translate"])
+    >>> params["beta"], params["widths"], params["augment"]
     (0.5, (64, 32), ('translate',))
     """
-    known = _known_parameters()
-    values = {name: default for name, (default, _) in known.items()} | {"random_state": 0}
-    given = [("preset " + str(preset), _read_preset(preset)[0]), ("option", dict(chosen))]
-    given += [("--set", dict([_parse_assignment(text)])) for text in assignments]
-    for where, part in given:
-        for name, value in part.items():
-            if name not in known:
-                raise UsageError(f"{where}: unknown parameter {name!r}{nearest(name, known)}")
-            if where != "option" or value is not None:
-                values[name] = _fitting(where, name, value, known[name][1])
+    defaults, hints = _assignable_parameters()
+    values = {**defaults, "random_state": 0}
+    given = {name: value for name, value in options.items() if value is not None}
+    layers = [(f"preset {preset}", _read_preset(preset)[0]), ("option", given)]
+    layers += [("--set", dict([_parse_assignment(text)])) for text in assignments]
+    for source, layer in layers:
+        for name, value in layer.items():
+            if name not in hints:
+                raise UsageError(f"{source}: unknown parameter {name!r}{nearest(name, hints)}")
+            values[name] = _check_value(source, name, value, hints[name])
     return values
 
 
-def _known_parameters() -> dict[str, tuple[Any, Any]]:
-    """Return default and type of every parameter that a command line can give."""
+def _assignable_parameters() -> tuple[JSONObject, JSONObject]:
+    """Return the default and the type of every parameter that a command line can give."""
     from ssavae.estimator import SSAVAE
 
     hints = typing.get_type_hints(SSAVAE.__init__)
-    found = inspect.signature(SSAVAE).parameters.values()
-    return {p.name: (p.default, hints[p.name]) for p in found if p.name not in ELSEWHERE}
+    parameters = inspect.signature(SSAVAE).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.name not in NOT_ASSIGNABLE}
+    return defaults, {name: hints[name] for name in defaults}
 
 
-def plan_reading(preset: str | None, chosen: Mapping[str, Any]) -> Reading:
-    """Return how the data is to be read: the preset's ``[reading]`` <- options, None where not given.
+def plan_reading(preset: str | None, options: Reading = DEFAULT_READING) -> Reading:
+    """Return how to read the data: the preset's ``[reading]`` <- options that are given.
 
     Raises
     ------
@@ -87,21 +84,20 @@ def plan_reading(preset: str | None, chosen: Mapping[str, Any]) -> Reading:
 
     Examples
     --------
-    >>> plan_reading(None, {"window": 64, "label": None}).window
+    >>> plan_reading(None, Reading(window=64)).window
     64
     """
-    told = lists_to_tuples(_read_preset(preset)[1]) | {
-        k: v for k, v in chosen.items() if v not in (None, (), False)
-    }
+    given = {name: value for name, value in vars(options).items() if value not in (None, (), False)}
+    values = lists_to_tuples(_read_preset(preset)[1]) | given
     known = [each.name for each in fields(Reading)]
-    for name in told:
+    for name in values:
         if name not in known:
             raise UsageError(f"preset {preset}: unknown key {name!r} in [reading]{nearest(name, known)}")
-    return Reading(**told)
+    return Reading(**values)
 
 
-def _read_preset(preset: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a preset's parameters, and how it wants the data to be read."""
+def _read_preset(preset: str | None) -> tuple[JSONObject, JSONObject]:
+    """Return a preset's parameters and its ``[reading]``."""
     if preset is None:
         return {}, {}
     path = Path(preset) if preset.endswith(".toml") else PRESETS / f"{preset}.toml"
@@ -109,54 +105,54 @@ def _read_preset(preset: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
         names = sorted(file.stem for file in PRESETS.glob("*.toml"))
         raise UsageError(f"no preset {preset!r}{nearest(preset, names)}; there are {', '.join(names)}")
     try:
-        told = tomllib.loads(path.read_text("utf-8"))
+        parameters = tomllib.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise UsageError(f"preset {path} is not readable TOML: {error}") from error
-    return told, told.pop("reading", {})
+    return parameters, parameters.pop("reading", {})
 
 
-def _parse_assignment(text: str) -> tuple[str, Any]:
+def _parse_assignment(text: str) -> tuple[str, object]:
     name, sign, value = (part.strip() for part in text.partition("="))
     if not sign or not value:
         raise UsageError(f"--set takes key=value, found {text!r}")
     if value.lower() == "none":  # TOML has no word for it
         return name, None
-    read = [_parse_word(word) for word in (value.split(",") if value[0] not in "[\"'" else [value])]
-    return name, read if len(read) > 1 else read[0]
+    is_quoted = value[0] in "[\"'"
+    values = [_parse_word(word) for word in ([value] if is_quoted else value.split(","))]
+    return name, values if len(values) > 1 else values[0]
 
 
-def _parse_word(word: str) -> Any:
+def _parse_word(word: str) -> object:
     try:
         return tomllib.loads(f"value = {word}")["value"]
     except ValueError:
         return word.strip()
 
 
-def _fitting(where: str, name: str, value: Any, hint: Any) -> Any:
+def _check_value(source: str, name: str, value: object, hint: object) -> object:
+    """Return a value of the hinted type, a list as a tuple; refuse every other one."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if isinstance(value, int | str) and any(typing.get_origin(option) is tuple for option in options):
         value = [value]  # one of several that there may be
     if not any(_is_of(value, option) for option in options):
-        wanted = " or ".join(_type_name(option) for option in options)
-        raise UsageError(f"{where}: {name} must be {wanted}, found {value!r}")
+        expected = " or ".join(_type_name(option) for option in options)
+        raise UsageError(f"{source}: {name} must be {expected}, found {value!r}")
     least = MINIMUM.get(name, 0)
     if isinstance(value, int | float) and not (math.isfinite(value) and value >= least):
-        raise UsageError(f"{where}: {name} must be {least} or more, found {value}")
+        raise UsageError(f"{source}: {name} must be {least} or more, found {value}")
     return tuple(value) if isinstance(value, list) else value
 
 
-def _type_name(option: Any) -> str:
+def _type_name(option: object) -> str:
     if typing.get_origin(option) is tuple:
         return f"a list of {typing.get_args(option)[0].__name__}"
     return "none" if option is type(None) else getattr(option, "__name__", str(option))
 
 
-def _is_of(value: Any, option: Any) -> bool:
+def _is_of(value: object, option: object) -> bool:
     if typing.get_origin(option) is tuple:
-        return isinstance(value, list | tuple) and all(
-            _is_of(each, typing.get_args(option)[0]) for each in value
-        )
-    if option in (int, float):
-        allowed = (int, float) if option is float else int
-        return isinstance(value, allowed) and not isinstance(value, bool)
-    return isinstance(value, option)
+        item_type = typing.get_args(option)[0]
+        return isinstance(value, list | tuple) and all(_is_of(item, item_type) for item in value)
+    if isinstance(value, bool):
+        return option is bool
+    return isinstance(value, int | float if option is float else typing.cast("type", option))

@@ -1,4 +1,4 @@
-"""What is done with a run: trained, measured, drawn, written to tables. Every function says what it wrote."""
+"""Training of a run: data read and split, a model trained, measured and drawn into its folder."""
 
 from __future__ import annotations
 
@@ -8,41 +8,23 @@ from typing import Any
 
 from sklearn.base import clone
 
+from ssavae._serialize import JSONObject
 from ssavae.app.runs.environment import machine
 from ssavae.app.runs.evaluate import measure
-from ssavae.app.runs.folder import (
-    RUN_FILE,
-    SECONDS,
-    Run,
-    begin,
-    open_model,
-    read_metrics,
-    write_metrics,
-)
+from ssavae.app.runs.folder import RUN_FILE, SECONDS, Run, RunFolder
 from ssavae.app.runs.pictures import draw_pictures, label_indices
-from ssavae.data.label_budget import LABELS_FILE, SPLIT_FILE, grant_labels, write_labels
-from ssavae.data.partition import (
-    Part,
-    divide,
-    draw_split,
-    is_labelled,
-    read,
-    write_split,
-)
+from ssavae.data.label_budget import grant_labels
+from ssavae.data.partition import Part, divide, draw_split, is_labelled, read
 from ssavae.estimator import SSAVAE
-from ssavae.persistence.model_folder import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE
-from ssavae.persistence.training_state import has_state
+from ssavae.preprocessing.inputs import Rows
 from ssavae.training.distributed.launcher import is_first
 
 UNLABELLED = "loss_class, accuracy, predict and samples by class are off"
 
 
-# ---------------------------------------------------------------------------------------- training
-
-
 def train_run(
-    folder: Path, run: Run, *, resume: bool, command: str, vec_folder: Path | None = None
-) -> tuple[dict[str, Any], list[Path]]:
+    folder: RunFolder, run: Run, *, resume: bool, command: str, vec_folder: Path | None = None
+) -> tuple[JSONObject, list[Path]]:
     """Train, save the model, measure it on the test part and draw its pictures.
 
     Runs with the same ``vec_folder`` share one step 1, which the first of them trains. Of several processes
@@ -51,59 +33,70 @@ def train_run(
     Returns
     -------
     metrics : dict
-        What metrics.json now holds.
+        The content of metrics.json.
     files : list of Path
         Every file written.
     """
-    loaded = read(run.data, run.reading, run.parameters["kind"])
-    seed = run.parameters["random_state"]
-    held_out = draw_split(loaded, run.test_fraction, seed)
-    granted = grant_labels(loaded, run.labels, held_out, seed)  # before an older run is cleared away
+    loaded = read(run.data, run.reading, run.kind)
+    test_rows = draw_split(loaded, run.test_fraction, run.seed)
+    granted = grant_labels(loaded, run.labels, test_rows, run.seed)  # before an older run is cleared away
+    resumed = resume and folder.is_resumable
+    files: list[Path] = []
     if is_first():
-        if not (resume and has_state(folder)):
-            begin(folder, run)
-        if len(held_out):
-            write_split(folder, loaded, held_out)
+        if not resumed:
+            folder.begin(run)
+        if len(test_rows):
+            files.append(folder.write_split(loaded, test_rows))
         if run.labels.given():
-            write_labels(folder, granted, held_out)
-    train, test = divide(granted, held_out)
-    parameters: dict[str, Any] = {**run.parameters, "kind": loaded.kind, "checkpoint_folder": folder}
-    model = SSAVAE(**parameters, verbose=True)
-    watched: Any = (test.x, test.y) if test is not None and is_labelled(test) else None
-    labels = train.y if is_labelled(train) else None
-    if labels is None:
-        warnings.warn(f"no labels in {run.data}: {UNLABELLED}", stacklevel=2)
-    resumed = resume and has_state(folder)
-    rows: dict[str, Any] = {"X": train.x, "y": labels, "groups": train.groups, "eval_set": watched}
-    vec = None if vec_folder is None else _shared_vec(vec_folder, model, rows)
-    model.fit(**rows, vec=vec, resume=resumed)
+            files.append(folder.write_labels(granted, test_rows))
+    train, test = divide(granted, test_rows)
+    model = SSAVAE().set_params(
+        **run.parameters | {"kind": loaded.kind, "checkpoint_folder": folder.path, "verbose": True}
+    )
+    _fit(model, run, granted.rows_without(test_rows), train, test, resumed, vec_folder)
     if not is_first():
         return {}, []
-    model.save(folder)
-    measured = measure(model, test) if test is not None else {}
-    write_metrics(folder, measured | {"protocol": _protocol(model, run, train, test, command, loaded.sha256)})
-    names = [MODEL_FILE, WEIGHTS_FILE, HISTORY_FILE, "metrics.json", RUN_FILE]
-    names += [SPLIT_FILE] * bool(len(held_out)) + [LABELS_FILE] * bool(run.labels.given())
-    written = [folder / name for name in names]
-    return read_metrics(folder), written + draw_pictures(model, test or train, folder)
+    written = folder.save_model(model)
+    metrics: JSONObject = {**measure(model, test)} if test is not None else {}
+    metrics["protocol"] = _protocol(model, run, train, test, command, loaded.sha256)
+    written += [folder.write_metrics(metrics), folder.path / RUN_FILE, *files]
+    return folder.read_metrics(), written + draw_pictures(model, test or train, folder.path)
 
 
-def _shared_vec(folder: Path, model: SSAVAE, rows: dict[str, Any]) -> SSAVAE:
-    """Load the model in a folder that has done step 1 alone, or train it there; others wait meanwhile."""
+def _fit(
+    model: SSAVAE,
+    run: Run,
+    rows: Rows,
+    train: Part,
+    test: Part | None,
+    resumed: bool,
+    vec_folder: Path | None,
+) -> None:
+    labels = train.y if is_labelled(train) else None
+    if labels is None:
+        warnings.warn(f"no labels in {run.data}: {UNLABELLED}", stacklevel=3)
+    eval_set = (test.x, test.y) if test is not None and is_labelled(test) else None
+    data = {"X": rows, "y": labels, "groups": train.groups, "eval_set": eval_set}
+    vec = None if vec_folder is None else _shared_vec(RunFolder(vec_folder), model, data)
+    model.fit(**data, vec=vec, resume=resumed)
+
+
+def _shared_vec(folder: RunFolder, model: SSAVAE, data: dict[str, Any]) -> SSAVAE:
+    """Load the model that was trained in step 1 alone, or train it while other processes wait."""
     from filelock import FileLock  # comes with torch
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "training.lock"):
-        if not (folder / MODEL_FILE).is_file():
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.path / "training.lock"):
+        if not folder.has_model:
             step_1: Any = clone(model)
-            step_1.set_params(checkpoint_folder=folder, n_epochs_decoder=0)
-            step_1.fit(**rows, resume=has_state(folder)).save(folder)
-    return open_model(folder)
+            step_1.set_params(checkpoint_folder=folder.path, n_epochs_decoder=0)
+            folder.save_model(step_1.fit(**data, resume=folder.is_resumable))
+    return folder.load_model()
 
 
 def _protocol(
     model: SSAVAE, run: Run, train: Part, test: Part | None, command: str, sha256: str | None
-) -> dict[str, Any]:
+) -> JSONObject:
     seconds = {row["step"]: row["seconds"] for row in model.history_}
     return {
         "command": command,
