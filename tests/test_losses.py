@@ -35,7 +35,7 @@ def test_unlabelled_rows_get_no_gradient_from_the_class_loss():
     assert (logits.grad.abs().sum(dim=1) > 0).tolist() == [True, False, True]
 
 
-def test_detail_is_the_share_of_variance_left():
+def test_detail_is_the_fraction_of_variance_left():
     x = torch.randn(2000, 3, 4) * 3.0
     mean_row = x.mean(dim=0, keepdim=True).expand_as(x)
     variance = float(x.var(dim=0).mean())
@@ -43,11 +43,11 @@ def test_detail_is_the_share_of_variance_left():
     assert float(L.loss_detail(x, x, variance).max()) == 0.0
 
 
-def test_a_student_pays_for_distance_and_for_classes_read_otherwise():
+def test_student_loss_is_distance_plus_divergence_of_classes():
     mu, logits, mu_encoder, logits_encoder = (torch.randn(6, k) for k in (2, 4, 2, 4))
     classes = kl_divergence(Categorical(logits=logits_encoder), Categorical(logits=logits))
-    found = L.loss_student(mu, logits, mu_encoder, logits_encoder, 0.5)
-    torch.testing.assert_close(found, (mu - mu_encoder).square().sum(dim=1) + classes)
+    loss = L.loss_student(mu, logits, mu_encoder, logits_encoder, 0.5)
+    torch.testing.assert_close(loss, (mu - mu_encoder).square().sum(dim=1) + classes)
     assert float(L.loss_student(mu, logits, mu, logits, 0.5).abs().max()) < 1e-6
 
 
@@ -118,6 +118,6 @@ def test_gradients_are_those_of_finite_differences(loss, inputs):
     assert torch.autograd.gradcheck(loss, inputs())
 
 
-def test_a_discriminator_that_cannot_tell_pays_two_log_two():
+def test_a_discriminator_with_zero_logits_has_loss_two_log_two():
     zero = torch.zeros(1)
     assert float(L.loss_disc(zero, zero, zero)) == pytest.approx(2 * math.log(2))

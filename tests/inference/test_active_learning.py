@@ -1,4 +1,4 @@
-"""Which rows to label next."""
+"""Active learning: the choice of rows to label next."""
 
 import numpy as np
 import pytest
@@ -13,9 +13,9 @@ RNG = np.random.default_rng(0)
 
 def test_uncertainty_is_highest_where_two_classes_tie():
     probs = RNG.dirichlet(np.ones(4), 200)
-    found = uncertainty(probs)
+    result = uncertainty(probs)
     ordered = np.sort(probs, axis=1)
-    assert np.allclose(found, 1 - (ordered[:, -1] - ordered[:, -2]))
+    assert np.allclose(result, 1 - (ordered[:, -1] - ordered[:, -2]))
 
 
 @given(st.integers(1, 40), st.integers(0, 5), st.integers(1, 60))
@@ -25,17 +25,17 @@ def test_rows_are_chosen_once_and_no_more_than_there_are(n_rows, n_known, n):
     assert len(chosen) == len(set(chosen.tolist())) == min(n, n_rows)
 
 
-def test_twins_are_not_asked_for_twice():
+def test_near_duplicates_are_not_chosen_twice():
     rows = np.repeat(RNG.normal(0, 10, (5, 2)), 20, axis=0) + RNG.normal(0, 0.01, (100, 2))
     chosen = choose_rows(np.ones(100), rows, np.empty((0, 2)), 5)
     assert sorted(chosen // 20) == [0, 1, 2, 3, 4]
     known = rows[::20]
     sure = np.full(100, 0.01)
-    sure[37] = 1.0  # near a known row, but the only one that is unclear
+    sure[37] = 1.0  # near a labelled row, but the only uncertain one
     assert choose_rows(sure, rows + np.eye(100)[:, [37]] * 3, known, 1) == 37
 
 
-def test_no_rows_are_no_request():
+def test_zero_rows_are_refused():
     with pytest.raises(ValueError, match="n=0 must be at least 1"):
         choose_rows(np.ones(3), np.ones((3, 2)), np.empty((0, 2)), 0)
 

@@ -1,4 +1,4 @@
-"""Confidence: temperature, prediction sets and novelty, on rows that were not trained on."""
+"""Calibration: temperature, prediction sets and novelty, on rows not used in training."""
 
 from itertools import combinations
 
@@ -12,6 +12,7 @@ from sklearn.model_selection import train_test_split
 
 from ssavae import SSAVAE, load
 from ssavae.inference.calibration import Calibration, conformal_limit, fit_temperature
+from ssavae.inference.predictor import Predictor
 from ssavae.metrics.classification import expected_calibration_error
 from ssavae.preprocessing.splits import label_folds
 
@@ -26,7 +27,7 @@ def drawn_from(logits: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
-def test_the_temperature_that_was_put_in_is_found(temperature):
+def test_a_known_temperature_is_recovered(temperature):
     logits = RNG.normal(0, 2, (20000, 5))
     y = drawn_from(logits)
     assert fit_temperature(logits * temperature, y) == pytest.approx(temperature, rel=0.05)
@@ -107,7 +108,7 @@ def held_out(table):
 def test_held_out_rows_calibrate_the_model(held_out, table):
     _, X_test, _, y_test = table
     calibrated = expected_calibration_error(held_out.predict_proba(X_test), y_test)
-    raw = held_out._predictor.logits(held_out._inputs(X_test)).double().numpy()
+    raw = held_out._infer(X_test, Predictor.logits).astype(np.float64)
     assert calibrated < expected_calibration_error(softmax(raw, axis=1), y_test)
     assert held_out.calibration_.temperature > 1.2
     covered = held_out.predict_set(X_test, alpha=0.1)[np.arange(len(y_test)), y_test].mean()
@@ -161,8 +162,8 @@ def test_many_labels_hold_rows_out_unasked():
 
 def test_novelty_finds_rows_of_another_kind(held_out, table):
     X_test = table[1]
-    strange = X_test + RNG.normal(0, 4, X_test.shape)
-    assert held_out.is_novel(strange).mean() > 0.8
+    unlike = X_test + RNG.normal(0, 4, X_test.shape)
+    assert held_out.is_novel(unlike).mean() > 0.8
     with pytest.raises(ValueError, match=r"alpha=1\.5"):
         held_out.is_novel(X_test, alpha=1.5)
 

@@ -1,4 +1,4 @@
-"""Mixtures over the code."""
+"""Gaussian mixtures of codes."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_each_class_has_its_own_and_an_empty_one_that_of_all():
 
 def test_only_accepted_codes_are_drawn_as_long_as_there_are_such():
     rng = np.random.default_rng(0)
-    z = draw_accepted(prior(2), 200, lambda codes: codes[:, 0], rng, least=0.0)
+    z = draw_accepted(prior(2), 200, lambda codes: codes[:, 0], rng, threshold=0.0)
     assert z.shape == (200, 2)
     assert z[:, 0].min() > 0.0
 
@@ -57,7 +57,7 @@ def test_where_too_few_are_accepted_the_nearest_fill_the_rest():
         drawn.append(codes[:, 0])
         return codes[:, 0]
 
-    z = draw_accepted(prior(2), 20, score, np.random.default_rng(0), least=9.0, max_rounds=3)
+    z = draw_accepted(prior(2), 20, score, np.random.default_rng(0), threshold=9.0, max_rounds=3)
     assert sorted(z[:, 0]) == sorted(np.concatenate(drawn))[-20:]
 
 

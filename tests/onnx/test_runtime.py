@@ -1,4 +1,4 @@
-"""Exported models: onnxruntime says what torch says, without torch; what is broken is refused in one line."""
+"""Exported models: onnxruntime gives torch's results without torch; broken folders get one clear error."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ from ssavae.onnx.export import export_onnx
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("image", "signal", "table")
 SHORT: dict[str, Any] = {"n_epochs": 2, "n_epochs_decoder": 1, "random_state": 0}
-# Whatever torch's part of the library needs is not to be had.
+# Makes the dependencies of the part of the library that uses torch impossible to import.
 BLOCKED = """
 import sys
 
@@ -53,7 +53,7 @@ def signals() -> np.ndarray:
 
 
 def cells() -> pd.DataFrame:
-    """Numbers with gaps and a far value, whole numbers, categories with gaps, truth values."""
+    """Numbers with missing values and an outlier, integers, categories with missing values, booleans."""
     rng, y = np.random.default_rng(0), np.arange(90) % 3
     kind = np.array([None, "red", "blue"], dtype=object)[y]
     frame = pd.DataFrame({"heat": rng.normal(size=90) * 50, "count": rng.integers(0, 9, 90)})
@@ -66,13 +66,13 @@ def cells() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory) -> dict[str, Pair]:
     folder, y = tmp_path_factory.mktemp("exported"), np.array(["x", "y", "z"])[np.arange(90) % 3]
-    made = {}
+    pairs = {}
     for kind, X in zip(KINDS, (images(), signals(), cells()), strict=True):
         model = SSAVAE(kind=kind, validation_fraction=0.3, **SHORT).fit(X, y)
-        assert model.calibration_.temperature != 1.0  # or its place in the graph would not show
+        assert model.calibration_.temperature != 1.0  # otherwise a graph without it would pass
         export_onnx(model, folder / kind)
-        made[kind] = Pair(model, folder / kind, X)
-    return made
+        pairs[kind] = Pair(model, folder / kind, X)
+    return pairs
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def table(pairs, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_onnxruntime_says_what_torch_says(pairs, kind):
+def test_onnxruntime_gives_the_results_of_torch(pairs, kind):
     model, folder, X = pairs[kind]
     exported = Exported(folder)
     np.testing.assert_allclose(exported.transform(X), model.transform(X), atol=1e-5)
@@ -94,15 +94,16 @@ def test_onnxruntime_says_what_torch_says(pairs, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_decoded_rows_have_the_units_and_type_of_torchs(pairs, kind):
     model, folder, X = pairs[kind]
-    made, wanted = Exported(folder).reconstruct(X), model.reconstruct(X)
-    assert type(made) is type(wanted)
+    result: Any = Exported(folder).reconstruct(X)
+    expected: Any = model.reconstruct(X)
+    assert type(result) is type(expected)
     if kind == "table":
-        pd.testing.assert_frame_equal(made, wanted, rtol=1e-4)
+        pd.testing.assert_frame_equal(result, expected, rtol=1e-4)
         return
-    assert made.dtype == wanted.dtype
+    assert result.dtype == expected.dtype
     # a pixel of 12.5 may be rounded either way
     tolerance = {"image": 1, "signal": 1e-3}[kind]
-    np.testing.assert_allclose(made.astype(float), wanted.astype(float), atol=tolerance, rtol=0)
+    np.testing.assert_allclose(result.astype(float), expected.astype(float), atol=tolerance, rtol=0)
     codes = np.random.default_rng(1).normal(size=(3, 2))
     assert Exported(folder).inverse_transform(codes).shape == (3, *X.shape[1:])
 
@@ -112,7 +113,7 @@ def test_a_row_does_not_depend_on_the_others(pairs, kind):
     model, folder, X = pairs[kind]
     exported, one = Exported(folder), X.iloc[[5]] if kind == "table" else X[[5]]
     np.testing.assert_allclose(exported.transform(one)[0], exported.transform(X)[5], atol=1e-5)
-    many = pd.concat([X] * 25) if kind == "table" else np.concatenate([X] * 25)  # more than go in at once
+    many = pd.concat([X] * 25) if kind == "table" else np.concatenate([X] * 25)  # more than one batch
     np.testing.assert_allclose(exported.transform(many)[-90:], model.transform(X), atol=1e-5)
 
 
@@ -136,7 +137,7 @@ def test_plain_arrays_of_a_table_are_taken(tmp_path, toy_table):
     np.testing.assert_allclose(exported.reconstruct(X), model.reconstruct(X), rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="trained without labels"):
         exported.predict(X)
-    # pandas' own numbers, with NA for a gap, are what NaN is
+    # NA of pandas' nullable types is treated as NaN
     frame = pd.DataFrame(X).astype("Float64")
     frame.iloc[0, 0], X[0, 0] = pd.NA, np.nan
     with pytest.warns(UserWarning, match="column '0' has no value"):
@@ -170,12 +171,12 @@ assert not [name for name in sys.modules if name.partition(".")[0] == "torch"]
     np.testing.assert_allclose(np.load(tmp_path / "probs.npy"), model.predict_proba(X), atol=1e-5)
 
 
-# What goes wrong
+# Errors
 
 
 @pytest.fixture
-def graphs_at_hand(pairs, monkeypatch) -> None:
-    """The table's graphs take no seconds to write."""
+def graphs_copied(pairs, monkeypatch) -> None:
+    """Copy the table's graphs instead of exporting, which takes seconds."""
 
     def copied(path: Path, *_: object) -> None:
         shutil.copy(pairs["table"].folder / path.name, path)
@@ -183,10 +184,10 @@ def graphs_at_hand(pairs, monkeypatch) -> None:
     monkeypatch.setattr(export, "_write_graph", copied)
 
 
-@pytest.mark.usefixtures("graphs_at_hand")
+@pytest.mark.usefixtures("graphs_copied")
 @pytest.mark.parametrize("name", ["encoder", "classifier", "decoder"])
 def test_graphs_of_another_network_leave_nothing(pairs, tmp_path, name):
-    """Parity is measured on every graph, and without it there is no folder."""
+    """Parity is checked for every graph; without it no folder is written."""
     model = copy.deepcopy(pairs["table"].model)
     export_onnx(model, tmp_path / "same")
     changed = {
@@ -200,7 +201,7 @@ def test_graphs_of_another_network_leave_nothing(pairs, tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == ["same"]
 
 
-def test_a_network_that_onnx_cannot_say_is_one_line(toy_table, tmp_path):
+def test_a_network_that_onnx_cannot_express_gets_one_line(toy_table, tmp_path):
     import torch
 
     class Odd(torch.nn.Module):
@@ -219,7 +220,7 @@ def test_a_network_that_onnx_cannot_say_is_one_line(toy_table, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("graphs_at_hand")
+@pytest.mark.usefixtures("graphs_copied")
 def test_a_folder_in_use_is_left_alone(pairs, table, tmp_path):
     model = pairs["table"].model
     (tmp_path / "mine").mkdir()
@@ -276,7 +277,7 @@ def test_a_broken_folder_gets_one_clear_line(table, how):
     assert "\n" not in str(refused.value)
 
 
-def test_a_graph_that_is_none_gets_one_clear_line(table):
+def test_a_file_that_is_no_graph_gets_one_clear_line(table):
     import hashlib
 
     (table / "encoder.onnx").write_bytes(b"no graph")

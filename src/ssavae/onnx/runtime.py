@@ -1,45 +1,51 @@
-"""A model that ``ssavae export`` wrote, run by onnxruntime: nothing here imports torch.
+"""A model written by ``ssavae export``, run by onnxruntime without torch.
 
-The folder holds a graph each for encoder, classifier and decoder, and exported.json, which says what goes
-into them and comes out; docs/onnx.md describes it for other languages.
+The folder holds one graph each for encoder, classifier and decoder, and exported.json, which describes
+their inputs and outputs; docs/onnx.md documents it for other languages.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ssavae._checks import UsageError, check, require_package
-from ssavae.preprocessing.columns import object_cells, to_frame
-from ssavae.preprocessing.preprocessor import Preprocessor, check_finite
+from ssavae.preprocessing.columns import is_frame, object_cells, to_frame
+from ssavae.preprocessing.inputs import check_finite
+from ssavae.preprocessing.preprocessor import Preprocessor
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from onnxruntime import InferenceSession
 
 SCHEMA_VERSION = 1
 DESCRIPTION_FILE = "exported.json"
-GRAPHS = ("encoder", "classifier", "decoder")
-BATCH = 1000  # rows at once; a row's result does not depend on it
+BATCH = 1000  # rows per run of a graph; a row's result does not depend on it
 
 
 class Exported:
-    """An exported model, ready to run on rows as the model was trained on.
+    """An exported model, which takes rows like those the model was trained on.
 
     Parameters
     ----------
     folder : path
-        What ``ssavae export RUN --onnx FOLDER`` or ``exporting.export_onnx`` wrote.
+        Written by ``ssavae export RUN --onnx FOLDER`` or :func:`ssavae.onnx.export.export_onnx`.
 
     Attributes
     ----------
     classes_ : ndarray of the class names; empty if the model was trained without labels
-    preprocess_ : Preprocess
+    preprocess_ : Preprocessor
     latent_dim : int
     reading : dict or None
-        How the data was read that the model was trained on, where a run says so.
+        Options with which the training data was read, if the model came from a run folder.
+    feature_names_in_ : ndarray of str
+        Only if the model was trained on columns with names.
 
     Raises
     ------
@@ -57,37 +63,48 @@ class Exported:
     ssavae._checks.UsageError: no folder of an exported model at nowhere
     """
 
-    feature_names_in_: np.ndarray  # where the model was trained on columns with names
+    feature_names_in_: np.ndarray
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
         if not folder.is_dir():
             raise UsageError(f"no folder of an exported model at {folder}")
-        told = _read_description(folder / DESCRIPTION_FILE)
+        path = _existing(folder / DESCRIPTION_FILE)
         try:
-            self._take(told)
+            description = json.loads(path.read_text("utf-8"))
+            version = description["schema_version"]
+            checksums = self._restore(description) if version == SCHEMA_VERSION else {}
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{folder / DESCRIPTION_FILE} is damaged: {_what(error)}") from error
+            reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"{path} is damaged: {reason}") from error
+        expected = f"this ssavae reads {SCHEMA_VERSION}: export the model again"
+        check(version == SCHEMA_VERSION, f"{path} has schema version {version}, {expected}")
         require_package("onnxruntime", "onnx", "running an exported model")
-        self._sessions = {name: _session(folder / f"{name}.onnx", told) for name in told["graphs"]}
+        self._sessions = {
+            name: _session(folder / f"{name}.onnx", sha256) for name, sha256 in checksums.items()
+        }
 
-    def _take(self, told: Mapping[str, Any]) -> None:
-        self.preprocess_ = Preprocessor.restored(told["preprocess"])
-        self.classes_ = np.array(told["classes"]["names"], dtype=np.dtype(told["classes"]["dtype"]))
-        if told["feature_names"]:
-            self.feature_names_in_ = np.array(told["feature_names"], dtype=object)
-        self.latent_dim, self.reading = int(told["latent_dim"]), told["reading"]
-        wanted = set(GRAPHS) if len(self.classes_) else {"encoder", "decoder"}
-        check(set(told["graphs"]) == wanted, f"it lists the graphs {sorted(told['graphs'])}")
+    def _restore(self, description: dict[str, Any]) -> dict[str, str]:
+        """Set the attributes from exported.json; return the graphs' checksums by name."""
+        self.preprocess_ = Preprocessor.restored(description["preprocess"])
+        classes = description["classes"]
+        self.classes_ = np.array(classes["names"], dtype=np.dtype(classes["dtype"]))
+        if description["feature_names"]:
+            self.feature_names_in_ = np.array(description["feature_names"], dtype=object)
+        self.latent_dim = int(description["latent_dim"])
+        self.reading: dict[str, Any] | None = description["reading"]
+        checksums = dict(description["graphs"])
+        expected = {"encoder", "decoder", *(["classifier"] if len(self.classes_) else [])}
+        check(set(checksums) == expected, f"it lists the graphs {sorted(checksums)}")
+        return checksums
 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Return the codes mu, (n, latent_dim); a row's code depends on that row alone."""
-        rows = self._checked(X)
-        parts = np.array_split(np.arange(len(rows)), -(-len(rows) // BATCH))
-        return np.concatenate([self._run("encoder", self._graph_inputs(rows[part])) for part in parts])
+        rows = self._validate(X)
+        return np.concatenate([self._run("encoder", self._graph_inputs(part)) for part in _batches(rows)])
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Return the calibrated class probabilities read from mu, (n, n_classes)."""
+        """Return the calibrated class probabilities of mu, (n, n_classes)."""
         check(len(self.classes_) > 0, "this model was trained without labels: it has no classes to predict")
         return self._run("classifier", self.transform(X))
 
@@ -95,29 +112,28 @@ class Exported:
         """Return the most probable class of each row, (n,)."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
-    def inverse_transform(self, Z: ArrayLike) -> Any:
+    def inverse_transform(self, Z: ArrayLike) -> np.ndarray | pd.DataFrame:
         """Decode codes (n, latent_dim) to rows in the shape and units of X."""
         decoded = self.decode(Z)
         if self.preprocess_.kind != "table":
             return self.preprocess_.finish(decoded)
         return to_frame(self.preprocess_.inverse(decoded), getattr(self, "feature_names_in_", None))
 
-    def reconstruct(self, X: ArrayLike) -> Any:
+    def reconstruct(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
         """Return G(mu(x)), in the shape and units of X."""
         return self.inverse_transform(self.transform(X))
 
     def decode(self, Z: ArrayLike) -> np.ndarray:
-        """Return what the decoder's graph makes of codes: rows not yet rounded; of tables network inputs."""
+        """Return the output of the decoder's graph: unrounded rows; network inputs of a table."""
         codes = np.asarray(Z, dtype=np.float32)
-        wanted = f"Z has shape {codes.shape}: codes of this model are (n, {self.latent_dim})"
-        check(codes.ndim == 2 and codes.shape[1] == self.latent_dim, wanted)
-        parts = np.array_split(codes, max(1, -(-len(codes) // BATCH)))
-        return np.concatenate([self._run("decoder", part) for part in parts])
+        message = f"Z has shape {codes.shape}: codes of this model are (n, {self.latent_dim})"
+        check(codes.ndim == 2 and codes.shape[1] == self.latent_dim, message)
+        return np.concatenate([self._run("decoder", part) for part in _batches(codes)])
 
-    def _checked(self, X: Any) -> np.ndarray:
-        """Check rows against the ones trained on: names of columns, numbers, gaps."""
+    def _validate(self, X: ArrayLike) -> np.ndarray:
+        """Return rows as an array, after checks of column names, shape and missing values."""
         names = getattr(self, "feature_names_in_", None)
-        if names is not None and hasattr(X, "iloc"):
+        if names is not None and is_frame(X):
             _check_names([str(name) for name in X.columns], [str(name) for name in names])
         rows = object_cells(X)
         rows = _numbers(X) if rows is None else rows
@@ -126,7 +142,7 @@ class Exported:
         return rows
 
     def _graph_inputs(self, rows: np.ndarray) -> np.ndarray:
-        """Return network inputs of tables; images and signals, which the graph scales itself, as they are."""
+        """Return network inputs of a table; images and signals unscaled, since the graph scales them."""
         if self.preprocess_.kind == "table":
             return self.preprocess_.forward(rows)
         self.preprocess_.check_shape(rows)
@@ -134,57 +150,49 @@ class Exported:
 
     def _run(self, name: str, values: np.ndarray) -> np.ndarray:
         session = self._sessions[name]
-        return session.run(None, {session.get_inputs()[0].name: values})[0]
+        return np.asarray(session.run(None, {session.get_inputs()[0].name: values})[0])
 
 
-def _numbers(X: Any) -> np.ndarray:
+def _batches(rows: np.ndarray) -> list[np.ndarray]:
+    return np.array_split(rows, max(1, math.ceil(len(rows) / BATCH)))
+
+
+def _numbers(X: ArrayLike) -> np.ndarray:
     rows = np.asarray(X)
     if rows.dtype.kind in "biuf":
         return rows
     try:
-        if hasattr(X, "to_numpy"):  # pandas' own types of number, with NA
+        if is_frame(X):  # pandas' nullable types, with NA
             return X.to_numpy(dtype=np.float64, na_value=np.nan)
         return rows.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"X must hold numbers, found dtype {rows.dtype}: {error}") from error
 
 
-def _check_names(found: list[str], wanted: list[str]) -> None:
-    missing, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
-    what = (
-        f"it lacks {missing[:5]}, has {extra[:5]} beside" if missing or extra else "they are in another order"
-    )
-    check(found == wanted, f"X has not the columns that the model was trained on: {what}")
+def _check_names(names: list[str], expected: list[str]) -> None:
+    if names == expected:
+        return
+    missing = sorted(set(expected) - set(names))
+    extra = sorted(set(names) - set(expected))
+    difference = f"it lacks {missing[:5]}, has {extra[:5]} beside"
+    if not missing and not extra:
+        difference = "they are in another order"
+    raise ValueError(f"X has not the columns that the model was trained on: {difference}")
 
 
-def _read_description(path: Path) -> dict[str, Any]:
+def _existing(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: wanted is a folder that `ssavae export` wrote")
-    try:
-        told = json.loads(path.read_text("utf-8"))
-        version, graphs = told["schema_version"], dict(told["graphs"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {_what(error)}") from error
-    check(
-        version == SCHEMA_VERSION,
-        f"{path} has schema version {version}, this ssavae reads {SCHEMA_VERSION}: export the model again",
-    )
-    return told | {"graphs": graphs}
+    return path
 
 
-def _session(path: Path, told: Mapping[str, Any]) -> Any:
-    """Open a graph, if it is the one that was exported."""
+def _session(path: Path, sha256: str) -> InferenceSession:
+    """Open a graph, if its checksum is the one in exported.json."""
     import onnxruntime
 
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: wanted is a folder that `ssavae export` wrote")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != told["graphs"][path.stem]:
+    if hashlib.sha256(_existing(path).read_bytes()).hexdigest() != sha256:
         raise ValueError(f"{path} is damaged: its checksum is not the one in {DESCRIPTION_FILE}")
     try:
         return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own, which have no common class
+    except Exception as error:  # onnxruntime's errors have no common class
         raise ValueError(f"{path} is not a graph that onnxruntime can run: {error}") from error
-
-
-def _what(error: Exception) -> str:
-    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)

@@ -1,4 +1,4 @@
-"""The paper's figures, regenerated on the embedded digits: small, but the very code of the full ones."""
+"""The paper's figures, reproduced on the embedded digits: small, with the code of the full ones."""
 
 import json
 
@@ -9,7 +9,7 @@ from ssavae._checks import UsageError
 from ssavae.app.cli import main
 from ssavae.app.experiments.database import FULL, Budget, Study
 from ssavae.app.experiments.figure9 import figure9, train_cells
-from ssavae.app.experiments.reproduce import reproduced
+from ssavae.app.experiments.reproduce import reproduce_figures
 
 SMALL = Budget(updates=6, n_train=400, n_epochs=3, n_test=120, latent_dims=(2, 5), betas=(0.0, 0.1))
 
@@ -33,26 +33,26 @@ def test_the_grid_of_the_paper_is_the_default():
 
 
 def test_every_cell_of_the_grid_is_trained_for_the_same_updates(cells):
-    places = {(cell.latent_dim, cell.gamma, cell.beta) for cell in cells}
-    assert places == {(k, g, b) for k in (2, 5) for g in (0.0, 0.1) for b in (0.0, 0.1)}
-    assert {cell.found["updates"] for cell in cells} == {6}
+    positions = {(cell.latent_dim, cell.gamma, cell.beta) for cell in cells}
+    assert positions == {(k, g, b) for k in (2, 5) for g in (0.0, 0.1) for b in (0.0, 0.1)}
+    assert {cell.metrics["updates"] for cell in cells} == {6}
 
 
 def test_cells_of_a_latent_size_share_one_vec_and_differ_in_their_decoders(study, cells):
     assert sorted(path.name for path in study.folder.glob("k*")) == ["k2", "k5"]
-    losses = {cell.found["loss_rec"] for cell in cells}
+    losses = {cell.metrics["loss_rec"] for cell in cells}
     assert len(losses) == len(cells)
-    assert all(("loss_adv" in cell.found) == (cell.beta > 0) for cell in cells)
-    assert all(("loss_latent" in cell.found) == (cell.gamma > 0) for cell in cells)
+    assert all(("loss_adv" in cell.metrics) == (cell.beta > 0) for cell in cells)
+    assert all(("loss_latent" in cell.metrics) == (cell.gamma > 0) for cell in cells)
 
 
-def test_cells_show_inputs_that_the_judge_reads_right(study, cells):
+def test_cells_show_inputs_that_the_judge_classifies_right(study, cells):
     classes = study.labels[study.shown_rows]
     assert len(set(classes)) == len(classes) > 5
     for cell in cells:
         assert cell.images.shape == (len(classes), 8, 8, 1)
         assert 0 <= cell.images.min() < cell.images.max() <= 1
-        assert cell.read_as.shape == classes.shape
+        assert cell.predicted.shape == classes.shape
 
 
 def test_a_finished_cell_is_not_trained_again_and_a_missing_one_is(study, cells):
@@ -64,7 +64,7 @@ def test_a_finished_cell_is_not_trained_again_and_a_missing_one_is(study, cells)
     assert files[0].is_file()
     assert {path: path.stat().st_mtime_ns for path in files[1:]} == before
     for cell, same in zip(cells, again, strict=True):
-        assert cell.found["pixel_error"] == pytest.approx(same.found["pixel_error"], rel=1e-4)
+        assert cell.metrics["pixel_error"] == pytest.approx(same.metrics["pixel_error"], rel=1e-4)
 
 
 def test_figure_9_leaves_sheet_curves_and_numbers(study, cells, tmp_path):
@@ -74,24 +74,24 @@ def test_figure_9_leaves_sheet_curves_and_numbers(study, cells, tmp_path):
         "regimes_digits.png",
         "figure9_digits.json",
     ]
-    told = json.loads(files[2].read_text())
-    assert told["command"] == "the command"
-    assert len(told["cells"]) == len(cells)
+    document = json.loads(files[2].read_text())
+    assert document["command"] == "the command"
+    assert len(document["cells"]) == len(cells)
     measures = {"agreement", "frechet", "frechet_samples", "sharpness", "ssim", "perceptual", "pixel_error"}
-    assert all(measures <= cell.keys() and cell["minutes"] > 0 for cell in told["cells"])
-    assert 0 <= told["judge_accuracy"] <= 1
-    assert told["vec"]["k5"]["accuracy"] > 0.2
+    assert all(measures <= cell.keys() and cell["minutes"] > 0 for cell in document["cells"])
+    assert 0 <= document["judge_accuracy"] <= 1
+    assert document["vec"]["k5"]["accuracy"] > 0.2
 
 
 def test_figure_7_draws_the_map_and_says_how_good_it_is(study, tmp_path, monkeypatch):
     monkeypatch.setattr("ssavae.app.experiments.reproduce.FAST", SMALL)
     arguments = {"fast": True, "updates": None, "n_train": None, "seed": 0, "device": "cpu", "command": "c"}
-    files = list(reproduced("figure7", study.folder.parent, ["digits"], **arguments))
+    files = list(reproduce_figures("figure7", study.folder.parent, ["digits"], **arguments))
     assert [path.name for path in files] == ["figure7.png", "figure7.json"]
-    found = json.loads(files[1].read_text())["digits"]
-    assert {"accuracy", "knn_accuracy", "silhouette", "trustworthiness", "minutes_vec"} <= found.keys()
+    metrics = json.loads(files[1].read_text())["digits"]
+    assert {"accuracy", "knn_accuracy", "silhouette", "trustworthiness", "minutes_vec"} <= metrics.keys()
     model = study.vec(2)
-    assert found["accuracy"] == pytest.approx(np.mean(model.predict(study.test.x) == study.test.y))
+    assert metrics["accuracy"] == pytest.approx(np.mean(model.predict(study.test.x) == study.test.y))
 
 
 def test_a_study_of_another_seed_is_refused(study):

@@ -1,4 +1,4 @@
-"""sweep: cells are shared out among processes, each done once, and none is lost with its worker."""
+"""Sweeps: processes share the cells, each cell runs once, and none is lost with its worker."""
 
 import contextlib
 import csv
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,20 @@ SHORT = ["--set", "n_epochs=1", "--set", "n_epochs_decoder=1"]
 GRID = ["--latent-dim", "2", "3", "--beta", "0", "0.01", *SHORT]
 SPACE = Space({"random_state": 0}, {"latent_dim": (2, 3), "beta": (0.0, 0.1, 0.2)})
 
-# A worker without training: all it does is a line in a file. Its words: url, file, grace, seconds a cell,
-# and cells after which it sleeps for ever.
+# A worker that writes lines to a file instead of training. Arguments: url, file, grace, seconds per cell,
+# and the number of cells after which it hangs.
 QUEUE = """
 import sys, time
-from ssavae.experiments.space import Space, name_of
-from ssavae.experiments.workers import Worker, open_study
-url, file, grace, seconds, deadly = sys.argv[1], sys.argv[2], *map(float, sys.argv[3:])
+from ssavae.app.experiments.search_space import Space, name_of
+from ssavae.app.experiments.optuna_worker import Worker, open_study
+url, file, grace, seconds, n_before_hang = sys.argv[1], sys.argv[2], *map(float, sys.argv[3:])
 space = Space({"random_state": 0}, {"latent_dim": tuple(range(2, 8)), "beta": (0.0, 0.1, 0.2)})
 done = 0
 def work(cell):
     global done
     with open(file, "a") as stream:
         stream.write(name_of(cell) + "\\n")
-    time.sleep(1000 if done >= deadly else seconds)
+    time.sleep(1000 if done >= n_before_hang else seconds)
     done += 1
     return {"loss": cell["beta"] + cell["latent_dim"]}
 study = open_study(url, "queue", maximize=False, grace=int(grace))
@@ -51,7 +51,7 @@ worker = Worker(study, space, None, work, "loss", int(grace))
 print("ready", flush=True)
 sys.stdin.readline()
 worker.run()
-print(*(entry.state for entry in worker.entries()))
+print(*(result.state for result in worker.results()))
 """
 
 
@@ -72,9 +72,9 @@ def run_here(*words: object) -> int:
     return int(stop.value.code or 0)
 
 
-def wait_for(what: str, found, seconds: float = 120) -> None:
+def wait_for(what: str, condition: Callable[[], object], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
-    while not found():
+    while not condition():
         assert time.monotonic() < end, f"{what} did not come within {seconds} s"
         time.sleep(0.1)
 
@@ -138,7 +138,7 @@ def test_a_space_keeps_types_and_single_values_are_shared():
 
 
 @pytest.mark.parametrize(
-    ("choices", "assignments", "told"),
+    ("choices", "assignments", "message"),
     [
         ({"beta": [0.1]}, [], "nothing to sweep"),
         ({"beta": [0.1, 0.1]}, [], "nothing to sweep"),
@@ -150,8 +150,8 @@ def test_a_space_keeps_types_and_single_values_are_shared():
         ({"beta": [-1.0, 0.0]}, [], "beta must be 0 or more"),
     ],
 )
-def test_wrong_spaces_are_refused(choices, assignments, told):
-    with pytest.raises(UsageError, match=told):
+def test_wrong_spaces_are_refused(choices, assignments, message):
+    with pytest.raises(UsageError, match=message):
         plan_space(None, {}, choices, assignments)
 
 
@@ -174,12 +174,12 @@ def test_every_cell_is_done_once_and_none_again(tmp_path):
     for _ in range(2):
         worker(tmp_path, lambda cell: done.append(name_of(cell)) or {"loss": cell["beta"]}).run()
     assert sorted(done) == sorted(map(name_of, SPACE.grid()))
-    entries = worker(tmp_path, lambda _: {}).entries()
-    assert [entry.cell for entry in entries] == SPACE.grid()
-    assert all(entry.state == "done" and entry.found == {"loss": entry.cell["beta"]} for entry in entries)
+    results = worker(tmp_path, lambda _: {}).results()
+    assert [result.cell for result in results] == SPACE.grid()
+    assert all(r.state == "done" and r.metrics == {"loss": r.cell["beta"]} for r in results)
 
 
-def test_a_cell_that_fails_is_told_and_left_until_it_is_asked_for(tmp_path):
+def test_a_failed_cell_is_reported_and_run_again_only_with_retry(tmp_path):
     def breaks(cell):
         if cell["beta"] == 0.1:
             raise FloatingPointError("loss_rec became nan")
@@ -188,11 +188,11 @@ def test_a_cell_that_fails_is_told_and_left_until_it_is_asked_for(tmp_path):
     for _ in range(2):
         broken = worker(tmp_path, breaks)
         broken.run()
-        errors = [entry.error for entry in broken.entries() if entry.state == "failed"]
+        errors = [result.error for result in broken.results() if result.state == "failed"]
         assert errors == ["FloatingPointError: loss_rec became nan"] * 2
-    mended = worker(tmp_path, lambda _: {"loss": 2.0}, retry=True)
-    mended.run()
-    assert Counter(entry.found["loss"] for entry in mended.entries()) == {1.0: 4, 2.0: 2}
+    retried = worker(tmp_path, lambda _: {"loss": 2.0}, retry=True)
+    retried.run()
+    assert Counter(result.metrics["loss"] for result in retried.results()) == {1.0: 4, 2.0: 2}
 
 
 def test_a_stopped_cell_comes_next_time(tmp_path):
@@ -203,9 +203,9 @@ def test_a_stopped_cell_comes_next_time(tmp_path):
         with pytest.raises(KeyboardInterrupt):
             worker(tmp_path, stops).run()
     again = worker(tmp_path, lambda _: {"loss": 1.0})
-    assert {entry.state for entry in again.entries()} == {"waiting"}
+    assert {result.state for result in again.results()} == {"waiting"}
     again.run()
-    assert {entry.state for entry in again.entries()} == {"done"}
+    assert {result.state for result in again.results()} == {"done"}
 
 
 def test_a_cell_queued_twice_is_done_once(tmp_path):
@@ -224,14 +224,14 @@ def test_a_sampler_draws_so_many_cells_within_the_range(tmp_path):
     )
     drawn = worker(tmp_path, lambda cell: {"loss": (np.log10(cell["beta"]) + 2) ** 2}, 12, space)
     drawn.run()
-    cells = [entry.cell for entry in drawn.entries()]
+    cells: list[dict[str, Any]] = [dict(result.cell) for result in drawn.results()]
     assert len(cells) == 12 == len({name_of(cell) for cell in cells})
     assert all(0.001 <= cell["beta"] <= 1 and 2 <= cell["latent_dim"] <= 9 for cell in cells)
-    assert sum(cell["beta"] < 0.03 for cell in cells) >= 4  # by its logarithm
+    assert sum(cell["beta"] < 0.03 for cell in cells) >= 4  # on a logarithmic scale
     assert {cell["augment"] for cell in cells} == {(), ("translate",)}
     more = worker(tmp_path, lambda cell: {"loss": 1.0}, 14, space)
     more.run()
-    assert [entry.cell for entry in more.entries()][:12] == cells and len(more.entries()) == 14
+    assert [result.cell for result in more.results()][:12] == cells and len(more.results()) == 14
 
 
 def test_a_sampler_with_few_cells_to_draw_ends(tmp_path):
@@ -273,7 +273,7 @@ def test_three_workers_on_postgresql_do_each_cell_once(tmp_path, postgres):
     race(postgres, tmp_path)
 
 
-# ------------------------------------------------------------------------------------- the whole way
+# ---------------------------------------------------------------------------------- the command line
 
 
 def test_two_workers_train_a_grid_on_one_sqlite_file(tmp_path):
@@ -290,8 +290,8 @@ def test_two_workers_train_a_grid_on_one_sqlite_file(tmp_path):
         ("3", "0.01"),
     ]
     assert {row["state"] for row in rows} == {"done"}
-    told = json.loads((out / "sweep.json").read_text())
-    assert told["best"]["found"]["reconstruction_error"] == min(
+    document = json.loads((out / "sweep.json").read_text())
+    assert document["best"]["found"]["reconstruction_error"] == min(
         float(row["reconstruction_error"]) for row in rows
     )
     assert (out / "sweep.png").stat().st_size > 10_000
@@ -367,17 +367,17 @@ def test_curves_join_cells_that_differ_in_one_parameter_alone():
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--beta", "0.1"], "nothing to sweep"),
         (["--beta", "0", "1", "--metric", "acuracy"], "did you mean 'accuracy'"),
         (["--beta", "0", "1", "--storage", "postgresql://me:secret@localhost:1/x"], "me:***@localhost:1/x"),
     ],
 )
-def test_wrong_use_ends_with_2_and_one_line(tmp_path, capfd, words, told):
+def test_wrong_use_ends_with_2_and_one_line(tmp_path, capfd, words, message):
     assert run_here("sweep", "digits", *words, "--out", tmp_path / "out") == 2
     err = capfd.readouterr().err
-    assert told in err and len(err.splitlines()) == 1 and "secret" not in err
+    assert message in err and len(err.splitlines()) == 1 and "secret" not in err
 
 
 def test_a_folder_with_another_sweep_is_refused(tmp_path, capfd):

@@ -1,4 +1,4 @@
-"""Small models and their applications, made once, for the tests of the explorer's server."""
+"""Small fitted models and their applications, cached, for the tests of the explorer's server."""
 
 from functools import cache
 from typing import Any
@@ -14,20 +14,20 @@ from ssavae.app.explorer.points import Points, rows_to_show
 from ssavae.data.labelled import LabelledData
 
 JSON = {"content-type": "application/json"}
-NOTHING = np.empty(0, dtype=np.int64)
+NO_ROWS = np.empty(0, dtype=np.int64)
 
 
 def images(n: int = 60, side: int = 8, channels: int | None = None) -> np.ndarray:
-    """Gray or colour images in bytes; a third each have a bright corner of its own."""
+    """Gray or colour images in bytes, of three classes with a bright square at different positions."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, 60, (n, side, side) if channels is None else (n, side, side, channels))
-    for c, place in enumerate((slice(0, 4), slice(4, 8), slice(2, 6))):
-        x[c::3, place, place] += 150
+    for c, side_slice in enumerate((slice(0, 4), slice(4, 8), slice(2, 6))):
+        x[c::3, side_slice, side_slice] += 150
     return x.astype(np.uint8)
 
 
 def table(n: int = 60) -> pd.DataFrame:
-    """Numbers, some of them missing, whole numbers, texts and truth values."""
+    """Numbers with missing values, integers, text and booleans."""
     rng = np.random.default_rng(0)
     c = np.arange(n) % 3
     frame = pd.DataFrame({"width": rng.normal(c, 0.2), "parts": 10 * c + rng.integers(0, 3, n)})
@@ -38,7 +38,7 @@ def table(n: int = 60) -> pd.DataFrame:
 
 
 def signals(n: int = 60) -> np.ndarray:
-    """Signals of 32 samples and two channels, of three frequencies."""
+    """Signals of 32 samples and two channels, with three frequencies."""
     t = np.arange(32)[None, :, None] * (1 + np.arange(n) % 3)[:, None, None] / 5
     return np.sin(t + np.array([0.0, 1.0])) + np.random.default_rng(0).normal(0, 0.1, (n, 32, 2))
 
@@ -48,7 +48,7 @@ ROWS = {"image": images, "colour": lambda: images(channels=3), "table": table, "
 
 @cache
 def model_and_points(kind: str, latent_dim: int = 2, labelled: bool = True) -> tuple[SSAVAE, Points]:
-    """A model that has trained for a moment, and its points: 40 training rows and 20 test rows."""
+    """A briefly trained model and its points: 40 training rows and 20 test rows."""
     x: Any = ROWS[kind]()
     y = np.array(["one", "two", "three"], dtype=object)[np.arange(len(x)) % 3]
     y[5] = None
@@ -59,14 +59,14 @@ def model_and_points(kind: str, latent_dim: int = 2, labelled: bool = True) -> t
     cells = x.to_numpy(dtype=object) if kind == "table" else x
     names = tuple(x.columns) if kind == "table" else None
     data = LabelledData("toy", cells[:40], y[:40], cells[40:], y[40:], feature_names=names)
-    return model, Points.of(model, rows_to_show(data, NOTHING))
+    return model, Points.of(model, rows_to_show(data, NO_ROWS))
 
 
 def app_of(kind: str, latent_dim: int = 2, labelled: bool = True, token: str | None = None) -> FastAPI:
-    """The application of such a model."""
+    """The application of :func:`model_and_points`."""
     return create_app(*model_and_points(kind, latent_dim, labelled), "toy", token=token)
 
 
 def client_of(app: FastAPI) -> TestClient:
-    """A client in the same process; an error of the server is a reply with status 500, as over a network."""
+    """A client in the same process; server errors are replies with status 500, as over a network."""
     return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)

@@ -46,7 +46,7 @@ pytestmark = [
 
 @contextmanager
 def serving(model: SSAVAE, loaded: LabelledData, token: str | None = None) -> Iterator[str]:
-    """A server of this process, at a port that is free."""
+    """A server in this process, on a free port."""
     points = Points.of(model, rows_to_show(loaded, NO_ROWS))
     listening = open_port("127.0.0.1", 0)
     config = uvicorn.Config(
@@ -82,7 +82,7 @@ def digits_url(digits: LabelledData, digits_model: SSAVAE) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def wine(tmp_path_factory: pytest.TempPathFactory) -> LabelledData:
-    """A csv with a column of words beside the numbers, and gaps in one."""
+    """A csv with a column of text besides the numbers, and missing values in another."""
     numbers: Any = load_wine(as_frame=True)
     table = numbers.data.assign(cellar=np.where(numbers.data["alcohol"] > 13, "upper", "lower"))
     table.loc[::9, "ash"] = np.nan
@@ -131,13 +131,13 @@ def browser() -> Iterator[Any]:
 
 
 class Screen:
-    """A page that is open, and what went wrong in it."""
+    """An open page, and its errors."""
 
     def __init__(self, page: Any) -> None:
         self.page = page
-        self.wrong: list[str] = []
-        page.on("console", lambda said: said.type == "error" and self.wrong.append(said.text))
-        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.errors: list[str] = []
+        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def open(self, url: str) -> "Screen":
         self.page.goto(url)
@@ -145,7 +145,7 @@ class Screen:
         return self
 
     def panel(self, text: str) -> str:
-        """Wait until the panel says this; return all that it says."""
+        """Wait until the panel shows this text; return all of its text."""
         self.page.locator("#panel").get_by_text(text).first.wait_for(timeout=20_000)
         return self.page.inner_text("#panel")
 
@@ -169,22 +169,22 @@ class Screen:
         return np.array(self.page.evaluate("[...map.layout.xaxis.range, ...map.layout.yaxis.range]"))
 
     def drawn(self) -> np.ndarray:
-        """The places (n, 2) of all points as they are drawn; NaN where one is hidden."""
+        """The positions (n, 2) of all points as drawn; NaN where one is hidden."""
         script = "[0, 1].map((k) => Array.from(map.data[0]['xy'[k]], (v) => (Number.isNaN(v) ? null : v)))"
         return np.array(self.page.evaluate(script), dtype=float).T
 
     def pixels(self) -> np.ndarray:
         """Where on the screen all points lie, (n, 2)."""
         (left, top, right, bottom), (x0, x1, y0, y1) = self.frame(), self.view()
-        share = (self.drawn() - [x0, y1]) / [x1 - x0, y0 - y1]
-        return [left, top] + share * [right - left, bottom - top]
+        fraction = (self.drawn() - [x0, y1]) / [x1 - x0, y0 - y1]
+        return [left, top] + fraction * [right - left, bottom - top]
 
-    def place(self, pixel: np.ndarray) -> np.ndarray:
-        """The place on the map of a pixel."""
+    def position(self, pixel: np.ndarray) -> np.ndarray:
+        """The position of a pixel on the map."""
         (left, top, right, bottom), (x0, x1, y0, y1) = self.frame(), self.view()
         return [x0, y1] + (pixel - [left, top]) / [right - left, bottom - top] * [x1 - x0, y0 - y1]
 
-    def lonely(self) -> tuple[int, np.ndarray]:
+    def isolated(self) -> tuple[int, np.ndarray]:
         """The item farthest from all others, and its pixel."""
         pixels = self.pixels()
         apart = np.linalg.norm(pixels[:, None] - pixels[None], axis=2) + 1e9 * np.eye(len(pixels))
@@ -207,8 +207,8 @@ class Screen:
             const { data } = c.getContext("2d").getImageData(0, 0, c.width, c.height);
             return [c.height, c.width, Array.from(data).filter((_, i) => i % 4 === 0)];
         })"""
-        found = self.page.eval_on_selector_all("#panel canvas", script)
-        return np.array([np.reshape(gray, (height, width)) for height, width, gray in found])
+        images = self.page.eval_on_selector_all("#panel canvas", script)
+        return np.array([np.reshape(gray, (height, width)) for height, width, gray in images])
 
     def drop(self, name: str, content: bytes) -> None:
         """Drop a file on the map."""
@@ -234,7 +234,7 @@ class Screen:
 
 @pytest.fixture
 def screen(browser: Any) -> Iterator[Callable[..., Screen]]:
-    """Open pages of a size; afterwards nothing must have gone wrong in them."""
+    """Open pages of a size; at the end none of them may have had an error."""
     opened: list[Screen] = []
 
     def new(size: tuple[int, int] = WIDE, *, offline: bool = False, **settings: Any) -> Screen:
@@ -246,7 +246,7 @@ def screen(browser: Any) -> Iterator[Callable[..., Screen]]:
     yield new
     for each in opened:
         each.page.context.close()
-    assert [each.wrong for each in opened if each.wrong] == []
+    assert [each.errors for each in opened if each.errors] == []
 
 
 # -------------------------------------------------------------------------------------------- the tests
@@ -264,7 +264,7 @@ def test_the_page_shows_the_map(screen, digits_url, digits):
 
 def test_hover_shows_the_item_and_its_reconstruction(screen, digits_url, digits, digits_model):
     page = screen().open(digits_url)
-    item, pixel = page.lonely()
+    item, pixel = page.isolated()
     page.point_at(pixel)
     page.panel(f"Item {item:,}")
     row = np.concatenate([digits.x_train, digits.x_test])[item : item + 1]
@@ -291,25 +291,25 @@ def test_the_empty_map_is_decoded_live_one_request_at_a_time(screen, digits_url,
     pixel = page.empty()
     for step in range(25):
         page.point_at(pixel + np.array([step - 24, 0]))
-    x, y = page.place(pixel)
+    x, y = page.position(pixel)
     page.panel(f"Decoded at {x:.2f}, {y:.2f}")
     wanted = 255 * digits_model.inverse_transform([[x, y]])[0].clip(0, 1)
     assert np.abs(page.pictures()[0] - wanted).max() <= 3  # a pixel is not a point
     assert most == 1
 
 
-def test_a_drag_plays_the_way_between_two_places(screen, digits_url, digits, digits_model):
+def test_a_drag_interpolates_between_two_positions(screen, digits_url, digits, digits_model):
     page = screen().open(digits_url)
-    item, pixel = page.lonely()
+    item, pixel = page.isolated()
     page.drag(pixel, page.empty())
-    page.panel("of the way")
+    page.panel("of the path")
     slider = page.page.locator("#panel input[type=range]")
     slider.evaluate("(s) => { s.value = 0; s.dispatchEvent(new Event('input')); }")
     rows = np.concatenate([digits.x_train, digits.x_test])[item : item + 1]
     assert np.abs(page.pictures()[0] - 255 * digits_model.reconstruct(rows)[0].clip(0, 1)).max() <= 1
     page.page.get_by_role("button", name="Play").click()
-    page.panel("100 % of the way")
-    x, y = page.place(page.empty())
+    page.panel("100 % of the path")
+    x, y = page.position(page.empty())
     wanted = 255 * digits_model.inverse_transform([[x, y]])[0].clip(0, 1)
     assert np.abs(page.pictures()[0] - wanted).max() <= 3
 
@@ -320,9 +320,9 @@ def test_a_png_lands(screen, digits_url, digits, digits_model):
     content = io.BytesIO()
     Image.fromarray(image).save(content, "PNG")
     page.drop("a digit.png", content.getvalue())
-    said = page.panel("lands here")
-    assert f"read as {digits_model.predict(digits.x_test[3:4])[0]}" in said
-    assert "novelty" in said and np.abs(page.pictures()[0] - image.astype(int)).max() <= 1
+    text = page.panel("position on the map")
+    assert f"predicted {digits_model.predict(digits.x_test[3:4])[0]}" in text
+    assert "novelty" in text and np.abs(page.pictures()[0] - image.astype(int)).max() <= 1
     page.drop("a digit.gif", b"GIF89a")
     page.page.locator("#error", has_text="drop a .png, .csv or .npy").wait_for()
 
@@ -341,9 +341,9 @@ def test_a_csv_row_lands(screen, wine_url, wine, wine_model):
     page = screen().open(wine_url)
     row = frame(wine).iloc[[70]]
     page.drop("one.csv", row.to_csv(index=False).encode())
-    said = page.panel("lands here")
-    assert f"read as {wine_model.predict(row)[0]}" in said
-    assert "cellar" in said and str(row["cellar"].iloc[0]) in said
+    text = page.panel("position on the map")
+    assert f"predicted {wine_model.predict(row)[0]}" in text
+    assert "cellar" in text and str(row["cellar"].iloc[0]) in text
 
 
 def test_a_column_colours_the_map(screen, wine_url):
@@ -366,8 +366,8 @@ def test_labels_given_to_a_lasso_are_taken_by_train(screen, digits_url, digits, 
     page.panel(f"{len(inside):,} points selected")
     page.page.fill("#new-label", "left, half")
     page.page.get_by_role("button", name="Give this label").click()
-    kept = (inside >= len(digits.x_train)).sum()
-    assert f"{kept} of them are test rows" in page.page.inner_text("#label-count")
+    n_test = (inside >= len(digits.x_train)).sum()
+    assert f"{n_test} of them are test rows" in page.page.inner_text("#label-count")
     page.page.uncheck("#own-labels")
     path = downloaded(page, tmp_path / "labels.csv")
     granted = grant_labels(digits, LabelBudget(source=str(path)), NO_ROWS, 0).y_train
@@ -424,7 +424,7 @@ def test_a_code_of_100_dimensions_and_101_classes(screen, many):
         assert page.page.locator("#legend button").count() == 101
         page.page.fill("#class-filter", "kind 77")
         assert page.page.locator("#legend li:visible").count() == 1
-        item, pixel = page.lonely()
+        item, pixel = page.isolated()
         page.point_at(pixel)
         assert f"label kind {item % 101}" in page.panel(f"Item {item}")
         page.page.select_option("#axes-kind", "pair")
@@ -438,7 +438,7 @@ def test_a_code_of_100_dimensions_and_101_classes(screen, many):
         page.point_at(pixel)
         page.panel("Decoded at")
         code = z.mean(axis=0)
-        code[[7, 42]] = page.place(pixel)
+        code[[7, 42]] = page.position(pixel)
         shown = [float(cell) for cell in page.page.locator("#panel td").all_inner_texts()]
         assert np.allclose(shown, model.inverse_transform(code[None])[0], rtol=0.02, atol=0.02)
         page.page.close()  # before the server, which it may still be asking
@@ -454,9 +454,9 @@ def test_the_map_by_keyboard(screen, digits_url):
     for _ in range(6):
         page.page.keyboard.press("Shift+ArrowLeft")
     page.page.keyboard.press("Enter")
-    page.panel("of the way")
+    page.panel("of the path")
     page.page.keyboard.press("Escape")
-    page.panel("What lies there?")
+    page.panel("Explore the map")
     before = page.view()
     page.page.keyboard.press("+")
     page.page.wait_for_function(
@@ -493,16 +493,16 @@ def test_a_token_is_taken_from_the_address_and_does_not_stay_there(screen, wine,
         other = screen()
         other.page.goto(url)
         other.page.locator("#error", has_text="token").wait_for()
-        other.wrong.clear()  # the browser's own word for the refusal
+        other.errors.clear()  # the browser's own message about the failed request
         page.page.close()
 
 
-def test_a_server_that_is_gone_is_told(screen, wine, wine_model):
+def test_a_server_that_is_gone_is_reported(screen, wine, wine_model):
     with serving(wine_model, wine) as url:
         page = screen().open(url)
     page.point_at(page.empty())
     page.page.locator("#error", has_text="does not answer").wait_for()
-    page.wrong.clear()  # the browser's own word for it
+    page.errors.clear()  # the browser's own message
 
 
 def test_the_exported_file_works_without_network(screen, digits, digits_model, tmp_path):
@@ -512,7 +512,7 @@ def test_the_exported_file_works_without_network(screen, digits, digits_model, t
     asked: list[str] = []
     page.page.on("request", lambda request: asked.append(request.url.partition(":")[0]))
     page.open(path.as_uri())
-    item, pixel = page.lonely()
+    item, pixel = page.isolated()
     page.point_at(pixel)
     page.panel(f"Item {item:,}")
     row = np.concatenate([digits.x_train, digits.x_test])[item]
@@ -520,7 +520,7 @@ def test_the_exported_file_works_without_network(screen, digits, digits_model, t
     pixel = page.empty()
     page.point_at(pixel)
     page.panel("Decoded at")
-    wanted = 255 * digits_model.inverse_transform(page.place(pixel)[None])[0].clip(0, 1)
+    wanted = 255 * digits_model.inverse_transform(page.position(pixel)[None])[0].clip(0, 1)
     assert np.abs(page.pictures()[0] - wanted).mean() < 8  # between the atlas's points
     page.page.get_by_role("button", name="Sample", exact=True).click()
     page.panel("12 samples")
@@ -535,18 +535,18 @@ def test_the_exported_file_works_without_network(screen, digits, digits_model, t
     assert set(asked) <= {"file", "data", "blob"}
 
 
-def test_an_exported_table_with_gaps_and_words(screen, wine, wine_model, tmp_path):
+def test_an_exported_table_with_missing_values_and_text(screen, wine, wine_model, tmp_path):
     page = screen(offline=True).open(exported(wine_model, wine, tmp_path).as_uri())
-    item, pixel = page.lonely()
+    item, pixel = page.isolated()
     page.point_at(pixel)
-    said = page.panel(f"Item {item}")
-    assert str(frame(wine)["cellar"].iloc[item]) in said
+    text = page.panel(f"Item {item}")
+    assert str(frame(wine)["cellar"].iloc[item]) in text
     page.page.select_option("#color-by", label="cellar")
     page.page.locator("#legend button", has_text="upper").wait_for()
 
 
 def exported(model: SSAVAE, loaded: LabelledData, folder: Path) -> Path:
-    """The page as one file, written by a thread without playwright's event loop."""
+    """The exported page, written on a thread without playwright's event loop."""
     api = Api(Service(model, Points.of(model, rows_to_show(loaded, NO_ROWS))), loaded.name)
     path = folder / "map.html"
     with ThreadPoolExecutor(1) as other:

@@ -1,4 +1,4 @@
-"""The explorer's server answers as the model itself does, for every kind of rows."""
+"""The explorer's server: same answers as the model itself, for every kind of rows."""
 
 import base64
 import csv
@@ -24,17 +24,17 @@ from ssavae._checks import UsageError
 from ssavae.app.explorer import points as points_module
 from ssavae.app.explorer import serve
 from ssavae.app.explorer.batching import Worker
-from ssavae.app.explorer.cache import POINTS_FILE
-from ssavae.app.explorer.points import Plane, Points, Shown, rows_to_show
+from ssavae.app.explorer.points import Plane, Points, SelectedRows, rows_to_show
+from ssavae.app.runs.folder import POINTS_FILE
 from ssavae.data.labelled import LabelledData
 from ssavae.data.partition import Part
 
 KINDS = list(ROWS)
 
 
-def array(told: dict) -> np.ndarray:
-    dtype = {"f4": "<f4", "i4": "<i4", "u1": "u1"}[told["dtype"]]
-    return np.frombuffer(base64.b64decode(told["bdata"]), dtype).reshape(told["shape"])
+def array(packed: dict) -> np.ndarray:
+    dtype = {"f4": "<f4", "i4": "<i4", "u1": "u1"}[packed["dtype"]]
+    return np.frombuffer(base64.b64decode(packed["bdata"]), dtype).reshape(packed["shape"])
 
 
 def sent(kind: str, n: int) -> list:
@@ -45,9 +45,9 @@ def sent(kind: str, n: int) -> list:
     return [{k: None if v != v else v for k, v in row.items()} for row in rows.to_dict("records")]
 
 
-def ok(answer) -> dict:
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+def ok(response) -> dict:
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -58,11 +58,11 @@ def served(request):
 def test_rows_are_read_as_the_model_reads_them(served):
     kind, client, model, _ = served
     rows, body = ROWS[kind]()[:7], {"x": sent(kind, 7)}
-    told = ok(client.post("/api/predict", json=body))
-    np.testing.assert_allclose(told["z"], model.transform(rows), atol=1e-5)
-    np.testing.assert_allclose(told["probabilities"], model.predict_proba(rows), atol=1e-5)
-    assert told["predicted"] == model.predict(rows).tolist() and told["warnings"] == []
-    assert ok(client.post("/api/encode", json=body))["z"] == told["z"]
+    reply = ok(client.post("/api/predict", json=body))
+    np.testing.assert_allclose(reply["z"], model.transform(rows), atol=1e-5)
+    np.testing.assert_allclose(reply["probabilities"], model.predict_proba(rows), atol=1e-5)
+    assert reply["predicted"] == model.predict(rows).tolist() and reply["warnings"] == []
+    assert ok(client.post("/api/encode", json=body))["z"] == reply["z"]
     judged = ok(client.post("/api/novelty", json=body | {"alpha": 0.2}))
     np.testing.assert_allclose(judged["novelty"], model.novelty(rows), rtol=1e-4, atol=1e-4)
     assert judged["is_novel"] == model.is_novel(rows, alpha=0.2).tolist()
@@ -72,31 +72,31 @@ def test_codes_are_decoded_as_the_model_decodes_them(served):
     kind, client, model, _ = served
     codes = [[0.3, -0.2], [1.0, 1.0]]
     values = ok(client.post("/api/decode", json={"z": codes}))["x"]
-    made = model.inverse_transform(codes)
+    decoded = model.inverse_transform(codes)
     if kind == "table":
-        for value, (_, row) in zip(values, made.iterrows(), strict=True):
+        for value, (_, row) in zip(values, decoded.iterrows(), strict=True):
             assert value["width"] == pytest.approx(row["width"], rel=1e-4, nan_ok=True)
             assert (value["parts"], value["colour"]) == (row["parts"], row["colour"])
             assert value["a/b"] == str(row["a/b"])
     elif kind == "signal":
-        np.testing.assert_allclose([array(v) for v in values], made, atol=1e-4)
+        np.testing.assert_allclose([array(v) for v in values], decoded, atol=1e-4)
     else:
-        np.testing.assert_allclose([array(v) for v in values], made, atol=1)
+        np.testing.assert_allclose([array(v) for v in values], decoded, atol=1)
 
 
 def test_items_and_points_are_rows_of_the_data(served):
     kind, client, model, points = served
-    told = ok(client.get("/api/points"))
-    assert told["n"] == told["n_all"] == len(points) == 60
-    z = np.column_stack([array(told["x"]), array(told["y"])])
+    reply = ok(client.get("/api/points"))
+    assert reply["n"] == reply["n_all"] == len(points) == 60
+    z = np.column_stack([array(reply["x"]), array(reply["y"])])
     np.testing.assert_allclose(z, model.transform(ROWS[kind]()), atol=1e-5)
-    label = array(told["label"])
+    label = array(reply["label"])
     assert label[5] == -1 and label[6] == model.classes_.tolist().index("one")
-    assert array(told["row"]).tolist() == [*range(40), *[-1] * 20]
-    np.testing.assert_allclose(array(told["novelty"]), model.novelty(ROWS[kind]()), rtol=1e-4, atol=1e-4)
+    assert array(reply["row"]).tolist() == [*range(40), *[-1] * 20]
+    np.testing.assert_allclose(array(reply["novelty"]), model.novelty(ROWS[kind]()), rtol=1e-4, atol=1e-4)
     item = ok(client.get("/api/items/45"))
     assert item["label"] == "one" and item["predicted"] == model.predict(ROWS[kind]()[45:46])[0]
-    assert item["confidence"] == pytest.approx(float(array(told["confidence"])[45]), abs=1e-5)
+    assert item["confidence"] == pytest.approx(float(array(reply["confidence"])[45]), abs=1e-5)
     assert item["z"] == pytest.approx(z[45].tolist(), abs=1e-5)
     if kind in ("image", "colour"):
         assert (array(item["x"]) == ROWS[kind]()[45]).all()
@@ -105,39 +105,39 @@ def test_items_and_points_are_rows_of_the_data(served):
 
 def test_the_model_is_described(served):
     kind, client, model, _ = served
-    told = ok(client.get("/api/model"))
-    assert told["kind"] == model.preprocess_.kind and told["shape"] == list(ROWS[kind]().shape[1:])
-    assert told["classes"] == ["one", "three", "two"] and told["latent_dim"] == 2 and told["has_trust"]
-    assert (told["columns"] is None) == (kind != "table") and "checkpoint_folder" not in told["parameters"]
+    reply = ok(client.get("/api/model"))
+    assert reply["kind"] == model.preprocess_.kind and reply["shape"] == list(ROWS[kind]().shape[1:])
+    assert reply["classes"] == ["one", "three", "two"] and reply["latent_dim"] == 2 and reply["has_trust"]
+    assert (reply["columns"] is None) == (kind != "table") and "checkpoint_folder" not in reply["parameters"]
 
 
 def test_samples_are_of_the_class_and_the_same_again(served):
     _, client, _, _ = served
-    told = ok(client.post("/api/sample", json={"n": 70, "seed": 3}))
-    assert told == ok(client.post("/api/sample", json={"n": 70, "seed": 3}))
-    assert len(told["x"]) == 70 and set(told["y"]) == {"one", "two", "three"}
+    reply = ok(client.post("/api/sample", json={"n": 70, "seed": 3}))
+    assert reply == ok(client.post("/api/sample", json={"n": 70, "seed": 3}))
+    assert len(reply["x"]) == 70 and set(reply["y"]) == {"one", "two", "three"}
     assert ok(client.post("/api/sample", json={"n": 3, "y": "two"}))["y"] == ["two"] * 3
     assert ok(client.post("/api/sample", json={"n": 3, "sampler": "prior"}))["y"] is None
 
 
 def test_a_group_has_mean_and_spread(served):
     kind, client, _, points = served
-    told = ok(client.post("/api/select", json={"items": [0, 3, 3, 6, 5]}))
+    reply = ok(client.post("/api/select", json={"items": [0, 3, 3, 6, 5]}))
     z = points.z[[0, 3, 5, 6]]
-    assert told["n"] == 4 and told["z_mean"] == pytest.approx(z.mean(axis=0).tolist(), abs=1e-5)
-    assert told["by_class"].get("one", 0) >= 3 and sum(told["by_class"].values()) == 4
+    assert reply["n"] == 4 and reply["z_mean"] == pytest.approx(z.mean(axis=0).tolist(), abs=1e-5)
+    assert reply["by_class"].get("one", 0) >= 3 and sum(reply["by_class"].values()) == 4
     if kind == "image":
         wanted = images()[[0, 3, 5, 6]].astype(float).std(axis=0)
-        np.testing.assert_allclose(array(told["x_spread"]), wanted, atol=0.6)
+        np.testing.assert_allclose(array(reply["x_spread"]), wanted, atol=0.6)
     assert ok(client.post("/api/select", json={"items": [7]}))["x_spread"] is None
 
 
 def test_trust_is_the_model_s_own(served):
     _, client, model, _ = served
-    told = ok(client.get("/api/trust"))
-    grid = np.stack(np.meshgrid(told["x"], told["y"]), axis=-1).reshape(-1, 2)
-    same = np.array(told["trusted"]).ravel() == model.is_trusted(grid)
-    assert same.mean() > 0.99  # but for rounding at the edge
+    reply = ok(client.get("/api/trust"))
+    grid = np.stack(np.meshgrid(reply["x"], reply["y"]), axis=-1).reshape(-1, 2)
+    same = np.array(reply["trusted"]).ravel() == model.is_trusted(grid)
+    assert same.mean() > 0.99  # except for rounding at the edges
 
 
 # --------------------------------------------------------------------------------------- files
@@ -147,7 +147,7 @@ def landed(client: TestClient, content: bytes, media_type: str) -> list[dict]:
     return ok(client.post("/api/land", content=content, headers={"content-type": media_type}))["items"]
 
 
-def same_place(item: dict, kind: str, i: int) -> None:
+def assert_at_its_point(item: dict, kind: str, i: int) -> None:
     model, points = model_and_points(kind)
     assert item["z"] == pytest.approx(points.z[i].tolist(), abs=1e-4)
     assert item["novelty"] == pytest.approx(float(points.novelty[i]), rel=1e-3, abs=1e-3)
@@ -159,7 +159,7 @@ def test_a_png_lands_where_its_row_is(kind: str):
     content = io.BytesIO()
     Image.fromarray(ROWS[kind]()[4]).save(content, "PNG")
     (item,) = landed(client_of(app_of(kind)), content.getvalue(), "image/png")
-    same_place(item, kind, 4)
+    assert_at_its_point(item, kind, 4)
     assert (array(item["x"]) == ROWS[kind]()[4]).all()
 
 
@@ -170,15 +170,15 @@ def test_an_npy_lands_where_its_rows_are(kind: str, which):
     np.save(content, np.asfortranarray(ROWS[kind]()[which]))
     items = landed(client_of(app_of(kind)), content.getvalue(), "application/x-npy")
     assert len(items) == (1 if which == 4 else 2)
-    same_place(items[0], kind, 4)
+    assert_at_its_point(items[0], kind, 4)
 
 
 def test_csv_rows_land_where_they_are():
-    frame = table()[2:6].assign(remark="none of the model's")
+    frame = table()[2:6].assign(remark="unused")
     content = frame.to_csv(index=False).encode("utf-8-sig")
     items = landed(client_of(app_of("table")), content, "text/csv; charset=utf-8")
     for i, item in enumerate(items):
-        same_place(item, "table", 2 + i)
+        assert_at_its_point(item, "table", 2 + i)
     assert items[0]["x"]["width"] is None and items[0]["x"]["colour"] == "blue"
 
 
@@ -186,13 +186,13 @@ def test_a_signal_lands_from_a_csv():
     text = io.StringIO()
     csv.writer(text).writerows([["left", "right"], *signals()[9].tolist()])
     (item,) = landed(client_of(app_of("signal")), text.getvalue().encode(), "text/csv")
-    same_place(item, "signal", 9)
+    assert_at_its_point(item, "signal", 9)
 
 
-def test_an_unknown_category_is_told_of():
+def test_warning_of_an_unknown_category():
     row = {"width": 1.0, "parts": 3, "colour": "purple", "a/b": False}
-    told = ok(client_of(app_of("table")).post("/api/predict", json={"x": [row]}))
-    assert "purple" in told["warnings"][0]
+    reply = ok(client_of(app_of("table")).post("/api/predict", json={"x": [row]}))
+    assert "purple" in reply["warnings"][0]
 
 
 # ------------------------------------------------------------------------------- other models
@@ -213,20 +213,20 @@ def test_a_model_without_labels():
 @pytest.mark.parametrize("query", ["", "?x_axis=3&y_axis=99", "?axes=pca"])
 def test_a_code_of_100_dimensions_is_seen_in_planes(query: str):
     client, (_, points) = client_of(app_of("image", latent_dim=100)), model_and_points("image", 100)
-    told = ok(client.get(f"/api/points{query}"))
-    origin, x_axis, y_axis = (np.array(told["projection"][name]) for name in ("origin", "x_axis", "y_axis"))
+    reply = ok(client.get(f"/api/points{query}"))
+    origin, x_axis, y_axis = (np.array(reply["projection"][name]) for name in ("origin", "x_axis", "y_axis"))
     np.testing.assert_allclose([x_axis @ x_axis, y_axis @ y_axis, x_axis @ y_axis], [1, 1, 0], atol=1e-6)
-    np.testing.assert_allclose((points.z - origin) @ x_axis, array(told["x"]), atol=1e-4)
-    np.testing.assert_allclose((points.z - origin) @ y_axis, array(told["y"]), atol=1e-4)
+    np.testing.assert_allclose((points.z - origin) @ x_axis, array(reply["x"]), atol=1e-4)
+    np.testing.assert_allclose((points.z - origin) @ y_axis, array(reply["y"]), atol=1e-4)
     assert len(ok(client.get("/api/items/0"))["z"]) == 100
     assert len(ok(client.get(f"/api/trust{query}"))["x"]) == 64
 
 
 def test_a_code_of_one_dimension_is_a_line():
     client, (_, points) = client_of(app_of("image", latent_dim=1)), model_and_points("image", 1)
-    told = ok(client.get("/api/points"))
-    np.testing.assert_allclose(array(told["x"]), points.z[:, 0], atol=1e-5)
-    assert np.ptp(array(told["y"])) > 0 and told["projection"]["y_axis"] == [0.0]
+    reply = ok(client.get("/api/points"))
+    np.testing.assert_allclose(array(reply["x"]), points.z[:, 0], atol=1e-5)
+    assert np.ptp(array(reply["y"])) > 0 and reply["projection"]["y_axis"] == [0.0]
     assert len(ok(client.post("/api/decode", json={"z": [[0.5]]}))["x"]) == 1
 
 
@@ -268,13 +268,15 @@ def test_waiting_requests_are_served_together():
     async def ask() -> list[torch.Tensor]:
         import asyncio
 
-        worker = Worker(most=10)
-        return await asyncio.gather(*(worker.each(job, torch.full((n, 1), float(n))) for n in (1, 2, 3, 25)))
+        worker = Worker(batch_size=10)
+        return await asyncio.gather(
+            *(worker.map_rows(job, torch.full((n, 1), float(n))) for n in (1, 2, 3, 25))
+        )
 
     import asyncio
 
-    made = asyncio.run(ask())
-    assert [(len(x), float(x[0, 0])) for x in made] == [(1, 2.0), (2, 4.0), (3, 6.0), (25, 50.0)]
+    results = asyncio.run(ask())
+    assert [(len(x), float(x[0, 0])) for x in results] == [(1, 2.0), (2, 4.0), (3, 6.0), (25, 50.0)]
     assert sum(sizes) == 31 and max(sizes) <= 10 and len(sizes) < 6
 
 
@@ -293,8 +295,8 @@ def test_a_port_that_is_taken_is_named_or_passed_over(monkeypatch: pytest.Monkey
         with pytest.raises(UsageError, match=f"port {port} is taken"):
             serve.open_port("127.0.0.1", port)
         monkeypatch.setattr(serve, "PORT", port)
-        with serve.open_port("127.0.0.1", None) as found:
-            assert port < found.getsockname()[1] < port + serve.PORTS_TRIED
+        with serve.open_port("127.0.0.1", None) as listening:
+            assert port < listening.getsockname()[1] < port + serve.PORTS_TRIED
     with pytest.raises(UsageError, match="cannot listen"):
         serve.open_port("192.0.2.1", 0)
 
@@ -323,26 +325,26 @@ def test_the_command_serves_until_ctrl_c(tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", ["image", "table"])
-def test_what_a_model_made_of_rows_is_kept_beside_it_for_the_same_rows(tmp_path, kind):
+def test_points_are_cached_for_the_same_model_and_rows(tmp_path, kind):
     model, _ = model_and_points(kind)
     model.save(tmp_path)
-    x, told = ROWS[kind](), []
+    x, progress = ROWS[kind](), []
 
     def points(rows) -> Points:
-        shown = Shown(Part(rows, None), np.arange(len(rows)), {}, len(rows))
-        return Points.of(model, shown, lambda done, total: told.append(done), tmp_path)
+        shown = SelectedRows(Part(rows, None), np.arange(len(rows)), {}, len(rows))
+        return Points.of(model, shown, lambda done, total: progress.append(done), tmp_path)
 
-    made = points(x)
-    assert told == [len(x)]
+    computed = points(x)
+    assert progress == [len(x)]
     again = points(x)
     for name in points_module.READ:
-        np.testing.assert_array_equal(getattr(again, name), getattr(made, name))
-    assert told == [len(x)], "the second time nothing is read"
+        np.testing.assert_array_equal(getattr(again, name), getattr(computed, name))
+    assert progress == [len(x)], "the second time nothing is computed"
     points(x[:-1])
-    assert told == [len(x), len(x) - 1], "other rows"
+    assert progress == [len(x), len(x) - 1], "other rows"
     (tmp_path / POINTS_FILE).write_bytes(b"PK")
-    np.testing.assert_array_equal(points(x).z, made.z)
-    assert told == [len(x), len(x) - 1, len(x)], "a damaged file"
+    np.testing.assert_array_equal(points(x).z, computed.z)
+    assert progress == [len(x), len(x) - 1, len(x)], "a damaged file"
     (tmp_path / "model.json").write_text((tmp_path / "model.json").read_text() + "\n")
     points(x)
-    assert told[3:] == [len(x)], "another model"
+    assert progress[3:] == [len(x)], "another model"

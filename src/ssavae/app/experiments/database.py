@@ -1,32 +1,29 @@
-"""One database of the paper in a folder: its rows, its judge, and one trained VEC for each latent size.
+"""One database of the paper in a folder: its rows, its judge, and one trained VEC per latent size.
 
-Everything that took time is kept and found again, so a stopped ``ssavae reproduce`` goes on where it was.
+Expensive results are stored in the folder, so a stopped ``ssavae reproduce`` resumes where it was.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ssavae._checks import UsageError
-from ssavae._serialize import plain, write_atomically
+from ssavae._serialize import JSONObject, plain
+from ssavae.app.experiments.results import begin_or_resume, write_json
 from ssavae.app.runs.environment import machine
 from ssavae.app.runs.evaluate import judge_of, measure_map
-from ssavae.app.runs.folder import JUDGE_FILE, open_model
+from ssavae.app.runs.folder import JUDGE_FILE, RunFolder
 from ssavae.app.runs.pictures import label_indices, shown
 from ssavae.app.runs.settings import PRESETS, plan_parameters
 from ssavae.data.partition import Part, divide, read
 from ssavae.estimator import SSAVAE
 from ssavae.metrics import judge as judges
-from ssavae.persistence.model_folder import MODEL_FILE
-from ssavae.persistence.training_state import has_state
 from ssavae.preprocessing.lazy import random_subset
 
 STUDY_FILE = "study.json"
@@ -44,30 +41,13 @@ DATABASES = ("mnist", "omniglot", "caltech101_silhouettes", "fashion_mnist")  # 
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is trained and measured.
+    """Amounts of training and evaluation, and the grid of figure 9."""
 
-    Parameters
-    ----------
-    updates : int
-        Batches of step 2 in each cell of figure 9.
-    batch_size : int
-        Rows in each of these: in the same time, more and smaller batches bring the two players further
-        (docs/decisions.md).
-    n_train : int or None
-        Training rows; None takes all.
-    n_epochs : int or None
-        Epochs of step 1; None takes the preset's.
-    n_test : int
-        Test rows that the cells of figure 9 are measured on, and samples drawn.
-    latent_dims, gammas, betas : tuple
-        The grid of figure 9.
-    """
-
-    updates: int
-    batch_size: int = 64
-    n_train: int | None = None
-    n_epochs: int | None = None
-    n_test: int = 3000
+    updates: int  # batches of step 2 in each cell of the grid
+    batch_size: int = 64  # of step 2: in the same time, more and smaller batches help (docs/decisions.md)
+    n_train: int | None = None  # training rows; None takes all
+    n_epochs: int | None = None  # of step 1; None takes the preset's
+    n_test: int = 3000  # test rows that cells are evaluated on, and samples drawn
     latent_dims: tuple[int, ...] = (2, 100)
     gammas: tuple[float, ...] = (0.0, 0.1)
     betas: tuple[float, ...] = (0.0, 0.001, 0.003, 0.005, 0.01, 0.05, 0.1)
@@ -78,7 +58,7 @@ FAST = Budget(updates=30, n_train=6000, n_epochs=4, n_test=1000, betas=(0.0, 0.0
 
 
 class Study:
-    """A database, what is known of it so far, and the folder that keeps it.
+    """A database, and the folder of its models and results.
 
     Raises
     ------
@@ -87,92 +67,95 @@ class Study:
     """
 
     def __init__(self, data: str, root: Path, budget: Budget, *, seed: int, device: str) -> None:
-        self.data, self.folder, self.budget = data, root / data, budget
-        self.seed, self.device = seed, device
+        self.data = data
+        self.folder = root / data
+        self.budget = budget
+        self.seed = seed
+        self.device = device
         self.title = TITLES.get(data, data)
         loaded = read(data)
         train, test = divide(loaded, np.empty(0, dtype=np.int64))
         if loaded.kind not in ("image", None) or test is None or train.y is None or test.y is None:
             raise UsageError(f"{data} must hold labelled training and test images to be reproduced")
-        rows = {"n_train": budget.n_train, "n_epochs": budget.n_epochs, "n_test": budget.n_test}
-        self._begin({**rows, "seed": seed, "data_sha256": loaded.sha256})
-        kept = random_subset(len(train.x), budget.n_train or len(train.x))
-        self.train, self.test = train.take(kept), test
-
-    def _begin(self, told: dict[str, Any]) -> None:
-        """Note what this study is made of, or make sure that the folder holds this very one."""
-        path = self.folder / STUDY_FILE
-        if path.is_file() and json.loads(path.read_text("utf-8")) != told:
-            raise UsageError(
-                f"{self.folder} holds results of other rows, epochs, seed or data: choose another --out"
-            )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(told, indent=1).encode())
+        settings = {
+            "n_train": budget.n_train,
+            "n_epochs": budget.n_epochs,
+            "n_test": budget.n_test,
+            "seed": seed,
+            "data_sha256": loaded.sha256,
+        }
+        begin_or_resume(self.folder / STUDY_FILE, settings, "results of other rows, epochs, seed or data")
+        self.train = train.take(random_subset(len(train.x), budget.n_train or len(train.x)))
+        self.test = test
 
     @cached_property
-    def measured(self) -> Part:
-        """Test rows that cells are measured on: the first ``n_test``."""
+    def eval_part(self) -> Part:
+        """Test rows that cells are evaluated on: the first ``n_test``."""
         return self.test.take(np.arange(min(self.budget.n_test, len(self.test.x))))
 
     @cached_property
     def real(self) -> np.ndarray:
-        """The measured rows as images in [0, 1], (n, H, W, C)."""
-        return shown(self._any_model, self.measured.x)
+        """Images of ``eval_part`` in [0, 1], (n, H, W, C)."""
+        return shown(self._first_model, self.eval_part.x)
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Class indices of the measured rows."""
-        return label_indices(self._any_model, self.measured.y, len(self.measured.x))
+        """Class indices of ``eval_part``."""
+        return label_indices(self._first_model, self.eval_part.y, len(self.eval_part.x))
 
     @cached_property
     def real_features(self) -> np.ndarray:
-        """What the judge's last hidden layer makes of the measured rows."""
+        """Features of ``real`` in the judge's last hidden layer."""
         return judges.judge_features(self.judge, self.real)
 
     @cached_property
-    def _any_model(self) -> SSAVAE:
+    def real_logits(self) -> np.ndarray:
+        """The judge's logits of ``real``."""
+        return judges.judge_logits(self.judge, self.real)
+
+    @cached_property
+    def _first_model(self) -> SSAVAE:
         return self.vec(self.budget.latent_dims[0])
 
     @cached_property
     def judge(self) -> judges.Judge:
         """A classifier of the real images, trained on all training rows of the study."""
         path = self.folder / JUDGE_FILE
-        if path.is_file():
-            return judges.load_judge(path)
-        return judge_of(self._any_model, self.train, path)
-
-    @cached_property
-    def real_logits(self) -> np.ndarray:
-        """What the judge says of the measured rows themselves."""
-        return judges.judge_logits(self.judge, self.real)
+        if not path.is_file():
+            judges.save_judge(judge_of(self._first_model, self.train), path)
+        return judges.load_judge(path)
 
     def vec(self, latent_dim: int) -> SSAVAE:
-        """Return the model whose VEC all cells of this latent size share; its decoder is untrained."""
-        folder, parameters = self.folder / f"k{latent_dim}", self._parameters(latent_dim)
-        if not (folder / MODEL_FILE).is_file():
-            model = SSAVAE(**parameters, checkpoint_folder=folder, verbose=True)
-            model.fit(self.train.x, self.train.y, resume=has_state(folder)).save(folder)
-        return open_model(folder).set_params(**parameters)  # step 2 goes by what holds today
+        """Return the model of a latent size, with a trained VEC and an untrained decoder."""
+        folder = RunFolder(self.folder / f"k{latent_dim}")
+        parameters = self._parameters(latent_dim)
+        if not folder.has_model:
+            model = SSAVAE(checkpoint_folder=folder.path, verbose=True).set_params(**parameters)
+            model.fit(self.train.x, self.train.y, resume=folder.is_resumable).save(folder.path)
+        return folder.load_model().set_params(**parameters)  # today's parameters, for step 2
 
-    def _parameters(self, latent_dim: int) -> dict[str, Any]:
+    def _parameters(self, latent_dim: int) -> JSONObject:
         preset = self.data if (PRESETS / f"{self.data}.toml").is_file() else None
-        chosen = {"latent_dim": latent_dim, "kind": "image", "random_state": self.seed, "device": self.device}
+        options = {
+            "latent_dim": latent_dim,
+            "kind": "image",
+            "random_state": self.seed,
+            "device": self.device,
+        }
         # the paper trains on all training rows, and nothing here is calibrated
-        found = plan_parameters(preset, chosen, ["n_epochs_decoder=0", "validation_fraction=0.0"])
-        n_epochs = self.budget.n_epochs
-        return found if n_epochs is None else found | {"n_epochs": n_epochs}
+        parameters = plan_parameters(preset, options, ["n_epochs_decoder=0", "validation_fraction=0.0"])
+        return parameters | ({} if self.budget.n_epochs is None else {"n_epochs": self.budget.n_epochs})
 
-    def measure_vec(self, latent_dim: int) -> dict[str, Any]:
-        """Return test accuracy and map quality of a VEC, measured once and kept."""
+    def measure_vec(self, latent_dim: int) -> JSONObject:
+        """Return test accuracy and map quality of a VEC, from the folder if it was measured before."""
         path = self.folder / f"vec_k{latent_dim}.json"
         if not path.is_file():
-            begin = time.perf_counter()
-            found = self._measured_vec(latent_dim)
-            told = {**found, "minutes": (time.perf_counter() - begin) / 60, **machine()}
-            write_atomically(path, json.dumps(told, indent=1).encode())
+            start = time.perf_counter()
+            metrics = self._vec_metrics(latent_dim)
+            write_json(path, {**metrics, "minutes": (time.perf_counter() - start) / 60, **machine()})
         return json.loads(path.read_text("utf-8"))
 
-    def _measured_vec(self, latent_dim: int) -> dict[str, Any]:
+    def _vec_metrics(self, latent_dim: int) -> JSONObject:
         model = self.vec(latent_dim)
         last = next(row for row in reversed(model.history_) if row["step"] == "vec")
         return {
@@ -181,20 +164,14 @@ class Study:
             **measure_map(model, self.train, self.test),
             "loss_kl": last["loss_kl"],
             "n_epochs": last["epoch"],
-            "minutes_vec": last["seconds"] / 60,
+            "minutes_vec": float(last["seconds"]) / 60,
             "parameters": {name: plain(value) for name, value in self._parameters(latent_dim).items()},
         }
 
     @cached_property
     def shown_rows(self) -> np.ndarray:
-        """Measured rows to show: the first that the judge reads right, of ten classes spread over all."""
-        right = self.real_logits.argmax(axis=1) == self.labels
-        classes = np.unique(self.labels[right])
-        wanted = classes[np.linspace(0, len(classes) - 1, min(N_SHOWN, len(classes))).round().astype(int)]
-        return np.array([np.flatnonzero(right & (self.labels == c))[0] for c in wanted])
-
-
-def write_result(path: Path, command: str, found: Mapping[str, Any]) -> Path:
-    """Write numbers with the command that made them and the machine."""
-    write_atomically(path, json.dumps({"command": command, **machine(), **found}, indent=1).encode())
-    return path
+        """Rows of ``eval_part`` to show: the first that the judge classifies right, of up to ten classes."""
+        correct = self.real_logits.argmax(axis=1) == self.labels
+        classes = np.unique(self.labels[correct])
+        spread = np.linspace(0, len(classes) - 1, min(N_SHOWN, len(classes))).round().astype(int)
+        return np.array([np.flatnonzero(correct & (self.labels == c))[0] for c in classes[spread]])

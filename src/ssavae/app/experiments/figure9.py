@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ssavae import figures
-from ssavae._serialize import write_atomically
-from ssavae.app.experiments.database import Study, write_result
+from ssavae._serialize import JSONObject, write_atomically
+from ssavae.app.experiments.database import Study
+from ssavae.app.experiments.results import write_results
 from ssavae.app.runs.environment import machine
 from ssavae.app.runs.pictures import shown
 from ssavae.estimator import SSAVAE
@@ -25,20 +25,20 @@ from ssavae.metrics import classification, generation
 from ssavae.metrics import judge as judges
 from ssavae.preprocessing.lazy import random_subset
 
-LIKENESS_ROWS = 1000  # SSIM takes as long for these as all other measures for five times as many
+SIMILARITY_ROWS = 1000  # SSIM of these takes as long as all other metrics of five times as many
 SAMPLE_SEED = 0
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One decoder of the grid: its place, what was measured of it, and the images shown."""
+class GridCell:
+    """One decoder of the grid, with its metrics and the reconstructions shown in the figure."""
 
     latent_dim: int
     gamma: float
     beta: float
-    found: dict[str, Any]
+    metrics: JSONObject
     images: np.ndarray  # (n, H, W, C) in [0, 1]
-    read_as: np.ndarray  # (n,), the class that the judge sees in each
+    predicted: np.ndarray  # (n,), the judge's class of each image
 
 
 def figure9(study: Study, root: Path, command: str, suffix: str = ".png") -> list[Path]:
@@ -47,51 +47,52 @@ def figure9(study: Study, root: Path, command: str, suffix: str = ".png") -> lis
     rows = study.shown_rows
     lines = [_line(cell, study.labels[rows]) for cell in cells]
     sheet = figures.beta_sheet(study.real[rows], lines, title=study.title, note_head="judge agrees, Fréchet")
-    curves = figures.regime_curves([cell.found for cell in cells], title=study.title)
-    result = {
+    curves = figures.regime_curves([cell.metrics for cell in cells], title=study.title)
+    results = {
         "vec": {f"k{k}": study.measure_vec(k) for k in study.budget.latent_dims},
         "judge_accuracy": classification.agreement(study.real_logits, study.labels),
-        "cells": [cell.found for cell in cells],
+        "cells": [cell.metrics for cell in cells],
     }
     return [
         figures.save(sheet, root / f"figure9_{study.data}{suffix}"),
         figures.save(curves, root / f"regimes_{study.data}{suffix}"),
-        write_result(root / f"figure9_{study.data}.json", command, result),
+        write_results(root / f"figure9_{study.data}.json", command, results),
     ]
 
 
-def _line(cell: Cell, y: np.ndarray) -> figures.BetaLine:
-    note = f"{cell.found['agreement']:.2f} {cell.found['frechet']:.0f}"
-    place = cell.latent_dim, cell.gamma, cell.beta
-    return figures.BetaLine(*place, images=cell.images, wrong=cell.read_as != y, note=note)
+def _line(cell: GridCell, y: np.ndarray) -> figures.BetaLine:
+    note = f"{cell.metrics['agreement']:.2f} {cell.metrics['frechet']:.0f}"
+    wrong = cell.predicted != y
+    return figures.BetaLine(cell.latent_dim, cell.gamma, cell.beta, cell.images, wrong, note)
 
 
-def train_cells(study: Study) -> Iterator[Cell]:
-    """Train each cell of the grid that the study's folder does not hold yet; all share one VEC a size."""
+def train_cells(study: Study) -> Iterator[GridCell]:
+    """Yield each cell of the grid, trained if it is not in the folder; one latent size shares one VEC."""
     budget = study.budget
+    folder = study.folder / f"cells_{budget.updates}"
     for latent_dim in budget.latent_dims:
-        bench = _Bench(study, latent_dim)
+        trainer = _CellTrainer(study, latent_dim)
         for gamma, beta in itertools.product(budget.gammas, budget.betas):
-            name = f"k{latent_dim}_gamma{gamma:g}_beta{beta:g}.npz"
-            path = study.folder / f"cells_{budget.updates}" / name
+            path = folder / f"k{latent_dim}_gamma{gamma:g}_beta{beta:g}.npz"
             if not path.is_file():
-                path.parent.mkdir(exist_ok=True)
-                write_atomically(path, bench.train_cell(gamma, beta))
+                write_atomically(path, trainer.train(gamma, beta))
             yield _read_cell(path)
 
 
-def _read_cell(path: Path) -> Cell:
-    with np.load(path, allow_pickle=False) as kept:
-        found = json.loads(str(kept["found"]))
-        place = found["latent_dim"], found["gamma"], found["beta"]
-        return Cell(*place, found, kept["images"].astype(np.float32) / 255, kept["read_as"])
+def _read_cell(path: Path) -> GridCell:
+    with np.load(path, allow_pickle=False) as arrays:
+        metrics = json.loads(str(arrays["found"]))
+        images = arrays["images"].astype(np.float32) / 255
+        predicted = arrays["read_as"]
+    return GridCell(metrics["latent_dim"], metrics["gamma"], metrics["beta"], metrics, images, predicted)
 
 
-class _Bench:
-    """What all cells of one database and latent size share: the VEC, the codes, the rows of step 2."""
+@dataclass
+class _CellTrainer:
+    """Step 2 of all cells of one latent size, which share the VEC and the codes."""
 
-    def __init__(self, study: Study, latent_dim: int) -> None:
-        self.study, self.latent_dim = study, latent_dim
+    study: Study
+    latent_dim: int
 
     @cached_property
     def model(self) -> SSAVAE:
@@ -99,47 +100,55 @@ class _Bench:
 
     @cached_property
     def codes(self) -> np.ndarray:
-        return self.model.transform(self.study.measured.x)
+        return self.model.transform(self.study.eval_part.x)
 
-    def train_cell(self, gamma: float, beta: float) -> bytes:
+    def train(self, gamma: float, beta: float) -> bytes:
         """Train step 2 with these weights; return the cell as an .npz file."""
-        model, rows = self.model, self.study.train.x
         budget = self.study.budget
-        n_batches = min(budget.updates, len(rows) // budget.batch_size)
+        model = self.model
+        start = time.perf_counter()
+        n_rows = len(self.study.train.x)
+        n_batches = min(budget.updates, n_rows // budget.batch_size)
         n_epochs = math.ceil(budget.updates / n_batches)
-        begin = time.perf_counter()
-        rows = rows[random_subset(len(rows), n_batches * budget.batch_size)]
+        rows = self.study.train.x[random_subset(n_rows, n_batches * budget.batch_size)]
         model.set_params(n_epochs_decoder=n_epochs, batch_size_decoder=budget.batch_size)
         model.fit_decoder(rows, beta=beta, gamma=gamma)
-        losses = {name: v for name, v in model.history_[-1].items() if name.startswith("loss_")}
-        place = {"latent_dim": self.latent_dim, "gamma": gamma, "beta": beta}
-        place |= {"updates": n_epochs * n_batches, "batch_size": budget.batch_size}
-        found, images, read_as = self._measure()
-        found = {**place, **found, **losses, "minutes": (time.perf_counter() - begin) / 60, **machine()}
+        metrics, images, predicted = self._measure()
+        metrics = {
+            "latent_dim": self.latent_dim,
+            "gamma": gamma,
+            "beta": beta,
+            "updates": n_epochs * n_batches,
+            "batch_size": budget.batch_size,
+            **metrics,
+            **{name: v for name, v in model.history_[-1].items() if name.startswith("loss_")},
+            "minutes": (time.perf_counter() - start) / 60,
+            **machine(),
+        }
         content = io.BytesIO()
-        np.savez_compressed(content, found=json.dumps(found), images=images, read_as=read_as)
+        np.savez_compressed(content, found=json.dumps(metrics), images=images, read_as=predicted)
         return content.getvalue()
 
     def _measure(self) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
-        """Measure the decoder; return the numbers, the images shown as uint8, and what the judge sees."""
-        study, model = self.study, self.model
-        made, real = shown(model, model.inverse_transform(self.codes)), study.real
-        logits = judges.judge_logits(study.judge, made)
-        samples = shown(model, model.sample(len(made), random_state=SAMPLE_SEED))
-        few = slice(LIKENESS_ROWS)
-        found = {
+        """Return the decoder's metrics, the images shown as uint8, and the judge's class of each."""
+        study = self.study
+        real = study.real
+        x_rec = shown(self.model, self.model.inverse_transform(self.codes))
+        samples = shown(self.model, self.model.sample(len(x_rec), random_state=SAMPLE_SEED))
+        logits = judges.judge_logits(study.judge, x_rec)
+        few = slice(SIMILARITY_ROWS)
+        metrics = {
             "agreement": classification.agreement(logits, study.labels),
-            "frechet": self._distance(made),
-            "frechet_samples": self._distance(samples),
-            "sharpness": generation.sharpness(made[few], real[few]),
-            "ssim": generation.ssim(real[few], made[few]),
-            "perceptual": judges.perceptual_distance(study.judge, real[few], made[few]),
-            "pixel_error": generation.pixel_error(real, made),
+            "frechet": self._frechet_distance(x_rec),
+            "frechet_samples": self._frechet_distance(samples),
+            "sharpness": generation.sharpness(x_rec[few], real[few]),
+            "ssim": generation.ssim(real[few], x_rec[few]),
+            "perceptual": judges.perceptual_distance(study.judge, real[few], x_rec[few]),
+            "pixel_error": generation.pixel_error(real, x_rec),
         }
         rows = study.shown_rows
-        return found, (made[rows] * 255).round().astype(np.uint8), logits.argmax(axis=1)[rows]
+        return metrics, (x_rec[rows] * 255).round().astype(np.uint8), logits.argmax(axis=1)[rows]
 
-    def _distance(self, x: np.ndarray) -> float:
-        return generation.frechet_distance(
-            self.study.real_features, judges.judge_features(self.study.judge, x)
-        )
+    def _frechet_distance(self, x: np.ndarray) -> float:
+        features = judges.judge_features(self.study.judge, x)
+        return generation.frechet_distance(self.study.real_features, features)

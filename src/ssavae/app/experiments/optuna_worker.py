@@ -1,348 +1,318 @@
-"""Workers that share the cells of a sweep through an Optuna study, each cell done once.
+"""Workers that share the cells of a sweep through an Optuna study, each cell run once.
 
-Optuna hands out trials, numbers them, keeps what they found and sees by their heartbeat which workers died.
-Three things are ours. On sqlite a transaction takes the write lock as it begins: else two workers could take
-the same trial, since Optuna reads a trial's state before it changes it. Workers that start at once may queue
-a cell twice; the trial with the lowest number then has it, and the others are dropped. And what has neither
-ended nor is waiting or running is queued again, so a worker may die at any point.
+Optuna queues, numbers and stores the trials, and detects dead workers by their heartbeats, which its journal
+storage lacks.  Added are: a cell without an active trial is queued again, so a worker may die at any point
+(Optuna's retry callback covers neither Ctrl-C nor deaths before a heartbeat); of several trials of one cell
+the first runs it, the others are pruned, since workers that start at once may queue a cell twice; and on
+sqlite a transaction takes the write lock when it begins, since Optuna reads the state of a trial before it
+changes it, and two workers could take the same trial.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import os
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
-from ssavae._checks import UsageError
+from ssavae._checks import UsageError, require_package
+from ssavae._serialize import JSONObject
 from ssavae.app.experiments.search_space import Cell, Space, name_of
 
 if TYPE_CHECKING:
+    from sqlite3 import Connection as SQLiteConnection
+
     from optuna import Study, Trial
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
+    from sqlalchemy import Connection
 
-ATTEMPTS = 3  # workers that may die over a cell before it is left alone: it may be what kills them
-PATIENCE = 60  # seconds to wait for a database that others are writing to
-POLL = 2.0  # seconds between two looks at what the others do
-LIVE = ("COMPLETE", "RUNNING", "WAITING")
-CELL, ERROR, STOPPED, FOUND, WORKER = "cell", "error", "stopped", "found", "worker"
+MAX_DEATHS = 3  # workers that may die while they run a cell before it is given up: it may kill them
+LOCK_TIMEOUT = 60  # seconds to wait for a database that others write to
+POLL_INTERVAL = 2.0  # seconds between two looks at the trials of other workers
+STATES = {"COMPLETE": "done", "RUNNING": "running", "WAITING": "waiting"}  # best first
+CELL, ERROR, STOPPED, METRICS, WORKER = "cell", "error", "stopped", "found", "worker"  # attributes of trials
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One cell and how it stands: "done", "running", "waiting" or "failed"."""
+class CellResult:
+    """The state of a cell ("done", "running", "waiting" or "failed"), and its metrics."""
 
     cell: Cell
     state: str
-    found: dict[str, Any] = field(default_factory=dict)
+    metrics: JSONObject = field(default_factory=dict)
     worker: str | None = None
     error: str | None = None
 
 
 @dataclass
 class Worker:
-    """One of the processes that work on a study, until nothing is left to do.
-
-    Parameters
-    ----------
-    study : Study
-        See :func:`open_study`.
-    space : Space
-    n_trials : int or None
-        Cells that Optuna's sampler chooses within the space; None takes the grid.
-    work : callable
-        Does a cell and returns what it found, ``metric`` among it.
-    metric : str
-    grace : int
-        Seconds without a sign of life after which another worker counts as dead.
-    retry : bool
-        Take up again what had failed before this worker began.
-    """
+    """One of the processes that work on a study until no cell is left."""
 
     study: Study
     space: Space
-    n_trials: int | None
-    work: Callable[[Cell], dict[str, Any]]
+    n_trials: int | None  # cells that Optuna's sampler draws from the space; None runs the grid
+    run_cell: Callable[[Cell], JSONObject]  # returns the metrics of a cell, ``metric`` among them
     metric: str
-    grace: int
-    retry: bool = False
-    changed: Callable[[], None] = lambda: None  # told after each cell
+    grace: int  # seconds without a heartbeat after which another worker counts as dead
+    retry: bool = False  # whether to run cells again that had failed before this worker began
+    on_change: Callable[[list[CellResult]], object] | None = None  # called with all results after each cell
 
     def __post_init__(self) -> None:
-        self.forgiven = {t.number for t in self._trials() if ERROR in t.user_attrs} if self.retry else set()
+        cells = self.space.grid() if self.n_trials is None else []
+        self._grid = {name_of(cell): cell for cell in cells}
+        self._retried = {t.number for t in self._trials() if self.retry and ERROR in t.user_attrs}
 
     def run(self) -> None:
-        """Work until every cell has ended, here or elsewhere.
+        """Work until every cell has ended, here or in another process.
 
         Raises
         ------
         KeyboardInterrupt
-            If Ctrl-C stopped the cell at work; the same command goes on with it.
+            If Ctrl-C stopped the running cell; the same command resumes it.
         """
         while True:
-            self._bury_the_dead()
-            self._queue()
-            if self._is_anything_free():
-                self._do_one()
-            elif any(_state(t) == "RUNNING" for t in self._trials()):
-                time.sleep(POLL)  # until they end, or have died
+            self._fail_dead_trials()
+            self._queue_cells()
+            trials = self._trials()
+            states = {_state(trial) for trial in trials}
+            if "WAITING" in states or self._n_sampled(trials) < (self.n_trials or 0):
+                self._run_trial()
+            elif "RUNNING" in states:
+                time.sleep(POLL_INTERVAL)  # until they end or count as dead
             else:
                 return
 
-    def entries(self) -> list[Entry]:
-        """Return every cell in order, by its best trial."""
-        by_name: dict[str, list[FrozenTrial]] = {name_of(cell): [] for cell in self._grid()}
-        for trial in self._trials():
-            if CELL in trial.user_attrs:
-                by_name.setdefault(trial.user_attrs[CELL], []).append(trial)
-        cells = {name_of(cell): cell for cell in self._grid()}
+    def results(self) -> list[CellResult]:
+        """Return the result of every cell, in order of the grid or of the draws."""
         return [
-            self._entry(cells.get(name) or self._cell_of(trials[0].params), trials)
-            for name, trials in by_name.items()
+            _result(self._grid.get(name) or self._decode(trials[0].params), trials)
+            for name, trials in self._trials_by_cell().items()
         ]
-
-    def _entry(self, cell: Cell, trials: Sequence[FrozenTrial]) -> Entry:
-        for state, word in (("COMPLETE", "done"), ("RUNNING", "running"), ("WAITING", "waiting")):
-            for trial in trials:
-                if _state(trial) == state:
-                    told = trial.user_attrs
-                    return Entry(cell, word, told.get(FOUND, {}), told.get(WORKER))
-        failed = [t for t in trials if _state(t) == "FAIL" and STOPPED not in t.user_attrs]
-        errors = [t.user_attrs[ERROR] for t in failed if ERROR in t.user_attrs]
-        if errors or len(failed) >= ATTEMPTS:
-            return Entry(
-                cell, "failed", error=errors[-1] if errors else f"{len(failed)} workers died over it"
-            )
-        return Entry(cell, "waiting")
-
-    # ------------------------------------------------------------------------------------- queue
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
 
-    def _grid(self) -> list[Cell]:
-        return self.space.grid() if self.n_trials is None else []
+    def _trials_by_cell(self) -> dict[str, list[FrozenTrial]]:
+        by_cell: dict[str, list[FrozenTrial]] = {name: [] for name in self._grid}
+        for trial in self._trials():
+            if CELL in trial.user_attrs:
+                by_cell.setdefault(trial.user_attrs[CELL], []).append(trial)
+        return by_cell
 
-    def _queue(self) -> None:
-        """Queue every cell that no trial stands for; two workers may do so at once, see ``_claim``."""
-        trials = self._trials()
-        wanted = {name_of(cell): self._params_of(cell) for cell in self._grid()}
-        dead = [t for t in trials if _state(t) == "FAIL" and CELL in t.user_attrs]
-        wanted |= {t.user_attrs[CELL]: t.params for t in dead if t.params}
-        taken = {t.user_attrs.get(CELL) for t in trials if self._stands(t)}
-        for name, params in wanted.items():
-            if name not in taken and not self._is_deadly(name, dead):
+    def _queue_cells(self) -> None:
+        """Queue every cell that has no trial; two workers may do so at once, see ``_claim``."""
+        for name, trials in self._trials_by_cell().items():
+            counted = [trial for trial in trials if trial.number not in self._retried]
+            is_active = any(_state(trial) in STATES for trial in counted)
+            if not is_active and _error(counted) is None:
+                params = self._encode(self._grid[name]) if name in self._grid else trials[0].params
                 self.study.enqueue_trial(params, user_attrs={CELL: name})
 
-    def _stands(self, trial: FrozenTrial) -> bool:
-        """Say whether a trial stands for its cell: it has ended, or will."""
-        is_error = ERROR in trial.user_attrs and trial.number not in self.forgiven
-        return _state(trial) in LIVE or (_state(trial) == "FAIL" and is_error)
+    def _n_sampled(self, trials: Sequence[FrozenTrial]) -> int:
+        """Count the cells that have ended or will, and those that the sampler drew a second time."""
+        counted = [t for t in trials if ERROR in t.user_attrs and t.number not in self._retried]
+        counted += [t for t in trials if _state(t) in STATES]
+        n_repeated = sum(_state(t) == "PRUNED" and CELL in t.user_attrs for t in trials)
+        return len({t.user_attrs.get(CELL, t.number) for t in counted}) + n_repeated
 
-    def _is_deadly(self, name: str, dead: Sequence[FrozenTrial]) -> bool:
-        own = [t for t in dead if t.user_attrs[CELL] == name and STOPPED not in t.user_attrs]
-        return len([t for t in own if t.number not in self.forgiven]) >= ATTEMPTS
-
-    def _is_anything_free(self) -> bool:
-        trials = self._trials()
-        if any(_state(t) == "WAITING" for t in trials):
-            return True
-        return self.n_trials is not None and self._n_drawn(trials) < self.n_trials
-
-    def _n_drawn(self, trials: Sequence[FrozenTrial]) -> int:
-        """Count the cells that trials stand for, and those that the sampler drew a second time."""
-        stand = {t.user_attrs.get(CELL, t.number) for t in trials if self._stands(t)}
-        return len(stand) + sum(_state(t) == "PRUNED" and CELL in t.user_attrs for t in trials)
-
-    def _bury_the_dead(self) -> None:
-        """Fail the trials of workers that give no sign of life."""
+    def _fail_dead_trials(self) -> None:
+        """Mark the trials of dead workers as failed."""
         import optuna
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             optuna.storages.fail_stale_trials(self.study)
-        for trial in self._trials():  # that died before the first heartbeat
-            begun = trial.datetime_start
-            silent = _state(trial) == "RUNNING" and WORKER not in trial.user_attrs and begun is not None
-            if silent and (datetime.now() - begun).total_seconds() > self.grace:  # type: ignore[operator]
-                with contextlib.suppress(ValueError, RuntimeError):  # another worker was first
+        for trial in self._trials():  # of workers that died before their first heartbeat
+            start = trial.datetime_start
+            if _state(trial) != "RUNNING" or WORKER in trial.user_attrs or start is None:
+                continue
+            if (datetime.now() - start).total_seconds() > self.grace:
+                with suppress(ValueError, RuntimeError):  # another worker was first
                     self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
-    # -------------------------------------------------------------------------------------- cell
-
-    def _do_one(self) -> None:
+    def _run_trial(self) -> None:
         import optuna
 
         try:
-            self.study.optimize(self._try, n_trials=1, catch=(Exception,))
+            self.study.optimize(self._objective, n_trials=1, catch=(Exception,))
         except (ValueError, optuna.exceptions.UpdateFinishedTrialError) as error:
-            # this process was asleep for so long that another one took its cell
+            # this process was suspended for so long that another one took its cell
             if "Cannot tell" not in str(error) and "already finished" not in str(error):
                 raise
-        self.changed()
+        if self.on_change is not None:
+            self.on_change(self.results())
 
-    def _try(self, trial: Trial) -> float:
+    def _objective(self, trial: Trial) -> float:
         trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
         cell = self._claim(trial)
         try:
-            found = self.work(cell)
-            value = found[self.metric]
+            metrics = self.run_cell(cell)
+            value = metrics[self.metric]
         except KeyboardInterrupt:
             trial.set_user_attr(STOPPED, True)
             raise
         except Exception as error:
             trial.set_user_attr(ERROR, " ".join(f"{type(error).__name__}: {error}".split()))
             raise
-        trial.set_user_attr(FOUND, found)
-        return float(value)
+        trial.set_user_attr(METRICS, metrics)
+        return float(cast("float", value))
 
     def _claim(self, trial: Trial) -> Cell:
-        """Return the trial's cell, unless a trial with a lower number stands for it, or there are enough."""
+        """Return the trial's cell; prune it if an earlier trial has that cell, or there are enough."""
         import optuna
 
         earlier = [t for t in self._trials() if t.number < trial.number]
-        queued = CELL in trial.user_attrs
-        if not queued and self._n_drawn(earlier) >= (self.n_trials or 0):
-            raise optuna.TrialPruned  # the queue was emptied between the look and the grasp
-        if not queued:  # the same draw for the same number, whoever makes it
-            seed = self.space.shared["random_state"] + trial.number
+        if CELL not in trial.user_attrs:
+            if self._n_sampled(earlier) >= (self.n_trials or 0):
+                raise optuna.TrialPruned  # another worker took the last waiting trial
+            # seeded by its number, the trial gets the same cell from any worker
+            seed = cast("int", self.space.shared["random_state"]) + trial.number
             self.study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-        cell = self._cell_of({name: self._suggest(trial, name) for name in self.space.swept})
+        cell = self._decode({name: self._suggest(trial, name) for name in self.space.swept})
         trial.set_user_attr(CELL, name_of(cell))
-        if any(t.user_attrs.get(CELL) == name_of(cell) and _state(t) in LIVE for t in earlier):
+        if any(t.user_attrs.get(CELL) == name_of(cell) and _state(t) in STATES for t in earlier):
             raise optuna.TrialPruned
         return cell
 
-    def _suggest(self, trial: Trial, name: str) -> Any:
+    def _suggest(self, trial: Trial, name: str) -> object:
         bounds = self.space.range_of(name)
         if bounds is None:
-            return trial.suggest_categorical(name, [_label(v) for v in self.space.swept[name]])
-        least, most, log = bounds
-        if isinstance(least, int):
-            return trial.suggest_int(name, least, int(most), log=log)
-        return trial.suggest_float(name, least, most, log=log)
+            return trial.suggest_categorical(name, [_choice(v) for v in self.space.swept[name]])
+        low, high, log = bounds
+        if isinstance(low, int):
+            return trial.suggest_int(name, low, int(high), log=log)
+        return trial.suggest_float(name, low, high, log=log)
 
-    def _params_of(self, cell: Cell) -> dict[str, Any]:
-        """Return a cell in Optuna's terms, which are numbers, text and truth values."""
-        return {k: _label(v) if self.space.range_of(k) is None else v for k, v in cell.items()}
+    def _encode(self, cell: Cell) -> dict[str, object]:
+        """Return the parameters of a cell in Optuna's types."""
+        return {k: _choice(v) if self.space.range_of(k) is None else v for k, v in cell.items()}
 
-    def _cell_of(self, params: dict[str, Any]) -> Cell:
-        """Return the cell that Optuna's values stand for; a drawn number keeps four digits."""
-        cell = {}
+    def _decode(self, params: Mapping[str, object]) -> Cell:
+        """Return the cell of Optuna's parameters; a sampled number keeps four digits."""
+        cell: Cell = {}
         for name, values in self.space.swept.items():
-            by_label = {_label(value): value for value in values}
-            value = by_label.get(params[name], params[name])
-            cell[name] = float(f"{value:.4g}") if isinstance(value, float) and value not in values else value
+            by_choice: dict[object, object] = {_choice(each): each for each in values}
+            value = by_choice.get(params[name], params[name])
+            is_sampled = isinstance(value, float) and value not in values
+            cell[name] = float(f"{value:.4g}") if is_sampled else value
         return cell
-
-
-def _label(value: Any) -> Any:
-    return str(list(value)) if isinstance(value, tuple | list) else value
 
 
 def _state(trial: FrozenTrial) -> str:
     return trial.state.name
 
 
-# ------------------------------------------------------------------------------------------ storage
+def _error(trials: Sequence[FrozenTrial]) -> str | None:
+    """Return why a cell without a trial in ``STATES`` has failed; None if it is to be run."""
+    failed = [t.user_attrs for t in trials if _state(t) == "FAIL" and STOPPED not in t.user_attrs]
+    errors = [attributes[ERROR] for attributes in failed if ERROR in attributes]
+    if not errors and len(failed) >= MAX_DEATHS:
+        return f"{len(failed)} workers died over it"
+    return errors[-1] if errors else None
+
+
+def _result(cell: Cell, trials: Sequence[FrozenTrial]) -> CellResult:
+    for name, state in STATES.items():
+        for trial in trials:
+            if _state(trial) == name:
+                attributes = trial.user_attrs
+                return CellResult(cell, state, attributes.get(METRICS, {}), attributes.get(WORKER))
+    error = _error(trials)
+    return CellResult(cell, "waiting" if error is None else "failed", error=error)
+
+
+def _choice(value: object) -> bool | int | float | str | None:
+    """Return a value as one of Optuna's categorical choices: a list as text."""
+    return str(list(value)) if isinstance(value, tuple | list) else cast("str", value)
 
 
 def open_study(url: str, name: str, *, maximize: bool, grace: int) -> Study:
-    """Open a study by name, or begin it.
-
-    Parameters
-    ----------
-    url : str
-        An SQLAlchemy URL: ``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE``.
-    name : str
-    maximize : bool
-    grace : int
-        Seconds without a sign of life after which a worker counts as dead.
+    """Open or create a study at an SQLAlchemy URL: ``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE``.
 
     Raises
     ------
     ImportError
-        Without optuna.
+        If optuna is not installed.
     UsageError
-        The storage cannot be reached; the message leaves the password out.
+        If the storage cannot be reached; the message leaves the password out.
     """
-    if importlib.util.find_spec("optuna") is None:
-        raise ImportError('a sweep needs optuna: pip install "ssavae[sweep]"')
+    require_package("optuna", "sweep", "a sweep")
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = _open_storage(url, max(1, grace // 4), grace)
+    storage = _open_storage(url, grace)
     direction = "maximize" if maximize else "minimize"
     return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
 
 
-def _open_storage(url: str, interval: int, grace: int, tries: int = 5) -> RDBStorage:
-    """Connect; of processes that make the same tables at once all but one are refused, and try again."""
+def _open_storage(url: str, grace: int, n_tries: int = 5) -> RDBStorage:
+    """Connect; all but one of the processes that create the tables at once fail, and try again."""
     import optuna
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
-    options: dict[str, Any] = {"heartbeat_interval": interval, "grace_period": grace}
     is_file = url.startswith("sqlite")
-    options["engine_kwargs"] = {"connect_args": {"timeout": PATIENCE}} if is_file else {"pool_pre_ping": True}
+    engine = {"connect_args": {"timeout": LOCK_TIMEOUT}} if is_file else {"pool_pre_ping": True}
     try:
-        with _one_at_a_time(url), warnings.catch_warnings():
+        with _creation_lock(url), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            storage = optuna.storages.RDBStorage(driven(url), **options)
+            storage = optuna.storages.RDBStorage(
+                with_driver(url),
+                engine_kwargs=engine,
+                heartbeat_interval=max(1, grace // 4),
+                grace_period=grace,
+            )
     except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
-        if tries > 1:
+        if n_tries > 1:
             time.sleep(0.5)
-            return _open_storage(url, interval, grace, tries - 1)
-        where = make_url(url).render_as_string(hide_password=True)
-        why = str(error.__cause__ or error).splitlines()[0]
-        raise UsageError(f"--storage {where} cannot be opened: {why}") from None
+            return _open_storage(url, grace, n_tries - 1)
+        masked = make_url(url).render_as_string(hide_password=True)
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise UsageError(f"--storage {masked} cannot be opened: {reason}") from None
     if is_file:
-        _lock_early(storage)
+        _lock_at_begin(storage)
     return storage
 
 
-@contextlib.contextmanager
-def _one_at_a_time(url: str) -> Iterator[None]:
+def _creation_lock(url: str) -> AbstractContextManager[object]:
+    """Return a lock beside a sqlite file, for one process at a time to create it."""
     path = url.partition("sqlite:///")[2]
     if not path:
-        yield
-        return
+        return nullcontext()
     from filelock import FileLock
 
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        yield
+    return FileLock(f"{path}.lock")
 
 
-def _lock_early(storage: RDBStorage) -> None:
-    """Let every transaction on sqlite take the write lock as it begins."""
+def _lock_at_begin(storage: RDBStorage) -> None:
+    """Let every transaction on sqlite take the write lock when it begins."""
     from sqlalchemy import event
 
-    def connected(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # sqlite3 itself would begin at the first write alone
+    @event.listens_for(storage.engine, "connect")
+    def on_connect(connection: SQLiteConnection, _: object) -> None:
+        connection.isolation_level = None  # sqlite3 itself would begin at the first write only
 
-    def begun(connection: Any) -> None:
+    @event.listens_for(storage.engine, "begin")
+    def on_begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    event.listen(storage.engine, "connect", connected)
-    event.listen(storage.engine, "begin", begun)
-    storage.engine.dispose()  # the connection that made the tables is of the other sort
+    storage.engine.dispose()  # the connection that created the tables has no listeners
 
 
-def driven(url: str) -> str:
-    """Name the driver that the extra installs, where a PostgreSQL URL names none.
+def with_driver(url: str) -> str:
+    """Add the driver that the extra installs to a PostgreSQL URL that names none.
 
     Examples
     --------
-    >>> driven("postgres://me@host/sweeps"), driven("sqlite:///sweep.db")
+    >>> with_driver("postgres://me@host/sweeps"), with_driver("sqlite:///sweep.db")
     ('postgresql+psycopg://me@host/sweeps', 'sqlite:///sweep.db')
     """
     scheme, sign, rest = url.partition("://")

@@ -1,4 +1,4 @@
-"""Which figures there are, and on which databases: the one call behind ``ssavae reproduce``."""
+"""The figures of the paper by name: the call behind ``ssavae reproduce``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ COLOUR = Budget(updates=20000, latent_dims=(128,), betas=(0.0, 0.01))  # section
 EXPERIMENTS = ("figure7", "figure9", "cifar10")
 
 
-def reproduced(
-    what: str,
+def reproduce_figures(
+    experiment: str,
     root: Path,
     databases: Sequence[str] | None,
     *,
@@ -27,21 +27,19 @@ def reproduced(
     command: str,
     suffix: str = ".png",
 ) -> Iterator[Path]:
-    """Make one of ``EXPERIMENTS``, or "all", and yield every file as it is written."""
+    """Run one of ``EXPERIMENTS``, or "all", and yield every file as it is written."""
 
     def study(data: str, budget: Budget) -> Study:
-        return Study(data, root, chosen(budget), seed=seed, device=device)
+        budget = replace(budget, updates=updates or budget.updates, n_train=n_train or budget.n_train)
+        return Study(data, root, budget, seed=seed, device=device)
 
-    def chosen(budget: Budget) -> Budget:
-        return replace(budget, updates=updates or budget.updates, n_train=n_train or budget.n_train)
-
-    named = () if what == "cifar10" else databases or DATABASES
-    studies = [study(data, FAST if fast else FULL) for data in named]
-    if what in ("figure7", "all"):
+    names = () if experiment == "cifar10" else databases or DATABASES
+    studies = [study(name, FAST if fast else FULL) for name in names]
+    if experiment in ("figure7", "all"):
         yield from figure7(studies, root, command, suffix)
-    if what in ("figure9", "all"):
+    if experiment in ("figure9", "all"):
         for each in studies:
             yield from figure9(each, root, command, suffix)
-    if what in ("cifar10", "all"):
+    if experiment in ("cifar10", "all"):
         small = replace(FAST, n_train=1000, n_epochs=1, latent_dims=COLOUR.latent_dims, betas=COLOUR.betas)
         yield from figure9(study("cifar10", small if fast else COLOUR), root, command, suffix)

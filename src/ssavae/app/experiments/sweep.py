@@ -1,4 +1,4 @@
-"""Many runs over a grid, or as a sampler chooses them, by any number of workers: ``ssavae sweep``."""
+"""Many runs over a grid or of sampled parameters, by any number of workers: ``ssavae sweep``."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from filelock import FileLock
 
 from ssavae import figures
 from ssavae._checks import UsageError, nearest
-from ssavae.app.experiments.optuna_worker import Entry, Worker, open_study
-from ssavae.app.experiments.search_space import Cell, Space, name_of
-from ssavae.app.runs.environment import machine
+from ssavae._serialize import JSONObject, write_atomically
+from ssavae.app.experiments.optuna_worker import CellResult, Worker, open_study
+from ssavae.app.experiments.results import begin_or_resume, write_results
+from ssavae.app.experiments.search_space import NOT_SWEPT, Cell, Space, name_of
 from ssavae.app.runs.evaluate import evaluate_run
-from ssavae.app.runs.folder import Run, described, open_run, read_metrics
+from ssavae.app.runs.folder import Run, RunFolder
 from ssavae.app.runs.train import train_run
 from ssavae.data.partition import read
-from ssavae.persistence.model_folder import MODEL_FILE, write_atomically
-from ssavae.persistence.training_state import has_state
 
 PLAN_FILE, TABLE_FILE, RESULT_FILE, PICTURE_FILE = "plan.json", "sweep.csv", "sweep.json", "sweep.png"
-# what may be chosen by, and whether more of it is better; the second half needs a judge
+# metrics by which the best cell may be chosen, and whether higher is better
 METRICS = {
     "accuracy": True,
     "macro_f1": True,
@@ -34,11 +33,9 @@ METRICS = {
     "reconstruction_error": False,
     "novel_share": False,
     "set_size": False,
-    "knn_accuracy": True,
-    "trustworthiness": True,
-    "silhouette": True,
 }
-JUDGED = {
+MAP_METRICS = {"knn_accuracy": True, "trustworthiness": True, "silhouette": True}  # by `ssavae evaluate`
+JUDGE_METRICS = {
     "agreement_reconstructions": True,
     "agreement_class_samples": True,
     "variety_ratio": True,
@@ -47,168 +44,159 @@ JUDGED = {
     "frechet_prior_samples": False,
     "sharpness_reconstructions": True,
 }
-MEASURED = METRICS | JUDGED
+HIGHER_IS_BETTER = METRICS | MAP_METRICS | JUDGE_METRICS
 SHOWN = ("accuracy", "reconstruction_error")  # in the picture, beside the metric
-OF_MAP = ("knn_accuracy", "trustworthiness", "silhouette")  # measured by `ssavae evaluate` alone
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep in a folder: what all cells share, what differs, and by what the best is chosen.
+    """A sweep in a folder, which workers on other machines need not share: each then has its own runs."""
 
-    ``run`` is what a cell is made of but for its parameters; ``n_trials`` cells are chosen by a sampler, None
-    takes the whole grid.  Workers on other machines need not share the folder: each then holds its own runs.
-    """
-
-    run: Run
+    run: Run  # settings of all cells but their parameters
     space: Space
     folder: Path
-    metric: str
-    n_trials: int | None = None
-    storage: str | None = None
-    grace: int = 120
-    retry: bool = False
-    command: str = ""
+    metric: str  # by which the best cell is chosen, a key of ``HIGHER_IS_BETTER``
+    n_trials: int | None = None  # cells that a sampler draws; None runs the whole grid
+    storage: str | None = None  # URL of a database that workers share; None takes a file in the folder
+    grace: int = 120  # see ``Worker``
+    retry: bool = False  # see ``Worker``
+    command: str = ""  # noted in the results
 
     def __post_init__(self) -> None:
-        if self.metric not in MEASURED:
-            known = f"{nearest(self.metric, MEASURED)}; there are {', '.join(MEASURED)}"
+        if self.metric not in HIGHER_IS_BETTER:
+            known = f"{nearest(self.metric, HIGHER_IS_BETTER)}; there are {', '.join(HIGHER_IS_BETTER)}"
             raise UsageError(f"--metric {self.metric!r} is unknown{known}")
 
-    @property
-    def url(self) -> str:
-        """Where the study is kept: a file in the folder, unless another place is named."""
-        return self.storage or f"sqlite:///{(self.folder / 'sweep.db').absolute()}"
-
-    def plan(self) -> dict[str, Any]:
-        """Return what makes this sweep another one than others; on which device it runs is not part of it."""
-        sha256 = read(self.run.data, self.run.reading, self.space.shared["kind"]).sha256
-        shared = {k: v for k, v in self.space.shared.items() if k not in ("device", "n_workers")}
-        told = {**asdict(replace(self.run, parameters=shared)), "swept": self.space.swept}
-        told |= {"data": sha256 or self.run.data, "metric": self.metric, "drawn": self.n_trials is not None}
-        told.pop("preset")  # its values are among the parameters, and its path may differ elsewhere
-        return json.loads(json.dumps(told))  # with lists for tuples, as it is read back
+    def plan(self) -> JSONObject:
+        """Return the settings by which this sweep differs from others; the device is not one of them."""
+        run = replace(self.run, parameters=self.space.shared)
+        sha256 = read(run.data, run.reading, run.kind).sha256
+        plan = asdict(run)
+        del plan["preset"]  # its values are among the parameters, and its path may differ on other machines
+        plan["parameters"] = {k: v for k, v in self.space.shared.items() if k not in NOT_SWEPT}
+        plan |= {"swept": self.space.swept, "data": sha256 or run.data, "metric": self.metric}
+        return {**plan, "drawn": self.n_trials is not None}
 
 
-def work_on(sweep: Sweep) -> tuple[list[Entry], list[Path]]:
-    """Do the sweep's cells, together with all other processes that were given the same one.
+def work_on(sweep: Sweep) -> tuple[list[CellResult], list[Path]]:
+    """Run the cells of a sweep, together with all other processes that were given the same one.
 
-    Returns
-    -------
-    entries : list of Entry
-        Every cell and how it stands.
-    files : list of Path
-        Table, numbers and picture.
+    Returns the result of every cell, and the files written: table, numbers and picture.
 
     Raises
     ------
     UsageError
         The folder holds another sweep, or the storage cannot be opened.
     KeyboardInterrupt
-        Stopped; the same command goes on.
+        Stopped; the same command resumes.
     """
     plan = sweep.plan()
-    _begin(sweep.folder, plan)
+    begin_or_resume(sweep.folder / PLAN_FILE, plan, "a sweep of other data, values or metric")
     name = "ssavae-" + hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:12]
-    maximize = MEASURED[sweep.metric]
-    study = open_study(sweep.url, name, maximize=maximize, grace=sweep.grace)
+    url = sweep.storage or f"sqlite:///{(sweep.folder / 'sweep.db').absolute()}"
+    study = open_study(url, name, maximize=HIGHER_IS_BETTER[sweep.metric], grace=sweep.grace)
     worker = Worker(
-        study, sweep.space, sweep.n_trials, Bench(sweep).work, sweep.metric, sweep.grace, sweep.retry
+        study,
+        sweep.space,
+        sweep.n_trials,
+        run_cell=partial(_run_cell, sweep),
+        metric=sweep.metric,
+        grace=sweep.grace,
+        retry=sweep.retry,
+        on_change=partial(_write_table, sweep),
     )
-    worker.changed = lambda: _write_table(sweep, worker.entries()) and None
     try:
         worker.run()
     except KeyboardInterrupt as stop:
-        worker.changed()
-        raise KeyboardInterrupt(
-            f"stopped; the same command goes on ({str(stop).partition(';')[0]})"
-        ) from None
-    entries = worker.entries()
-    return entries, _write(sweep, plan, entries)
+        _write_table(sweep, worker.results())
+        reason = str(stop).partition(";")[0]
+        raise KeyboardInterrupt(f"stopped; the same command goes on ({reason})") from None
+    results = worker.results()
+    return results, _write(sweep, plan, results)
 
 
-def _begin(folder: Path, plan: Mapping[str, Any]) -> None:
-    """Note what the folder's sweep is, or make sure that it is this one."""
-    path = folder / PLAN_FILE
-    if path.is_file() and json.loads(path.read_text("utf-8")) != plan:
-        raise UsageError(f"{folder} holds a sweep of other data, values or metric: choose another --out")
-    write_atomically(path, json.dumps(plan, indent=1).encode())
+def _run_cell(sweep: Sweep, cell: Cell) -> JSONObject:
+    """Train and measure a cell in its own folder, unless it is there already; return its metrics."""
+    folder = RunFolder(sweep.folder / "cells" / name_of(cell))
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.path / "training.lock"):  # a worker that counts as dead may still run it
+        run = replace(sweep.run, parameters={**sweep.space.shared, **cell})
+        is_trained = folder.has_model and "protocol" in folder.read_metrics()
+        if not (is_trained and folder.read_run() == run):
+            _train(sweep, folder, run, cell)
+        judged = sweep.metric in JUDGE_METRICS
+        if judged or sweep.metric in MAP_METRICS:
+            model, loaded = folder.load_model_and_data(run.data, run.reading.label)
+            evaluate_run(model, folder, loaded, judged=judged, judges=sweep.folder)
+    metrics = _flatten(folder.read_metrics())
+    if sweep.metric not in metrics:
+        raise ValueError(f"{sweep.metric} cannot be measured here: there is {', '.join(metrics)}")
+    return metrics
 
 
-@dataclass
-class Bench:
-    """Where one process does its cells."""
-
-    sweep: Sweep
-
-    def work(self, cell: Cell) -> dict[str, Any]:
-        """Train and measure a cell in its own folder; take what is there if it was left finished."""
-        folder = self.sweep.folder / "cells" / name_of(cell)
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "training.lock"):  # a worker taken for dead may still be at it
-            run = replace(self.sweep.run, parameters=self.sweep.space.parameters(cell))
-            if not (_is_trained(folder) and described(folder) == run):
-                self._train(folder, run, cell)
-            judged = self.sweep.metric in JUDGED
-            if judged or self.sweep.metric in OF_MAP:
-                model, loaded = open_run(folder, run.data, run.reading.label)
-                evaluate_run(model, folder, loaded, judged=judged, judges=self.sweep.folder)
-        found = _flat(read_metrics(folder))
-        if self.sweep.metric not in found:
-            raise ValueError(f"{self.sweep.metric} cannot be measured here: there is {', '.join(found)}")
-        return found
-
-    def _train(self, folder: Path, run: Run, cell: Cell) -> None:
-        print(f"cell {name_of(cell)}", flush=True)
-        vec = self.sweep.space.vec_name(cell)
-        vec_folder = None if vec is None else self.sweep.folder / "vecs" / vec
-        resume = has_state(folder) and described(folder) == run
-        train_run(folder, run, resume=resume, command=self.sweep.command, vec_folder=vec_folder)
+def _train(sweep: Sweep, folder: RunFolder, run: Run, cell: Cell) -> None:
+    print(f"cell {name_of(cell)}", flush=True)
+    vec = sweep.space.vec_name(cell)
+    vec_folder = None if vec is None else sweep.folder / "vecs" / vec
+    resume = folder.is_resumable and folder.read_run() == run
+    train_run(folder, run, resume=resume, command=sweep.command, vec_folder=vec_folder)
 
 
-def _is_trained(folder: Path) -> bool:
-    return (folder / MODEL_FILE).is_file() and "protocol" in read_metrics(folder)
+def _flatten(document: JSONObject) -> JSONObject:
+    """Return the metrics of metrics.json that a sweep may be ordered by, and seconds and commit."""
+    evaluated = document.get("evaluate", {})
+    values = {**document, **evaluated, **evaluated.get("judge", {})}
+    metrics = {name: values[name] for name in HIGHER_IS_BETTER if isinstance(values.get(name), int | float)}
+    protocol = document.get("protocol", {})
+    return metrics | {name: protocol[name] for name in ("seconds_vec", "seconds_decoder", "git_commit")}
 
 
-def _flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the numbers that a sweep may be read by, and what it took."""
-    evaluated = metrics.get("evaluate", {})
-    every = {**metrics, **evaluated, **evaluated.get("judge", {})}
-    found = {name: every[name] for name in MEASURED if isinstance(every.get(name), int | float)}
-    protocol = metrics["protocol"]
-    return found | {name: protocol[name] for name in ("seconds_vec", "seconds_decoder", "git_commit")}
+def best_of(sweep: Sweep, results: list[CellResult]) -> CellResult | None:
+    """Return the cell with the best value of the metric, None if none is done."""
+    sign = 1 if HIGHER_IS_BETTER[sweep.metric] else -1
+    scores = {}
+    for i, result in enumerate(results):
+        value = result.metrics.get(sweep.metric)
+        if isinstance(value, int | float) and math.isfinite(value):
+            scores[i] = sign * value
+    return results[max(scores, key=scores.__getitem__)] if scores else None
 
 
-# ----------------------------------------------------------------------------------------- results
+def _document(result: CellResult) -> JSONObject:
+    document = asdict(result)
+    return {"found" if name == "metrics" else name: value for name, value in document.items()}
 
 
-def best_of(sweep: Sweep, entries: list[Entry]) -> Entry | None:
-    """Return the cell with the best value of the metric, None where none is done."""
-    done = [e for e in entries if math.isfinite(e.found.get(sweep.metric, math.nan))]
-    sign = 1 if MEASURED[sweep.metric] else -1
-    return max(done, key=lambda e: sign * e.found[sweep.metric], default=None)
-
-
-def _write(sweep: Sweep, plan: Mapping[str, Any], entries: list[Entry]) -> list[Path]:
-    best = best_of(sweep, entries)
-    told = {"command": sweep.command, **machine(), "metric": sweep.metric, "plan": plan}
-    told |= {"best": best and asdict(best), "cells": [asdict(entry) for entry in entries]}
-    path = sweep.folder / RESULT_FILE
-    write_atomically(path, json.dumps(told, indent=1).encode())
-    files = [_write_table(sweep, entries), path]
-    done = [{**entry.cell, **entry.found} for entry in entries if entry.state == "done"]
+def _write(sweep: Sweep, plan: Mapping[str, object], results: list[CellResult]) -> list[Path]:
+    best = best_of(sweep, results)
+    document = {
+        "metric": sweep.metric,
+        "plan": plan,
+        "best": best and _document(best),
+        "cells": [_document(result) for result in results],
+    }
+    files = [
+        _write_table(sweep, results),
+        write_results(sweep.folder / RESULT_FILE, sweep.command, document),
+    ]
+    done = [{**result.cell, **result.metrics} for result in results if result.state == "done"]
     if done:
-        shown = [m for m in dict.fromkeys([sweep.metric, *SHOWN]) if m in done[0]]
+        shown = [name for name in dict.fromkeys([sweep.metric, *SHOWN]) if name in done[0]]
         figure = figures.sweep_curves(done, list(sweep.space.swept), shown, title=sweep.run.data)
         files.append(figures.save(figure, sweep.folder / PICTURE_FILE))
     return files
 
 
-def _write_table(sweep: Sweep, entries: list[Entry]) -> Path:
+def _write_table(sweep: Sweep, results: list[CellResult]) -> Path:
     rows = [
-        {**{k: str(v) if isinstance(v, tuple) else v for k, v in e.cell.items()}, "state": e.state, **e.found}
-        | {"worker": e.worker, "error": e.error}
-        for e in entries
+        {
+            **{name: str(value) if isinstance(value, tuple) else value for name, value in r.cell.items()},
+            "state": r.state,
+            **r.metrics,
+            "worker": r.worker,
+            "error": r.error,
+        }
+        for r in results
     ]
     path = sweep.folder / TABLE_FILE
     write_atomically(path, pd.DataFrame(rows).to_csv(index=False).encode())

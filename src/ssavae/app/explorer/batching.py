@@ -1,4 +1,4 @@
-"""One thread that reckons for all: in pieces, that nobody wait for another's thousand rows, and together."""
+"""A single inference thread: large requests run in pieces, and waiting small ones share a batch."""
 
 from __future__ import annotations
 
@@ -6,64 +6,67 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 T = TypeVar("T")
-Job = Callable[[Tensor], Tensor]  # row by row: what it makes of a row depends on that row alone
+Job = Callable[[Tensor], Tensor]  # row by row: the result of a row depends on that row alone
+Queue = deque[tuple[Tensor, "Future[Tensor]"]]
 
 
 class Worker:
-    """A thread that does one piece of work after the other.
+    """A thread that runs one piece of work after the other.
 
     Parameters
     ----------
-    most : int
-        Rows in a piece.
+    batch_size : int
+        Largest number of rows in a piece.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        # torch with one thread: on small batches it loses more time with a second one than it gains
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+        # torch with one thread: on small batches a second thread costs more time than it saves
         self.thread = ThreadPoolExecutor(1, "ssavae", torch.set_num_threads, (1,))
-        self.waiting: defaultdict[Job, deque[tuple[Tensor, Future[Tensor]]]] = defaultdict(deque)
+        self.queues: defaultdict[Job, Queue] = defaultdict(deque)
 
-    async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Return what a function returns, after what came before it."""
+    async def run(self, function: Callable[..., T], *args: object) -> T:
+        """Call a function on the thread, after all work submitted before."""
         return await asyncio.wrap_future(self.thread.submit(function, *args))
 
-    async def each(self, job: Job, rows: Tensor) -> Tensor:
-        """Return what a job makes of rows; requests that wait for the same job are served in one go."""
-        return torch.cat([await self._piece(job, piece) for piece in rows.split(self.most)])
+    async def map_rows(self, job: Job, rows: Tensor) -> Tensor:
+        """Apply a job to rows; requests that wait for the same job are computed in one batch."""
+        return torch.cat([await self._submit(job, piece) for piece in rows.split(self.batch_size)])
 
-    async def _piece(self, job: Job, piece: Tensor) -> Tensor:
+    async def _submit(self, job: Job, piece: Tensor) -> Tensor:
         future: Future[Tensor] = Future()
-        self.waiting[job].append((piece, future))
+        self.queues[job].append((piece, future))
         self.thread.submit(self._work, job)
         return await asyncio.wrap_future(future)
 
     def _work(self, job: Job) -> None:
-        """Do what waits for a job, as much as one piece holds; it may have been done with an earlier one."""
-        batch = self._taken(self.waiting[job])
+        """Compute one batch of a job's queue; an earlier call may already have emptied it."""
+        batch = self._next_batch(self.queues[job])
         if not batch:
             return
+        pieces = [piece for piece, _ in batch]
         try:
-            made = job(torch.cat([piece for piece, _ in batch]))
+            results = job(torch.cat(pieces)).split([len(piece) for piece in pieces])
         except Exception as error:
             for _, future in batch:
                 future.set_exception(error)
             return
-        for (_, future), part in zip(batch, made.split([len(piece) for piece, _ in batch]), strict=True):
-            future.set_result(part)
+        for (_, future), result in zip(batch, results, strict=True):
+            future.set_result(result)
 
-    def _taken(self, waiting: deque[tuple[Tensor, Future[Tensor]]]) -> list[tuple[Tensor, Future[Tensor]]]:
-        """Take pieces from a queue, whose only reader this thread is, but those that nobody waits for."""
-        batch, n = [], 0
-        while waiting and (not batch or n + len(waiting[0][0]) <= self.most):
-            piece, future = waiting.popleft()
+    def _next_batch(self, queue: Queue) -> list[tuple[Tensor, Future[Tensor]]]:
+        """Take pieces from a queue (this thread is its only reader), except cancelled ones."""
+        batch = []
+        n_rows = 0
+        while queue and (not batch or n_rows + len(queue[0][0]) <= self.batch_size):
+            piece, future = queue.popleft()
             if future.set_running_or_notify_cancel():
                 batch.append((piece, future))
-                n += len(piece)
+                n_rows += len(piece)
         return batch

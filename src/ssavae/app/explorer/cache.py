@@ -1,56 +1,44 @@
-"""What a model has made of rows, kept in its folder: the same map opens at once the next time."""
+"""Cache of the explorer's points in the run folder, so that the same map opens at once the next time."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ssavae._serialize import write_atomically
+from ssavae.app.runs.folder import RunFolder
+from ssavae.data.labelled import RowsLike
 from ssavae.persistence.model_folder import MODEL_FILE, WEIGHTS_FILE
-from ssavae.preprocessing.lazy import rows_sha256
+from ssavae.preprocessing.lazy import LazyArray, rows_sha256
 
-POINTS_FILE = "points.npz"
 Arrays = tuple[np.ndarray, ...]
 
 
-def key_of(folder: Path, x: Any) -> str:
-    """Return a checksum of the model in a folder and of rows, an array or a DataFrame."""
+def cache_key(folder: Path, x: RowsLike) -> str:
+    """Return a checksum of the model in a folder and of rows."""
     digest = hashlib.sha256()
     for name in (MODEL_FILE, WEIGHTS_FILE):
         digest.update((folder / name).read_bytes())
-    if hasattr(x, "iloc"):
-        from pandas.util import hash_pandas_object
+    if isinstance(x, np.ndarray | LazyArray):
+        return digest.hexdigest() + rows_sha256(x)
+    from pandas.util import hash_pandas_object
 
-        x = hash_pandas_object(x, index=False).to_numpy()  # pyright: ignore[reportCallIssue]
-    return digest.hexdigest() + rows_sha256(x)
+    hashes = hash_pandas_object(x, index=False).to_numpy()  # pyright: ignore[reportCallIssue]
+    return digest.hexdigest() + rows_sha256(hashes)
 
 
-def kept_or_made(folder: Path, x: Any, names: Sequence[str], make: Callable[[], Arrays]) -> Arrays:
-    """Return the arrays of these names that the folder keeps for these rows; else make and keep them.
+def cached(folder: Path, x: RowsLike, names: Sequence[str], compute: Callable[[], Arrays]) -> Arrays:
+    """Return arrays from the cache in a run folder, computing and caching them first where needed.
 
-    A file that is damaged, or of another model or other rows, is made anew; a folder that cannot be written
-    to keeps nothing.
+    A damaged file, or one of another model or other rows, is replaced; without write permission nothing is
+    cached.
     """
-    path, key = folder / POINTS_FILE, key_of(folder, x)
-    with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return _kept(path, key, names)
-    made = make()
-    content = io.BytesIO()
-    np.savez(content, allow_pickle=False, key=np.array(key), **dict(zip(names, made, strict=True)))
-    with suppress(OSError):
-        write_atomically(path, content.getvalue())
-    return made
-
-
-def _kept(path: Path, key: str, names: Sequence[str]) -> Arrays:
-    with np.load(path) as kept:
-        if str(kept["key"]) != key:
-            raise ValueError(f"{path} is of another model or other rows")
-        return tuple(kept[name] for name in names)
+    run = RunFolder(folder)
+    key = cache_key(folder, x)
+    arrays = run.read_points(key, names)
+    if arrays is None:
+        arrays = compute()
+        run.write_points(key, dict(zip(names, arrays, strict=True)))
+    return arrays

@@ -1,11 +1,10 @@
-"""Errors as problem details (RFC 9457): what was wrong, where, and nothing of the server's inside."""
+"""Errors as problem details (RFC 9457), without any internals of the server."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -13,8 +12,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
-CALM_HEADERS = {
-    # plotly's WebGL scatter makes functions of text; no inline or foreign script is let in to misuse it
+SECURITY_HEADERS = {
+    # plotly's WebGL scatter compiles functions from text; inline and foreign scripts stay forbidden
     "content-security-policy": "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' "
     "'unsafe-inline'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -24,12 +23,17 @@ CALM_HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+DETAILS = {
+    400: "the body is not valid JSON",
+    404: "not found; /api/openapi.json lists all paths",
+    405: "method not allowed; /api/openapi.json lists the methods of each path",
+}
 
 
 class ProblemDetails(BaseModel):
     """An error (RFC 9457)."""
 
-    type: str = Field(description="always about:blank: title and status say it")
+    type: str = Field(description="always about:blank: title and status describe the error")
     title: str
     status: int
     detail: str
@@ -42,66 +46,62 @@ class Problem(Exception):  # noqa: N818  RFC 9457's word
     ----------
     status : int
     detail : str
-        What was wrong, in one sentence for the person who asked.
+        The error in one sentence, for the user.
     headers : mapping
     """
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.headers = status, detail, dict(headers or {})
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
 
     def response(self) -> Response:
-        """Return it as a response."""
+        """Return the HTTP response."""
         title = HTTPStatus(self.status).phrase
-        told = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
+        document = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
+        headers = SECURITY_HEADERS | {"cache-control": "no-store"} | self.headers
         # ASCII only: a lone surrogate of the request could not be sent back as UTF-8
-        content = json.dumps(told, ensure_ascii=True).encode()
-        headers = CALM_HEADERS | {"cache-control": "no-store"} | self.headers
-        return Response(content, self.status, headers, MEDIA_TYPE)
+        return Response(json.dumps(document), self.status, headers, MEDIA_TYPE)
 
 
-def place_of(loc: Sequence[Any]) -> str:
-    """Say where in a request something stands.
+def describe_error(location: Sequence[int | str], message: str) -> str:
+    """Return one sentence for an error of pydantic's.
 
-    >>> place_of(("body", "x", 0, "colour"))
-    'x[0].colour'
+    >>> describe_error(("body", "x", 0, "colour"), "Field required")
+    'x[0].colour: field required'
     """
-    steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc[1:]]
-    return "".join(steps).lstrip(".") or str(loc[0])
+    steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in location[1:]]
+    path = "".join(steps).lstrip(".") or location[0]
+    return f"{path}: {message[:1].lower()}{message[1:]}"
 
 
 def register(app: FastAPI) -> None:
-    """Let every error of an application end as a problem."""
-    app.add_exception_handler(Problem, _of_ours)
-    app.add_exception_handler(HTTPException, _of_http)
-    app.add_exception_handler(RequestValidationError, _of_validation)
-    app.add_exception_handler(Exception, _unexpected)
+    """Answer every error of an application with a problem document."""
+    app.exception_handler(Problem)(_answer_problem)
+    app.exception_handler(HTTPException)(_answer_http)
+    app.exception_handler(RequestValidationError)(_answer_invalid)
+    app.exception_handler(Exception)(_answer_unexpected)
 
 
-async def _of_ours(request: Request, error: Any) -> Response:
+async def _answer_problem(request: Request, error: Problem) -> Response:
     return error.response()
 
 
-async def _of_http(request: Request, error: Any) -> Response:
-    details = {
-        400: "the body is no JSON that can be read",
-        404: "there is nothing here; /api/openapi.json lists what there is",
-        405: "this method is not allowed here; /api/openapi.json lists what is",
-    }
-    return Problem(
-        error.status_code, details.get(error.status_code) or str(error.detail), error.headers
-    ).response()
+async def _answer_http(request: Request, error: HTTPException) -> Response:
+    detail = DETAILS.get(error.status_code, error.detail)
+    return Problem(error.status_code, detail, error.headers).response()
 
 
-async def _of_validation(request: Request, error: Any) -> Response:
-    first, more = error.errors()[0], len(error.errors()) - 1
+async def _answer_invalid(request: Request, error: RequestValidationError) -> Response:
+    first, *others = error.errors()
     if first["type"] == "json_invalid":
-        return Problem(400, f"the body is no JSON: {first['ctx']['error']}").response()
-    wanted = "an object is wanted" if first["type"] == "model_attributes_type" else first["msg"]
-    told = f"{place_of(first['loc'])}: {wanted[:1].lower()}{wanted[1:]}"
-    return Problem(422, told + (f", and {more} more" if more else "")).response()
+        return Problem(400, f"the body is not valid JSON: {first['ctx']['error']}").response()
+    message = "expected an object" if first["type"] == "model_attributes_type" else first["msg"]
+    detail = describe_error(first["loc"], message)
+    return Problem(422, f"{detail}, and {len(others)} more" if others else detail).response()
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
-    """Say that it is the server's fault; starlette raises the error on, into the server's own log."""
-    return Problem(500, "the server failed at this; its console says more").response()
+async def _answer_unexpected(request: Request, error: Exception) -> Response:
+    """Return a 500; Starlette raises the error again, for the server's log."""
+    return Problem(500, "internal server error; see the server's console").response()

@@ -1,4 +1,4 @@
-"""The points of a map: rows of a data set with code, class, confidence and novelty, reckoned once."""
+"""Points of the map: rows of a data set with code, predicted class, confidence and novelty."""
 
 from __future__ import annotations
 
@@ -6,40 +6,41 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 from torch import Tensor
 
-from ssavae.app.explorer.cache import kept_or_made
-from ssavae.data.labelled import LabelledData
-from ssavae.data.partition import Part, divide
+from ssavae.app.explorer.cache import cached
+from ssavae.app.explorer.row_format import ArrayOrFrame
+from ssavae.data.labelled import LabelledData, Part, RowsLike
+from ssavae.data.partition import divide
 from ssavae.estimator import SSAVAE
 from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import log_density
 from ssavae.preprocessing.labels import encode_labels
+from ssavae.preprocessing.lazy import LazyArray
 
 MOST_POINTS = 200_000
-READ = ("z", "predicted", "confidence", "novelty")  # what a model is asked of each row
-CHUNK = 1000  # rows between two signs of life
+READ = ("z", "predicted", "confidence", "novelty")  # computed by the model for each row
+CHUNK = 1000  # rows between two calls of ``progress``
 LARGEST = float(np.finfo(np.float32).max)
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Rows to show.
+class SelectedRows:
+    """Rows to show on the map.
 
     Parameters
     ----------
     part : Part
     row : (n,)
-        Which row of the data it is, as ``ssavae train --labels-from`` counts; -1 of rows kept for the test.
+        Row number in the training data, as ``ssavae train --labels-from`` counts; -1 for test rows.
     columns : dict
-        Values of other columns by name, (n,) each.
+        Further columns by name, (n,) each.
     n_all : int
-        How many rows there are, shown or not.
+        Number of rows of the data, shown or not.
     """
 
     part: Part
@@ -48,14 +49,14 @@ class Shown:
     n_all: int
 
 
-def rows_to_show(loaded: LabelledData, held_out: np.ndarray, which: str = "all") -> Shown:
-    """Choose the rows of a data set to show, evenly spread where they are too many.
+def rows_to_show(loaded: LabelledData, held_out: np.ndarray, which: str = "all") -> SelectedRows:
+    """Select the rows of a data set to show, evenly spaced where there are more than ``MOST_POINTS``.
 
     Parameters
     ----------
     loaded : LabelledData
     held_out : (m,)
-        Rows kept for the test, where the data has no test part.
+        Indices of the training rows that the run used as its test part.
     which : {"all", "train", "test"}
 
     Raises
@@ -64,46 +65,49 @@ def rows_to_show(loaded: LabelledData, held_out: np.ndarray, which: str = "all")
         If there is no test part.
     """
     train, test = divide(loaded, held_out)
-    if which == "test" and test is None:
-        raise ValueError(f"{loaded.name} has no test part, and the run held no rows of it out")
-    row = np.setdiff1d(np.arange(len(loaded.x_train)), held_out)
-    parts = {"train": (train, row)}
-    if test is not None:
-        parts["test"] = (test, np.full(len(test.x), -1))
-    chosen = parts if which == "all" else {which: parts[which]}
-    part = _joined([each for each, _ in chosen.values()])
+    parts = {"train": train} if test is None else {"train": train, "test": test}
+    if which != "all":
+        if which not in parts:
+            raise ValueError(f"{loaded.name} has no test part, and the run held out no rows of it")
+        parts = {which: parts[which]}
+    part = _concatenate(list(parts.values()))
+    part_names = np.repeat(list(parts), [len(each.x) for each in parts.values()])
+    row = np.full(len(part_names), -1)
+    if "train" in parts:
+        row[part_names == "train"] = np.setdiff1d(np.arange(len(loaded.x_train)), held_out)
     columns = {} if part.groups is None else {"group": part.groups}
-    if len(chosen) > 1:
-        columns["part"] = np.repeat(list(chosen), [len(rows) for _, rows in chosen.values()])
-    return _thinned(Shown(part, np.concatenate([rows for _, rows in chosen.values()]), columns, len(part.x)))
+    if len(parts) > 1:
+        columns["part"] = part_names
+    return _thin(SelectedRows(part, row, columns, len(row)))
 
 
-def _joined(parts: list[Part]) -> Part:
-    """Set parts one after the other; what only some of them have is missing in the others."""
+def _concatenate(parts: list[Part]) -> Part:
+    """Concatenate parts; labels or groups that only some of them have are None in the others."""
     if len(parts) == 1:
         return parts[0]
     import pandas as pd
 
-    frames = hasattr(parts[0].x, "iloc")
-    x = pd.concat([p.x for p in parts], ignore_index=True) if frames else np.concatenate([p.x for p in parts])
-    y, groups = (_column(parts, name) for name in ("y", "groups"))
-    return Part(x, y, groups)
+    frames = [part.x for part in parts if isinstance(part.x, pd.DataFrame)]
+    x = pd.concat(frames, ignore_index=True) if frames else np.concatenate([part.x for part in parts])
+    sizes = [len(part.x) for part in parts]
+    y = _concatenate_optional([part.y for part in parts], sizes)
+    return Part(x, y, _concatenate_optional([part.groups for part in parts], sizes))
 
 
-def _column(parts: list[Part], name: str) -> np.ndarray | None:
-    if all(getattr(part, name) is None for part in parts):
+def _concatenate_optional(arrays: list[np.ndarray | None], sizes: list[int]) -> np.ndarray | None:
+    if all(array is None for array in arrays):
         return None
-    values = [(getattr(part, name), len(part.x)) for part in parts]
-    return np.concatenate([np.full(n, None) if v is None else v.astype(object) for v, n in values])
+    pairs = zip(arrays, sizes, strict=True)
+    return np.concatenate([np.full(n, None) if array is None else array.astype(object) for array, n in pairs])
 
 
-def _thinned(shown: Shown) -> Shown:
-    n = len(shown.row)
+def _thin(selected: SelectedRows) -> SelectedRows:
+    n = len(selected.row)
     if n <= MOST_POINTS:
-        return shown
-    kept = np.linspace(0, n - 1, MOST_POINTS).round().astype(np.int64)
-    columns = {name: values[kept] for name, values in shown.columns.items()}
-    return Shown(shown.part.take(kept), shown.row[kept], columns, n)
+        return selected
+    indices = np.linspace(0, n - 1, MOST_POINTS).round().astype(np.int64)
+    columns = {name: values[indices] for name, values in selected.columns.items()}
+    return SelectedRows(selected.part.take(indices), selected.row[indices], columns, n)
 
 
 @dataclass(frozen=True)
@@ -119,16 +123,13 @@ class Points:
     label, predicted : (n,)
         Index of the class; -1 where there is none.
     confidence : (n,)
-        Probability of the class predicted; NaN where the model has no classes.
+        Probability of the predicted class; NaN where the model has no classes.
     novelty : (n,)
-    row : (n,)
-        See :class:`Shown`.
-    n_all : int
-    columns : dict
-        Other columns by name.
+    row, columns, n_all :
+        See :class:`SelectedRows`.
     """
 
-    rows: Any
+    rows: RowsLike
     z: np.ndarray
     label: np.ndarray
     predicted: np.ndarray
@@ -142,66 +143,80 @@ class Points:
     def of(
         cls,
         model: SSAVAE,
-        shown: Shown,
+        selected: SelectedRows,
         progress: Progress = lambda done, total: None,
         folder: Path | None = None,
     ) -> Points:
-        """Read rows with a model; ``progress`` is told how many are done of how many.
+        """Compute the points of rows, and cache them in the model's folder where that is given.
 
-        With the model's folder, what was read is kept there for the next time.
+        ``progress`` is called with the number of rows done and of all rows.
         """
-        n, x = len(shown.row), shown.part.x
-        make = partial(_read, model, x, progress)
-        z, predicted, confidence, novelty = make() if folder is None else kept_or_made(folder, x, READ, make)
-        y = shown.part.y
-        label = np.full(n, -1) if y is None else encode_labels(y, model.classes_)[0]
-        columns = dict(shown.columns)
-        if y is not None and (encode_labels(y)[0] >= 0).sum() > (label >= 0).sum():
-            columns["label"] = np.array(["" if each in (None, -1) else str(each) for each in y.tolist()])
-        whole = [each.astype(np.int32) for each in (label, predicted, shown.row)]
-        return cls(x, z, whole[0], whole[1], confidence, novelty, whole[2], shown.n_all, columns)
+        x = selected.part.x
+        y = selected.part.y
+        compute = partial(_read, model, x, progress)
+        arrays = compute() if folder is None else cached(folder, x, READ, compute)
+        z, predicted, confidence, novelty = arrays
+        label = np.full(len(x), -1) if y is None else encode_labels(y, model.classes_)[0]
+        columns = dict(selected.columns)
+        n_known = (label >= 0).sum()
+        if y is not None and (encode_labels(y)[0] >= 0).sum() > n_known:  # some classes are new to the model
+            columns["label"] = np.array(["" if name in (None, -1) else str(name) for name in y.tolist()])
+        return cls(
+            rows=x,
+            z=z,
+            label=label.astype(np.int32),
+            predicted=predicted.astype(np.int32),
+            confidence=confidence,
+            novelty=novelty,
+            row=selected.row.astype(np.int32),
+            n_all=selected.n_all,
+            columns=columns,
+        )
 
     def __len__(self) -> int:
         return len(self.z)
 
 
-def rows_at(x: Any, where: Any) -> Any:
+def rows_at(x: RowsLike, indices: slice | np.ndarray) -> ArrayOrFrame:
     """Return some of the rows of an array or DataFrame."""
-    return x.iloc[where] if hasattr(x, "iloc") else x[where]
+    return x[indices] if isinstance(x, np.ndarray | LazyArray) else x.iloc[indices]
 
 
-def _read(model: SSAVAE, x: Any, progress: Progress) -> tuple[np.ndarray, ...]:
+def _read(model: SSAVAE, x: RowsLike, progress: Progress) -> tuple[np.ndarray, ...]:
     """Return the ``READ`` of rows, chunk by chunk."""
-    n, chunks = len(x), []
+    n = len(x)
+    chunks = []
     for start in range(0, n, CHUNK):
-        chunks.append(_read_some(model, rows_at(x, slice(start, start + CHUNK))))
+        chunks.append(_read_chunk(model, rows_at(x, slice(start, start + CHUNK))))
         progress(min(start + CHUNK, n), n)
-    return tuple(np.concatenate(each) for each in zip(*chunks, strict=True))
+    return tuple(np.concatenate(arrays) for arrays in zip(*chunks, strict=True))
 
 
-def _read_some(model: SSAVAE, x: Any) -> tuple[np.ndarray, ...]:
-    z, probs, novelty = survey(model, model.network_inputs(x))
-    predicted, confidence = np.full(len(z), -1), np.full(len(z), np.nan)
+def _read_chunk(model: SSAVAE, x: ArrayOrFrame) -> tuple[np.ndarray, ...]:
+    z, probs, novelty = score_all(model, model.network_inputs(x))
+    predicted = np.full(len(z), -1)
+    confidence = np.full(len(z), np.nan)
     if len(model.classes_):
-        predicted, confidence = probs.argmax(axis=1), probs.max(axis=1)
+        predicted = probs.argmax(axis=1)
+        confidence = probs.max(axis=1)
     return z, predicted, confidence.astype(np.float32), novelty.astype(np.float32)
 
 
-def survey(model: SSAVAE, inputs: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return codes (n, K), class probabilities (n, C) and novelty (n,), in a third of the time of one by one.
+def score_all(model: SSAVAE, inputs: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return codes (n, K), class probabilities (n, C) and novelty (n,), all of one pass.
 
-    Novelty stays in the range of float32: infinity is no number of JSON.
+    Novelty is clipped to the range of float32: JSON has no infinity.
     """
     predictor = Predictor(model.vec_, model.decoder_, model.feature_weights_)
     density = partial(log_density, model.samplers_, model.class_shares_)
-    z, logits, novelty_components = predictor.survey(inputs, density)
+    z, logits, novelty_components = predictor.score_all(inputs, density)
     novelty = np.nan_to_num(model.calibration_.novelty(novelty_components), nan=np.inf)
     return z, softmax(logits / model.calibration_.temperature, axis=1), novelty.clip(-LARGEST, LARGEST)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity, to be a key of caches
 class Plane:
-    """The plane of the latent space that is shown: z = origin + x * x_axis + y * y_axis.
+    """A plane of the latent space: z = origin + x * x_axis + y * y_axis.
 
     Parameters
     ----------
@@ -215,7 +230,7 @@ class Plane:
 
     @classmethod
     def along(cls, z: np.ndarray, i: int, j: int) -> Plane:
-        """Return the plane of two axes of the code, through the mean of codes (n, K).
+        """Return the plane of two axes of the latent space, through the mean of codes (n, K).
 
         >>> Plane.along(np.array([[1.0, 2.0, 3.0]]), 0, 1).origin
         array([0., 0., 3.])
@@ -227,21 +242,17 @@ class Plane:
 
     @classmethod
     def pca(cls, z: np.ndarray) -> Plane:
-        """Return the plane of most variance of codes (n, K)."""
+        """Return the plane of the first two principal components of codes (n, K)."""
         from sklearn.decomposition import PCA
 
-        found = PCA(2, random_state=0).fit(z.astype(np.float64))
-        return cls(np.asarray(found.mean_), *np.asarray(found.components_))
-
-    @classmethod
-    def line(cls) -> Plane:
-        """Return what stands for a plane where K = 1."""
-        return cls(np.zeros(1), np.ones(1), np.zeros(1))
+        pca = PCA(2, random_state=0).fit(z.astype(np.float64))
+        return cls(pca.mean_, *np.asarray(pca.components_))
 
     def project(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return x and y of codes (n, K), (n,) each; of a line y is random, that points be seen apart."""
-        away = z - self.origin
-        x, y = away @ self.x_axis, away @ self.y_axis
+        """Return x and y of codes (n, K), (n,) each; for K = 1 y is random, to spread the points."""
+        centred = z - self.origin
+        x = centred @ self.x_axis
+        y = centred @ self.y_axis
         if not self.y_axis.any():
             y = 0.2 * (np.ptp(x) or 1.0) * (np.random.default_rng(0).random(len(x)) - 0.5)
         return x.astype(np.float32), y.astype(np.float32)
@@ -250,9 +261,16 @@ class Plane:
         """Return the codes (n, K) of points (n, 2)."""
         return self.origin + xy[:, :1] * self.x_axis + xy[:, 1:] * self.y_axis
 
+    def grid(self, z: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return x (side,), y (side,) and codes (side**2, K) of a grid that covers codes (n, K)."""
+        x, y = (_grid_line(values, side) for values in self.project(z))
+        return x, y, self.lift(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2))
 
-def plane_of(z: np.ndarray, x_axis: int, y_axis: int, pca: bool) -> Plane:
-    """Return the plane that is asked for."""
-    if z.shape[1] == 1:
-        return Plane.line()
-    return Plane.pca(z) if pca and len(z) > 2 else Plane.along(z, x_axis, y_axis)
+    def to_lists(self) -> dict[str, list[float]]:
+        """Return origin and axes by name, as JSON holds them."""
+        return {name: axis.tolist() for name, axis in vars(self).items()}
+
+
+def _grid_line(values: np.ndarray, side: int) -> np.ndarray:
+    margin = 0.04 * (float(np.ptp(values)) or 1.0)
+    return np.linspace(values.min() - margin, values.max() + margin, side)

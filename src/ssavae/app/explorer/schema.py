@@ -1,4 +1,4 @@
-"""What requests and replies hold; ``ssavae.app.explorer.openapi`` adds what the model makes of rows and codes."""
+"""Bodies of requests and replies; ``ssavae.app.explorer.openapi`` adds the schemas of rows and codes."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Codes = list[list[float]]
 
 
 class ArrayData(BaseModel):
-    """Numbers in one block, little endian, the last axis fastest; plotly takes one with one axis as it is."""
+    """An array: its bytes little endian, in C order; plotly takes one with a single axis as it is."""
 
     model_config = ConfigDict(extra="forbid")
     dtype: Literal["f4", "i4", "u1"]
-    shape: list[Annotated[int, Field(ge=0)]]
+    shape: list[Annotated[int, Field(strict=True, ge=0, lt=2**31)]]
     bdata: str = Field(description="base64", json_schema_extra={"contentEncoding": "base64"})
 
 
-# an image in bytes (H, W) or (H, W, 3), a signal (T, C), or a row of a table by column
+# image in bytes (H, W) or (H, W, 3), signal (T, C), or row of a table by column
 Value = ArrayData | dict[str, float | int | str | None]
-Warnings = Annotated[list[str], Field(description="what of the rows the model does not know")]
+Warnings = Annotated[list[str], Field(description="values of the rows that the model does not know")]
 
 
 class Request(BaseModel):
-    """What all bodies have in common."""
+    """Base of all request bodies."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -38,29 +38,29 @@ class Rows(Request):
     x: Any
 
 
-class RowsToJudge(Rows):
-    """Rows, and how many false alarms there may be."""
+class RowsToScore(Rows):
+    """Rows to score for novelty."""
 
-    alpha: float = Field(0.05, gt=0.0, lt=1.0, description="share of known rows that may be called novel")
+    alpha: float = Field(0.05, gt=0.0, lt=1.0, description="fraction of known rows that may be called novel")
 
 
 class CodesToDecode(Request):
-    """Codes."""
+    """Codes to decode."""
 
     z: Any
 
 
-class Wish(Request):
+class SampleRequest(Request):
     """Rows to generate."""
 
     n: int = Field(ge=1, description="rows")
-    y: str | None = Field(None, description="class; null draws classes as often as training had them")
+    y: str | None = Field(None, description="class; null draws classes with their frequencies in training")
     sampler: Literal["class", "aggregate", "prior"] = "class"
     seed: int | None = Field(None, ge=0, lt=2**32)
 
 
 class Selection(Request):
-    """Items by number."""
+    """Items by index."""
 
     items: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
 
@@ -73,11 +73,11 @@ class ColumnInfo(BaseModel):
 
     name: str
     kind: str = Field(json_schema_extra={"enum": ["number", "whole", "category"]})
-    values: list[str] | None = Field(description="of a category")
+    values: list[str] | None = Field(description="categories")
 
 
 class Limits(BaseModel):
-    """The most that a request may hold."""
+    """Largest sizes of a request."""
 
     rows: int
     landed_rows: int
@@ -86,7 +86,7 @@ class Limits(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """The model, and what it can be asked."""
+    """The model and its capabilities."""
 
     name: str
     kind: str = Field(json_schema_extra={"enum": ["table", "image", "signal"]})
@@ -104,7 +104,7 @@ class ModelInfo(BaseModel):
 
 
 class Projection(BaseModel):
-    """The plane shown: z = origin + x * x_axis + y * y_axis."""
+    """The plane of the map: z = origin + x * x_axis + y * y_axis."""
 
     origin: list[float]
     x_axis: list[float]
@@ -112,10 +112,10 @@ class Projection(BaseModel):
 
 
 class PointsOnMap(BaseModel):
-    """All points, item by item."""
+    """All points, one value per item in each array."""
 
     n: int
-    n_all: int = Field(description="rows of the data; more than n where they are too many to show")
+    n_all: int = Field(description="rows of the data; more than n if there are too many to show")
     x: ArrayData
     y: ArrayData
     label: ArrayData = Field(description="index of the class; -1 where there is none")
@@ -123,39 +123,44 @@ class PointsOnMap(BaseModel):
     confidence: ArrayData
     novelty: ArrayData
     row: ArrayData = Field(
-        description="row of the training data as `train --labels-from` counts; -1 of others"
+        description="row number in the training data, as `train --labels-from` counts; -1 for others"
     )
     projection: Projection
 
 
 class ColumnValues(BaseModel):
-    """A column to colour by, item by item."""
+    """Values of a column, one per item."""
 
     name: str
     values: ArrayData | list[str]
 
 
 class TrustGrid(BaseModel):
-    """Where the map may be read: trusted[row of y][column of x]."""
+    """Trustworthy regions of the map: trusted[row of y][column of x]."""
 
     x: list[float]
     y: list[float]
     trusted: list[list[bool]]
 
 
-class Item(BaseModel):
-    """A point, with its row and what the model makes of it."""
+class ScoredRow(BaseModel):
+    """A row with its code, class, novelty and reconstruction."""
+
+    z: list[float]
+    predicted: str | None
+    probabilities: list[Probability] | None
+    novelty: float
+    is_novel: bool
+    x: Value
+    x_rec: Value
+
+
+class Item(ScoredRow):
+    """A point of the map."""
 
     item: int
     label: str | None
-    predicted: str | None
-    probabilities: list[Probability] | None
     confidence: Probability | None
-    novelty: float
-    is_novel: bool
-    z: list[float]
-    x: Value
-    x_rec: Value
 
 
 class Encoded(BaseModel):
@@ -166,22 +171,20 @@ class Encoded(BaseModel):
 
 
 class Decoded(BaseModel):
-    """Rows that codes are decoded to."""
+    """Decoded rows."""
 
     x: list[Value]
 
 
-class Predicted(BaseModel):
-    """Classes of rows."""
+class Predicted(Encoded):
+    """Codes and classes of rows."""
 
     predicted: list[str]
     probabilities: list[list[Probability]]
-    z: Codes
-    warnings: Warnings
 
 
-class Judged(BaseModel):
-    """How strange rows are."""
+class NoveltyScores(BaseModel):
+    """Novelty of rows."""
 
     novelty: list[float]
     is_novel: list[bool]
@@ -189,38 +192,31 @@ class Judged(BaseModel):
 
 
 class Sampled(BaseModel):
-    """Rows generated."""
+    """Generated rows."""
 
     x: list[Value]
     y: list[str] | None
 
 
-class Landed(BaseModel):
-    """A row of a file that was handed in, and where it lands."""
+class LandedRow(ScoredRow):
+    """A row of an uploaded file."""
 
     name: str
-    z: list[float]
-    predicted: str | None
-    probabilities: list[Probability] | None
-    novelty: float
-    is_novel: bool
-    x: Value
-    x_rec: Value
 
 
 class LandedFile(BaseModel):
-    """The rows of a file."""
+    """The rows of an uploaded file."""
 
-    items: list[Landed]
+    items: list[LandedRow]
     warnings: Warnings
 
 
 class Group(BaseModel):
-    """Items taken together."""
+    """Statistics of selected items."""
 
     n: int
     z_mean: list[float]
     z_std: list[float]
     x: Value = Field(description="decoded at the mean")
-    x_spread: Value | None = Field(description="standard deviation of the items' rows; null of a single one")
-    by_class: dict[str, int] = Field(description="by label where there is one, else by the class predicted")
+    x_spread: Value | None = Field(description="standard deviation of their rows; null for a single item")
+    by_class: dict[str, int] = Field(description="by label, else by predicted class")

@@ -1,4 +1,4 @@
-"""What is let in: hosts, tokens, media types, and bodies of some size. Headers that every reply has."""
+"""Checks of every request: host, token, media type and size of the body; security headers of every reply."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import asyncio
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ssavae.app.explorer.errors import CALM_HEADERS, Problem
+from ssavae.app.explorer.errors import SECURITY_HEADERS, Problem
 
 BODY_BYTES = 10_000_000
 ROWS = 1000
 LANDED_ROWS = 100
 IMAGE_PIXELS = 16_000_000
-LARGE_BODY = 1_000_000  # of such bodies a few at a time: as JSON they take ten times their size
+LARGE_BODY = 1_000_000  # bytes; as JSON such bodies take ten times their size in memory ...
+LARGE_BODIES = 3  # ... so only this many are handled at once
 CONTAINERS = 1_000_000  # lists and objects in a body
-DRAINED_BYTES = 200_000_000  # of a body too large: who sends it first, and reads then, still gets the answer
+DRAINED_BYTES = 200_000_000  # read of a body that is too large: clients that send first still get the answer
 BODY_SECONDS = 60
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 @dataclass(frozen=True)
-class Admission:
-    """Who is let in, and with what.
+class AccessPolicy:
+    """Requests that the server accepts.
 
     Parameters
     ----------
     token : str or None
-        What requests under /api must carry as ``Authorization: Bearer``.
+        Required of requests under /api as ``Authorization: Bearer``; None for no token.
     hosts : tuple of str
-        Names by which the server may be called; empty for any. On loopback it keeps foreign pages out that
-        have their own name lead to 127.0.0.1.
+        Accepted host names; empty for any. On loopback this stops DNS rebinding: foreign pages whose own name
+        resolves to 127.0.0.1.
     media_types : mapping
-        Of a POST to each path.
+        Accepted media types of a POST, by path.
     """
 
     token: str | None = None
@@ -44,80 +44,88 @@ class Admission:
     media_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def check(self, scope: Scope) -> None:
-        """Raise Problem unless a request may come in."""
-        headers, path = Headers(scope=scope), scope["path"]
+        """Raise Problem unless the request is accepted."""
+        headers = Headers(scope=scope)
+        path = scope["path"]
         host = headers.get("host", "")
         name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
         if self.hosts and name.lower() not in self.hosts:
-            raise Problem(421, "this server answers to its own machine alone: call it 127.0.0.1 or localhost")
+            raise Problem(421, "this server answers its own machine only: use 127.0.0.1 or localhost")
         if self.token is not None and path.startswith("/api/"):
             _check_token(self.token, headers.get("authorization", ""))
-        wanted = self.media_types.get(path, ()) if scope["method"] == "POST" else ()
-        found = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if wanted and found not in wanted:
-            raise Problem(415, f"send {' or '.join(wanted)}, and say so in Content-Type")
+        accepted = self.media_types.get(path, ()) if scope["method"] == "POST" else ()
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if accepted and media_type not in accepted:
+            raise Problem(415, f"Content-Type must be {' or '.join(accepted)}")
 
 
-def _check_token(token: str, authorization: str) -> None:
-    scheme, _, given = authorization.partition(" ")
-    same = hmac.compare_digest(given.strip().encode("latin-1", "replace"), token.encode())
-    if scheme.lower() != "bearer" or not same:
-        wanted = {"www-authenticate": "Bearer"}
-        raise Problem(401, "give the server's token as Authorization: Bearer TOKEN", wanted)
+def _check_token(expected: str, authorization: str) -> None:
+    scheme, _, token = authorization.partition(" ")
+    is_same = hmac.compare_digest(token.strip().encode("latin-1", "replace"), expected.encode())
+    if scheme.lower() != "bearer" or not is_same:
+        headers = {"www-authenticate": "Bearer"}
+        raise Problem(401, "send the server's token as Authorization: Bearer TOKEN", headers)
 
 
-class Gate:
-    """Middleware that lets in what :class:`Admission` allows, with its body read and not too large."""
+class AccessMiddleware:
+    """ASGI middleware: passes on the requests that an :class:`AccessPolicy` accepts, with a bounded body."""
 
-    def __init__(self, app: ASGIApp, admission: Admission) -> None:
-        self.app, self.admission, self.large = app, admission, asyncio.Semaphore(3)
+    def __init__(self, app: ASGIApp, policy: AccessPolicy) -> None:
+        self.app = app
+        self.policy = policy
+        self.large_bodies = asyncio.Semaphore(LARGE_BODIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         try:
-            self.admission.check(scope)
-            body = await _body(scope, receive) if scope["method"] in ("POST", "PUT", "PATCH") else None
+            self.policy.check(scope)
+            has_body = scope["method"] in ("POST", "PUT", "PATCH")
+            body = await _read_body(scope, receive) if has_body else None
         except Problem as problem:
             await problem.response()(scope, receive, send)
             return
+        send = _with_security_headers(send)
         if body is None:
-            await self.app(scope, receive, _with_headers(send))
+            await self.app(scope, receive, send)
         elif len(body) < LARGE_BODY:
-            await self.app(scope, _once(body, receive), _with_headers(send))
+            await self.app(scope, _replay(body, receive), send)
         else:
-            async with self.large:
-                await self.app(scope, _once(body, receive), _with_headers(send))
+            async with self.large_bodies:
+                await self.app(scope, _replay(body, receive), send)
 
 
-async def _body(scope: Scope, receive: Receive) -> bytes:
-    """Read a body, whatever it says of its length."""
+async def _read_body(scope: Scope, receive: Receive) -> bytes:
+    """Read a body, whatever its Content-Length says."""
     headers = Headers(scope=scope)
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > BODY_BYTES and "expect" in headers:
         raise _too_large()
     try:
-        body = await asyncio.wait_for(_read(receive), BODY_SECONDS)
+        body = await asyncio.wait_for(_read_chunks(receive), BODY_SECONDS)
     except asyncio.TimeoutError:
-        raise Problem(
-            408, f"the body took more than {BODY_SECONDS} seconds", {"connection": "close"}
-        ) from None
+        detail = f"the body took more than {BODY_SECONDS} seconds"
+        raise Problem(408, detail, {"connection": "close"}) from None
     if body.count(b"[") + body.count(b"{") > CONTAINERS and "json" in headers.get("content-type", ""):
         raise Problem(413, f"the body holds more than {CONTAINERS:,} lists and objects")
     return body
 
 
-async def _read(receive: Receive) -> bytes:
-    """Read a body; one that is too large is read on and thrown away, that the answer be heard."""
-    body, size, more = bytearray(), 0, True
+async def _read_chunks(receive: Receive) -> bytes:
+    """Read a body; one that is too large is read on and dropped, so that the client sees the answer."""
+    body = bytearray()
+    size = 0
+    more = True
     while more and size < DRAINED_BYTES:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Problem(400, "the body broke off")
-        part, more = message.get("body", b""), message.get("more_body", False)
-        size += len(part)
-        body += part if size <= BODY_BYTES else b""
+            raise Problem(400, "the body is incomplete")
+        chunk = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(chunk)
+        if size <= BODY_BYTES:
+            body += chunk
     if size > BODY_BYTES:
         raise _too_large()
     return bytes(body)
@@ -127,25 +135,22 @@ def _too_large() -> Problem:
     return Problem(413, f"the body is larger than {BODY_BYTES:,} bytes", {"connection": "close"})
 
 
-def _once(body: bytes, receive: Receive) -> Receive:
-    """Return what hands out a body that was read, and then what follows it."""
-    waiting = [body]
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a receive channel that yields a body already read, then what follows it."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def handed() -> Message:
-        if waiting:
-            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
-        return await receive()
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
 
-    return handed
+    return replay
 
 
-def _with_headers(send: Send) -> Send:
-    async def sent(message: Any) -> None:
+def _with_security_headers(send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in CALM_HEADERS.items():
+            for name, value in (SECURITY_HEADERS | {"cache-control": "no-store"}).items():
                 headers.setdefault(name, value)
-            headers.setdefault("cache-control", "no-store")
         await send(message)
 
-    return sent
+    return send_with_headers

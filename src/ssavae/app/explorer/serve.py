@@ -1,4 +1,4 @@
-"""The server: a port that is free, a browser that opens, an end by Ctrl-C."""
+"""The explorer's server: its port, its token, the browser, and a clean end on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,57 +13,59 @@ from fastapi import FastAPI
 
 from ssavae._checks import UsageError
 
-HOST, PORT = "127.0.0.1", 8765
+HOST = "127.0.0.1"
+PORT = 8765
 PORTS_TRIED = 20
-LEAST_TOKEN = 12
+LEAST_TOKEN = 12  # characters
 SECONDS_TO_FINISH = 5
 
 
 def open_port(host: str, port: int | None) -> socket.socket:
-    """Take a port: the one that is named, else the first free one from ``PORT`` on.
+    """Listen on a port: the given one, else the first free one from ``PORT`` on.
 
     Raises
     ------
     UsageError
-        If the port is taken, or there is no such host on this machine.
+        If the port is taken, or the host is not an address of this machine.
     """
-    tried = range(PORT, PORT + PORTS_TRIED) if port is None else [port]
-    for number in tried:
+    ports = range(PORT, PORT + PORTS_TRIED) if port is None else [port]
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for number in ports:
         try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
             return socket.create_server((host, number), family=family, backlog=128)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise UsageError(
-                    f"cannot listen on {host}, port {number}: {error.strerror or error}"
-                ) from error
-    named = f"port {port} is taken" if port is not None else f"ports {PORT} to {tried[-1]} are taken"
-    raise UsageError(f"{named}: choose another with --port, or end the program that has it")
+                reason = error.strerror or error
+                raise UsageError(f"cannot listen on {host}, port {number}: {reason}") from error
+    taken = f"port {port} is taken" if port is not None else f"ports {PORT} to {ports[-1]} are taken"
+    raise UsageError(f"{taken}: choose another with --port, or end the program that uses it")
 
 
 def check_token(host: str | None, token: str | None) -> None:
-    """Raise UsageError where a server for others would be open to all of them."""
+    """Raise UsageError if a server that others can reach has no token, or a token is too weak."""
     if host is not None and token is None:
-        raise UsageError(f"--host {host} lets others in: give them a --token (or $SSAVAE_TOKEN) to come with")
+        raise UsageError(f"--host {host} lets others connect: require a --token (or $SSAVAE_TOKEN)")
     if token is not None and (len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable()):
         raise UsageError(
-            f"--token must have at least {LEAST_TOKEN} plain characters, as of `openssl rand -hex 16`"
+            f"--token must have at least {LEAST_TOKEN} ASCII characters, e.g. from `openssl rand -hex 16`"
         )
 
 
 def address_of(listening: socket.socket, token: str | None) -> str:
-    """Return the address to open; the token stands behind #, which browsers do not send."""
+    """Return the address to open, with the token in its fragment, which browsers do not send."""
     host, port = listening.getsockname()[:2]
-    name = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    name = f"[{host}]" if ":" in host else host
+    if host in ("0.0.0.0", "::"):
+        name = socket.gethostname()
     return f"http://{name}:{port}/" + (f"#token={token}" if token else "")
 
 
 def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None] = lambda: None) -> None:
-    """Serve until Ctrl-C or SIGTERM; requests under way are finished."""
+    """Serve until Ctrl-C or SIGTERM; open requests are finished first."""
     import torch
     import uvicorn
 
-    torch.set_num_threads(1)  # as in Worker, for the little that is reckoned here
+    torch.set_num_threads(1)  # as in Worker, for the classifier, which runs on this thread
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -73,10 +75,10 @@ def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None] = la
         timeout_graceful_shutdown=SECONDS_TO_FINISH,
     )
     ready()
-    with suppress(KeyboardInterrupt):  # uvicorn has finished by then, and passes the signal on
+    with suppress(KeyboardInterrupt):  # uvicorn has finished by then, and raises the signal again
         uvicorn.Server(config).run(sockets=[listening])
 
 
 def open_browser(address: str) -> None:
-    """Open a browser, which must not hold the server up."""
+    """Open a browser without blocking the server."""
     threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

@@ -1,4 +1,4 @@
-// Arrays as they travel: {dtype, shape, bdata}, little endian in base64; in an exported page gzipped too.
+// Arrays of the API: {dtype, shape, bdata}, little endian in base64; in an exported page also gzipped.
 
 const VIEWS = { f4: Float32Array, i4: Int32Array, u2: Uint16Array, u1: Uint8Array };
 
@@ -9,24 +9,24 @@ function bytesOf(base64) {
   return bytes;
 }
 
-/** Turn a packed array into {data, shape}, data being a typed array. */
+/** Decode a packed array into {data, shape}, where data is a typed array. */
 export function unpack(packed) {
   return { data: new VIEWS[packed.dtype](bytesOf(packed.bdata).buffer), shape: packed.shape };
 }
 
-/** Turn an array that was gzipped before base64 into {data, shape}. */
+/** Decode a gzipped packed array into {data, shape}. */
 export async function unpackGzip(packed) {
   const stream = new Blob([bytesOf(packed.gzip)]).stream().pipeThrough(new DecompressionStream("gzip"));
   const buffer = await new Response(stream).arrayBuffer();
   return { data: new VIEWS[packed.dtype](buffer), shape: packed.shape };
 }
 
-/** Unpack a decoded row: images and signals are arrays, the cells of a table stay as they are. */
+/** Unpack the arrays of images and signals; rows of a table are returned unchanged. */
 export function unpackValue(value) {
   return value && typeof value.bdata === "string" ? unpack(value) : value;
 }
 
-/** The quantile q of the finite numbers of an array; of many, of an even sample. */
+/** The quantile q of the finite numbers of an array; estimated from a sample if there are many. */
 export function quantile(values, q) {
   const step = Math.max(1, Math.floor(values.length / 20000));
   const some = [];

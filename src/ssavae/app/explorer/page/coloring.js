@@ -1,11 +1,11 @@
-// What a point's colour says: a class (label, prediction, or a column of words) or a number.
+// Colourings of the points: by class (label, prediction, or a column of text) or by number.
 
 import { quantile } from "./arrays.js";
 import { classColors } from "./palette.js";
 
-const MOST_GROUPS = 101; // words beyond these share the colour of "other"
+const MOST_GROUPS = 101; // further words are coloured as "other"
 
-/** What the points can be coloured by, as [key, text] for a menu. */
+/** The available colourings, as [key, text] for a menu. */
 export function choices(model, points) {
   const own = [];
   if (points.label.some((label) => label >= 0)) own.push(["label", "class"]);
@@ -15,7 +15,7 @@ export function choices(model, points) {
   return [...own, ...columns.map((name) => [`column ${name}`, name])];
 }
 
-/** Make the colouring of a key: {names, index, colors} of groups, or {values, low, high} of numbers. */
+/** Return the colouring of a key: {names, index, colors} of groups, or {values, low, high} of numbers. */
 export async function coloringBy(key, source, model, points, dark) {
   if (key === "label" || key === "predicted") return byGroups(model.classes, points[key], dark);
   if (key === "confidence" || key === "novelty") return byNumbers(points[key]);
@@ -23,14 +23,14 @@ export async function coloringBy(key, source, model, points, dark) {
   return Array.isArray(values) ? byWords(values, dark) : byNumbers(values);
 }
 
-/** Where there are more groups than colours, each one's number and its middle: [{place, text}]. */
+/** Number and median position of each group, if there are more groups than colours: [{position, text}]. */
 export function groupNumbers({ names, index }, points, hidden) {
   if (!names || names.length <= 10) return [];
   const items = names.map(() => []);
   index.forEach((c, i) => c >= 0 && items[c].push(i));
   const middle = (values, of) => quantile(of.map((i) => values[i]), 0.5);
   const shown = items.map((of, c) => ({ of, text: String(c) })).filter(({ of, text }) => of.length && !hidden.has(Number(text)));
-  return shown.map(({ of, text }) => ({ place: [middle(points.x, of), middle(points.y, of)], text }));
+  return shown.map(({ of, text }) => ({ position: [middle(points.x, of), middle(points.y, of)], text }));
 }
 
 function byGroups(names, index, dark) {
@@ -40,16 +40,16 @@ function byGroups(names, index, dark) {
 function byWords(words, dark) {
   const counts = new Map();
   for (const word of words) if (word !== "") counts.set(word, (counts.get(word) ?? 0) + 1);
-  const often = [...counts].sort((a, b) => b[1] - a[1]).map(([word]) => word);
-  const names = often.slice(0, MOST_GROUPS).sort();
-  if (often.length > MOST_GROUPS) names.push("other");
-  const places = new Map(names.map((name, c) => [name, c]));
+  const byCount = [...counts].sort((a, b) => b[1] - a[1]).map(([word]) => word);
+  const names = byCount.slice(0, MOST_GROUPS).sort();
+  if (byCount.length > MOST_GROUPS) names.push("other");
+  const indexOf = new Map(names.map((name, c) => [name, c]));
   const other = names.length - 1;
-  const index = Int32Array.from(words, (word) => (word === "" ? -1 : (places.get(word) ?? other)));
+  const index = Int32Array.from(words, (word) => (word === "" ? -1 : (indexOf.get(word) ?? other)));
   return byGroups(names, index, dark);
 }
 
-// the extremes of a few points would leave one colour to all others
+// quantiles, since with minimum and maximum a few outliers would leave one colour to all others
 function byNumbers(values) {
   const [low, high] = [quantile(values, 0.01), quantile(values, 0.99)];
   return { values, low, high: high > low ? high : low + 1 };

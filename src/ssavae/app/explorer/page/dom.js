@@ -1,20 +1,20 @@
-// Elements made and found: the little that a page without a framework needs.
+// Helpers for DOM elements, numbers and files.
 
-/** Make an element: `el("p", {className: "note"}, "text", child)`; names with a dash become attributes. */
+/** Create an element: `el("p", {className: "note"}, "text", child)`; names with a dash become attributes. */
 export function el(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
+  const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
-    if (name.includes("-")) made.setAttribute(name, value);
-    else made[name] = value;
+    if (name.includes("-")) element.setAttribute(name, value);
+    else element[name] = value;
   }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
 }
 
 /** Find an element of index.html by its id. */
 export const byId = (id) => document.getElementById(id);
 
-/** Write a number as short as it stays readable: 12,345, 0.1235, 1.2e-7. */
+/** Format a number compactly: 12,345, 0.1235, 1.2e-7. */
 export function shortNumber(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (typeof value !== "number") return String(value);
@@ -24,7 +24,7 @@ export function shortNumber(value) {
   return String(Number(value.toPrecision(4)));
 }
 
-/** Give the browser a text to save as a file. */
+/** Download a text as a file. */
 export function saveText(name, text, type = "text/csv") {
   const link = el("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
   link.click();

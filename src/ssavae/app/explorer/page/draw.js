@@ -1,11 +1,11 @@
-// Rows made visible: an image as pixels, a signal as lines, a table's row as cells.
+// Drawing of rows: images as pixels, signals as lines, rows of a table as cells.
 
 import { el, shortNumber } from "./dom.js";
 
 const LINES = ["var(--accent)", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#8F86F5"];
-const MOST_STEPS = 400; // of a signal; more are not seen on so little room
+const MOST_STEPS = 400; // of a signal; the panel is too narrow to show more
 
-/** Draw rows beside one another: [{title, value}], all of one kind; those without a value are left out. */
+/** Draw rows side by side: [{title, value}], all of one kind; those without a value are skipped. */
 export function drawValues(parts, kind) {
   const given = parts.filter(({ value }) => value !== null && value !== undefined);
   if (kind === "table") return el("div", { className: "scroll" }, drawCells(given));
@@ -16,7 +16,7 @@ export function drawValues(parts, kind) {
   return el("div", { className: `values${single}${kind === "signal" ? " signals" : ""}` }, ...figures);
 }
 
-/** Draw many small ones, for samples. */
+/** Draw many rows in small format, for samples. */
 export function drawMany(values, names, kind) {
   if (kind === "table") return el("div", { className: "scroll" }, drawCells(values.map((value, i) => ({ title: names[i], value }))));
   if (kind === "signal") return drawValues(values.map((value, i) => ({ title: names[i], value })), kind);
@@ -35,7 +35,7 @@ function drawPicture({ data, shape }, title) {
   return canvas;
 }
 
-// lowest and highest value of each channel over all signals that are shown together
+// minimum and maximum of each channel over all signals shown together
 function rangesOf(parts) {
   const channels = parts[0]?.value.shape[1] ?? 1;
   const ranges = Array.from({ length: channels }, () => [Infinity, -Infinity]);
@@ -49,7 +49,7 @@ function rangesOf(parts) {
   return ranges.map(([low, high]) => [low, high > low ? high : low + 1]);
 }
 
-// a lane for each channel, on a scale of its own: sensors come in different units
+// each channel has its own lane and scale, since sensors have different units
 function drawSignal({ data, shape }, title, ranges) {
   const [steps, channels = 1] = shape;
   const lane = 100 / channels;

@@ -1,8 +1,8 @@
-// Files of the reader's own: dropped anywhere on the page, or chosen by button.
+// The user's own files: dropped anywhere on the page, or chosen by button.
 
-/** Call `landed(files)` for every file that is dropped or chosen. */
+/** Call `landed(files)` when files are dropped or chosen. */
 export function takeFiles(page, chooser, landed) {
-  let depth = 0; // dragenter and dragleave come for every element on the way
+  let depth = 0; // dragenter and dragleave fire for nested elements too
   const mark = (change) => {
     depth = Math.max(0, depth + change);
     page.classList.toggle("dropping", depth > 0);
@@ -19,6 +19,6 @@ export function takeFiles(page, chooser, landed) {
   });
   chooser.addEventListener("change", () => {
     landed([...chooser.files]);
-    chooser.value = ""; // the same file may be chosen again
+    chooser.value = ""; // so that the same file can be chosen again
   });
 }

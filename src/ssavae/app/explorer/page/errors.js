@@ -1,9 +1,9 @@
-// What went wrong, said in a line at the top of the page.
+// Error messages at the top of the page.
 
-import { ServerGone } from "./api.js";
+import { ServerUnreachable } from "./api.js";
 import { byId, el } from "./dom.js";
 
-/** Wrap what may fail, so that the reader is told. */
+/** Wrap a function so that its errors are shown to the user. */
 export function guarded(act) {
   return async (...args) => {
     try {
@@ -14,19 +14,19 @@ export function guarded(act) {
   };
 }
 
-// what is wrong stands there until it is dismissed; that nobody answers, until somebody does
+// an error stays until it is dismissed, "does not answer" until the server answers again
 function showError(error) {
-  const gone = error instanceof ServerGone;
-  const [text, act] = gone ? ["Try again", () => location.reload()] : ["Dismiss", hideError];
+  const isUnreachable = error instanceof ServerUnreachable;
+  const [text, act] = isUnreachable ? ["Try again", () => location.reload()] : ["Dismiss", hideError];
   byId("error").replaceChildren(error.message, el("button", { type: "button", onclick: act }, text));
-  Object.assign(byId("error"), { hidden: false, gone });
+  Object.assign(byId("error"), { hidden: false, isUnreachable });
 }
 
 export function hideError() {
   byId("error").hidden = true;
 }
 
-/** The server has answered: it is there again. */
+/** The server has answered: remove "does not answer". */
 export function noteAnswer() {
-  if (byId("error").gone) hideError();
+  if (byId("error").isUnreachable) hideError();
 }

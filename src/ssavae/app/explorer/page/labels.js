@@ -1,6 +1,6 @@
-// Labels that the reader gives, and the csv that `ssavae train --labels-from` takes.
+// Labels given by the user, and the csv file for `ssavae train --labels-from`.
 
-/** Labels by item. `row[i]` is the number that training knows item i by, -1 where it may not learn from it. */
+/** Labels by item. `row[i]` is the row number of item i in training, -1 for test rows. */
 export class Labels {
   given = new Map();
 
@@ -20,7 +20,7 @@ export class Labels {
     this.given.clear();
   }
 
-  /** How many were given, how many of them training may use, and how many others the data has itself. */
+  /** Number of labels given, of those that training may use, and of further labels in the data itself. */
   count() {
     const usable = [...this.given.keys()].filter((i) => this.row[i] >= 0).length;
     const own = [...this.own.keys()].filter((i) => this.row[i] >= 0 && !this.given.has(i)).length;

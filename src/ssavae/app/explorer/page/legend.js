@@ -1,9 +1,9 @@
-// The legend: which colour is which class, and which classes are shown.
+// Legend: colours of the classes, with buttons to show and hide them.
 
 import { el, shortNumber } from "./dom.js";
 import { numberScale, surroundings } from "./palette.js";
 
-const SEARCHED = 15; // classes from which a search field helps
+const SEARCHED = 15; // number of classes from which a search field is shown
 
 /** Buttons that show and hide groups of points; index -1 is "unlabelled". */
 export class Legend {
@@ -14,17 +14,17 @@ export class Legend {
     Object.assign(this, { list, scale, search, changed });
     search.addEventListener("input", () => {
       this.#filter = search.value.toLowerCase();
-      this.#sift();
+      this.#applyFilter();
     });
     all.addEventListener("click", ({ target }) => {
       if (!target.dataset.show) return;
       this.hidden = new Set(target.dataset.show === "none" ? this.groups.map(({ c }) => c) : []);
-      this.#press();
+      this.#updatePressed();
       changed();
     });
   }
 
-  /** Show other groups, all of them visible: their names, the points' indices, colours or null. */
+  /** Show groups: their names, the group index of each point, and colours or null. */
   show({ names, index }, colors, dark) {
     this.index = index;
     const counts = new Map();
@@ -36,8 +36,8 @@ export class Legend {
     this.hidden = new Set([...this.hidden].filter((c) => known.has(c)));
     this.search.hidden = names.length < SEARCHED;
     this.list.replaceChildren(...this.groups.map((group) => this.#entry(group, names.length > 10)));
-    this.#press();
-    this.#sift();
+    this.#updatePressed();
+    this.#applyFilter();
   }
 
   #entry({ c, name, color, n }, numbered) {
@@ -54,34 +54,34 @@ export class Legend {
 
   #toggle(c) {
     if (!this.hidden.delete(c)) this.hidden.add(c);
-    this.#press();
+    this.#updatePressed();
     this.changed();
   }
 
   #isolate(c) {
     this.hidden = new Set(this.groups.map((group) => group.c).filter((other) => other !== c));
-    this.#press();
+    this.#updatePressed();
     this.changed();
   }
 
-  #press() {
+  #updatePressed() {
     for (const button of this.list.querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(!this.hidden.has(Number(button.dataset.class))));
     }
   }
 
-  #sift() {
+  #applyFilter() {
     this.list.querySelectorAll("li").forEach((entry, i) => {
       entry.hidden = !this.groups[i].name.toLowerCase().includes(this.#filter);
     });
   }
 
-  /** Which points are shown, 1 or 0 each. */
+  /** Visibility of each point, 1 or 0. */
   visible() {
     return Uint8Array.from(this.index, (c) => (this.hidden.has(c) ? 0 : 1));
   }
 
-  /** Show the bar of a numeric colouring, or none. */
+  /** Show the colour bar of a numeric colouring; hide it for others. */
   showScale(coloring, dark) {
     this.scale.hidden = !coloring.values;
     if (!coloring.values) return;

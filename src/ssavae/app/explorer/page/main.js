@@ -1,11 +1,11 @@
-// The page: asks for the model and its points, and ties map, legend, panel and tools to one another.
+// The page: loads the model and its points, and connects map, legend, panel and tools.
 
 import { Server, takeToken } from "./api.js";
 import { choices, coloringBy, groupNumbers } from "./coloring.js";
 import { byId, el, saveText, shortNumber } from "./dom.js";
 import { takeFiles } from "./drop.js";
 import { guarded, hideError, noteAnswer } from "./errors.js";
-import { Frozen } from "./frozen.js";
+import { ExportedPage } from "./exported.js";
 import { followKeys, followPointer } from "./gestures.js";
 import { Labels } from "./labels.js";
 import { Legend } from "./legend.js";
@@ -13,18 +13,18 @@ import { LatentMap } from "./map.js";
 import { newestOnly } from "./newest.js";
 import { Overlay } from "./overlay.js";
 import { Panel } from "./panel.js";
-import { codeOf, placeOf, wayBetween } from "./plane.js";
-import { wayControls } from "./play.js";
+import { codeOf, positionOf, interpolate } from "./plane.js";
+import { pathControls } from "./play.js";
 import { followTheme, isDark } from "./theme.js";
 import { isTrusted } from "./trust.js";
 
-const FRAMES = 32; // of a way
-const KEPT_ITEMS = 300; // answers about items that are not asked for again
+const FRAMES = 32; // of a path
+const CACHED_ITEMS = 300;
 
-/** One page about one model. */
+/** The page of one model. */
 class Explorer {
   #selected = null; // items
-  #way = null;
+  #path = null;
   #answers = new Map();
 
   constructor(source, model) {
@@ -37,7 +37,7 @@ class Explorer {
       { list: byId("legend"), scale: byId("scale"), search: byId("class-filter"), all: byId("class-all") },
       guarded(() => this.redraw()),
     );
-    this.ask = newestOnly(guarded((job) => this.answer(job)));
+    this.request = newestOnly(guarded((job) => this.answer(job)));
   }
 
   async start() {
@@ -63,18 +63,18 @@ class Explorer {
 
   // ------------------------------------------------------------------------------- the map
 
-  /** Show another plane through the codes; null is the principal one. */
+  /** Show a plane of the latent space: {x, y}, or null for the first two principal components. */
   async showPlane(axes) {
     this.axes = axes;
     this.points = await this.source.points(axes);
-    this.map.place(this.points.x, this.points.y, this.#axisTitles());
-    Object.assign(this.overlay, { probe: null, ring: null, way: null, marks: [] });
+    this.map.setPoints(this.points.x, this.points.y, this.#axisTitles());
+    Object.assign(this.overlay, { probe: null, ring: null, path: null, marks: [] });
     this.trust = null;
     await this.recolor(this.colorKey ?? choices(this.model, this.points)[0][0]);
     if (this.model.has_trust) guarded(() => this.#fetchTrust())();
   }
 
-  // a whole grid is decoded for it: the points are not made to wait
+  // separately from the points, since a whole grid is decoded for it
   async #fetchTrust() {
     const axes = this.axes;
     const trust = await this.source.trust(axes);
@@ -89,7 +89,7 @@ class Explorer {
   }
 
   #axisTitles() {
-    if (this.model.latent_dim === 1) return ["code 1", "(height is random)"];
+    if (this.model.latent_dim === 1) return ["code 1", "(random jitter)"];
     return this.axes ? [`code ${this.axes.x + 1}`, `code ${this.axes.y + 1}`] : ["principal component 1", "principal component 2"];
   }
 
@@ -102,7 +102,7 @@ class Explorer {
     await this.redraw();
   }
 
-  // beside a numeric colour the legend still shows and hides classes
+  // with a numeric colouring the legend still shows and hides classes
   #classesOfPoints() {
     const { points, model } = this;
     const labelled = points.label.some((label) => label >= 0);
@@ -120,151 +120,151 @@ class Explorer {
     return document.querySelector('input[name="mode"]:checked').value;
   }
 
-  // ------------------------------------------------------------------------ looking and holding
+  // ------------------------------------------------------------------------ looking and pinning
 
-  /** Look at a pixel: the item under it, else what the model decodes there. */
-  look(pixel, held = false) {
-    if (this.panel.held && !held) return;
-    this.panel.held = held;
-    const place = this.map.toPlace(pixel);
-    const item = this.map.itemAt(place);
-    this.overlay.ring = item < 0 ? null : this.#placeOfItem(item);
-    this.overlay.probe = item < 0 ? place : null;
+  /** Show the item under a pixel, else the row decoded there. */
+  look(pixel, pinned = false) {
+    if (this.panel.pinned && !pinned) return;
+    this.panel.pinned = pinned;
+    const position = this.map.toPosition(pixel);
+    const item = this.map.itemAt(position);
+    this.overlay.ring = item < 0 ? null : this.#positionOfItem(item);
+    this.overlay.probe = item < 0 ? position : null;
     this.overlay.draw();
-    this.ask({ item, place, held });
+    this.request({ item, position, pinned });
   }
 
-  async answer({ item, place, held }) {
-    const show = item >= 0 ? await this.#itemAnswer(item, held) : await this.#placeAnswer(place, held);
-    // meanwhile something else may have been held
-    if (held || !this.panel.held) show();
+  async answer({ item, position, pinned }) {
+    const show = item >= 0 ? await this.#itemAnswer(item, pinned) : await this.#positionAnswer(position, pinned);
+    // something else may have been pinned in the meantime
+    if (pinned || !this.panel.pinned) show();
   }
 
-  async #itemAnswer(i, held) {
+  async #itemAnswer(i, pinned) {
     const item = await this.#item(i);
     return () => {
-      this.panel.showItem(item, held);
-      this.#say(`Item ${i}, ${item.label === null ? "no label" : `label ${item.label}`}, read as ${item.predicted ?? "nothing"}`);
+      this.panel.showItem(item, pinned);
+      this.#announce(`Item ${i}, ${item.label === null ? "no label" : `label ${item.label}`}, predicted ${item.predicted ?? "nothing"}`);
     };
   }
 
-  async #placeAnswer(place, held) {
-    const [value] = await this.source.decode([codeOf(place, this.points.projection)]);
+  async #positionAnswer(position, pinned) {
+    const [value] = await this.source.decode([codeOf(position, this.points.projection)]);
     return () => {
-      this.panel.showPlace(place, value, held, this.trust ? isTrusted(this.trust, place) : null);
-      this.#say(`Nothing there, decoded at ${place.map(shortNumber).join(", ")}`);
+      this.panel.showDecoded(position, value, pinned, this.trust ? isTrusted(this.trust, position) : null);
+      this.#announce(`No item here, decoded at ${position.map(shortNumber).join(", ")}`);
     };
   }
 
   async #item(i) {
     if (!this.#answers.has(i)) {
-      if (this.#answers.size >= KEPT_ITEMS) this.#answers.delete(this.#answers.keys().next().value);
+      if (this.#answers.size >= CACHED_ITEMS) this.#answers.delete(this.#answers.keys().next().value);
       this.#answers.set(i, await this.source.item(i));
     }
     return this.#answers.get(i);
   }
 
-  #placeOfItem(i) {
+  #positionOfItem(i) {
     return [this.points.x[i], this.points.y[i]];
   }
 
   leave() {
-    if (this.panel.held) return;
+    if (this.panel.pinned) return;
     Object.assign(this.overlay, { probe: null, ring: null });
     this.overlay.draw();
   }
 
-  /** Look on, whatever is held. */
-  roam(pixel) {
-    if (this.panel.held) this.release();
+  /** Look at a pixel, releasing what is pinned. */
+  moveProbe(pixel) {
+    if (this.panel.pinned) this.release();
     this.look(pixel);
   }
 
-  hold(pixel) {
+  pin(pixel) {
     this.release();
     this.look(pixel, true);
   }
 
   release() {
-    this.#way?.stop();
-    this.#way = null;
+    this.#path?.stop();
+    this.#path = null;
     const selected = this.#selected !== null;
     this.#selected = null;
-    Object.assign(this.overlay, { probe: null, ring: null, way: null, marks: [], lasso: null });
+    Object.assign(this.overlay, { probe: null, ring: null, path: null, marks: [], lasso: null });
     this.panel.showHint();
     this.overlay.draw();
     if (selected) guarded(() => this.redraw())();
   }
 
-  // a screen reader hears where the probe came to rest, not every step
-  #say(text) {
-    clearTimeout(this.saying);
-    this.saying = setTimeout(() => (byId("status").textContent = text), 400);
+  // delayed, so that a screen reader announces where the probe stops, not every step
+  #announce(text) {
+    clearTimeout(this.announcing);
+    this.announcing = setTimeout(() => (byId("status").textContent = text), 400);
   }
 
-  // ------------------------------------------------------------------------------------- ways
+  // ------------------------------------------------------------------------------------- paths
 
-  begin(pixel) {
+  startPath(pixel) {
     this.release();
-    const place = this.map.toPlace(pixel);
-    this.overlay.way = { from: place, to: place };
+    const position = this.map.toPosition(pixel);
+    this.overlay.path = { from: position, to: position };
     this.overlay.draw();
-    this.#say("The way begins here. Move on and press Enter at its other end");
+    this.#announce("Start of the path. Move to its end and press Enter");
   }
 
-  stretch(from, to) {
+  previewPath(from, to) {
     this.overlay.probe = this.overlay.ring = null;
-    this.overlay.way = { from: this.map.toPlace(from), to: this.map.toPlace(to) };
+    this.overlay.path = { from: this.map.toPosition(from), to: this.map.toPosition(to) };
     this.overlay.draw();
   }
 
-  /** Play what lies between two pixels; an item there is the item itself, with its whole code. */
-  async go(...pixels) {
-    const ends = await Promise.all(pixels.map((pixel) => this.#endOfWay(this.map.toPlace(pixel))));
-    const [from, to] = ends.map((z) => placeOf(z, this.points.projection));
-    const frames = await this.source.decode(wayBetween(...ends, FRAMES));
+  /** Play the rows decoded between two pixels; an item at an end contributes its full code. */
+  async playPath(...pixels) {
+    const ends = await Promise.all(pixels.map((pixel) => this.#endOfPath(this.map.toPosition(pixel))));
+    const [from, to] = ends.map((z) => positionOf(z, this.points.projection));
+    const frames = await this.source.decode(interpolate(...ends, FRAMES));
     this.release();
-    this.#way = wayControls(frames, this.model.kind, (share) => {
-      this.overlay.way = { from, to, at: [0, 1].map((k) => from[k] + share * (to[k] - from[k])) };
+    this.#path = pathControls(frames, this.model.kind, (fraction) => {
+      this.overlay.path = { from, to, at: [0, 1].map((k) => from[k] + fraction * (to[k] - from[k])) };
       this.overlay.draw();
     });
-    this.panel.showWay(this.#way.elements);
+    this.panel.showPath(this.#path.elements);
   }
 
-  async #endOfWay(place) {
-    const item = this.map.itemAt(place);
-    return item < 0 ? codeOf(place, this.points.projection) : (await this.#item(item)).z;
+  async #endOfPath(position) {
+    const item = this.map.itemAt(position);
+    return item < 0 ? codeOf(position, this.points.projection) : (await this.#item(item)).z;
   }
 
   // -------------------------------------------------------------------------- groups and labels
 
-  async enclose(pixels) {
+  async finishLasso(pixels) {
     this.overlay.lasso = null;
-    await this.select(this.map.itemsWithin(pixels.map((pixel) => this.map.toPlace(pixel))));
+    await this.select(this.map.itemsWithin(pixels.map((pixel) => this.map.toPosition(pixel))));
   }
 
   async select(items) {
     this.release();
-    if (!items.length) return this.#say("No points there");
+    if (!items.length) return this.#announce("No points inside");
     this.#selected = items;
     await this.redraw();
     const selection = await this.source.select(items);
     this.panel.showSelection(selection, (label) => this.#label(items, label));
-    this.#say(`${items.length} points selected`);
+    this.#announce(`${items.length} points selected`);
   }
 
   #label(items, label) {
     this.labels.give(items, label);
     this.#countLabels();
     this.release();
-    this.#say(`${items.length} points labelled ${label}`);
+    this.#announce(`${items.length} points labelled ${label}`);
   }
 
   #countLabels() {
     const { given, usable, own } = this.labels.count();
-    const kept = given - usable;
+    const n_test = given - usable;
     const text = given ? `${given.toLocaleString("en")} labels given.` : "No labels given yet.";
-    byId("label-count").textContent = text + (kept ? ` ${kept} of them are test rows, which training may not learn from: they are left out of the file.` : "");
+    byId("label-count").textContent = text + (n_test ? ` ${n_test} of them are test rows, which training may not use: the file leaves them out.` : "");
     byId("own-labels-choice").hidden = own === 0;
     byId("download").disabled = usable === 0;
     byId("forget").disabled = given === 0;
@@ -284,20 +284,20 @@ class Explorer {
 
   #showLanded(items, at) {
     this.release();
-    const places = items.map((item) => placeOf(item.z, this.points.projection));
-    this.overlay.marks = places.map((place, i) => ({ place, shape: i === at ? "star" : "dot" }));
-    this.overlay.marks.push(...this.overlay.marks.splice(at, 1)); // the star above the others
-    this.map.reveal(places);
+    const positions = items.map((item) => positionOf(item.z, this.points.projection));
+    this.overlay.marks = positions.map((position, i) => ({ position, shape: i === at ? "star" : "dot" }));
+    this.overlay.marks.push(...this.overlay.marks.splice(at, 1)); // draw the star last
+    this.map.reveal(positions);
     this.overlay.draw();
     this.panel.showLanded(items, at, (next) => this.#showLanded(items, next));
-    this.#say(`${items[at].name} is read as ${items[at].predicted}`);
+    this.#announce(`${items[at].name} predicted ${items[at].predicted}`);
   }
 
   async sample() {
     const name = byId("sample-class").value || null;
     const samples = await this.source.sample(Number(byId("sample-n").value), name);
     this.release();
-    this.overlay.marks = (samples.z ?? []).map((z) => ({ place: placeOf(z, this.points.projection), shape: "dot" }));
+    this.overlay.marks = (samples.z ?? []).map((z) => ({ position: positionOf(z, this.points.projection), shape: "dot" }));
     this.overlay.draw();
     this.panel.showSamples(samples, name);
   }
@@ -309,16 +309,16 @@ class Explorer {
     byId("color-by").append(...choices(model, points).map(([value, text]) => el("option", { value }, text)));
     byId("sample-class").append(el("option", { value: "" }, "any"), ...model.classes.map((name) => el("option", { value: name }, name)));
     byId("trust-choice").hidden = !model.has_trust;
-    byId("axes-choice").hidden = model.latent_dim <= 2 || !this.source.lands;
+    byId("axes-choice").hidden = model.latent_dim <= 2 || !this.source.canEncode;
     for (const [id, chosen] of [["x-axis", 0], ["y-axis", 1]]) {
       byId(id).append(...Array.from({ length: model.latent_dim }, (_, k) => el("option", { value: k, selected: k === chosen }, `code ${k + 1}`)));
       byId(id).hidden = true;
     }
     const takes = { image: "a PNG image or .npy", table: "a csv row or .npy", signal: "an .npy or csv" }[model.kind];
-    byId("landing-note").textContent = this.source.lands
-      ? `Drop ${takes} anywhere on this page and see where it lands, its class and its novelty.`
-      : "This page was exported and holds no encoder: start “ssavae explore” to see where your own data lands.";
-    byId("chooser").hidden = !this.source.lands;
+    byId("landing-note").textContent = this.source.canEncode
+      ? `Drop ${takes} anywhere on this page to see its position, class and novelty.`
+      : "This exported page has no encoder: run “ssavae explore” to place your own data on the map.";
+    byId("chooser").hidden = !this.source.canEncode;
     byId("file").accept = { image: ".png,.npy", table: ".csv,.npy", signal: ".csv,.npy" }[model.kind];
   }
 
@@ -338,29 +338,29 @@ class Explorer {
     for (const radio of document.querySelectorAll('input[name="mode"]')) radio.addEventListener("change", guarded(() => this.map.setMode(this.mode())));
     followTheme(byId("theme"), guarded(() => this.recolor(this.colorKey)));
     this.#listenToMap();
-    if (this.source.lands) takeFiles(document.body, byId("file"), guarded((files) => this.land(files)));
+    if (this.source.canEncode) takeFiles(document.body, byId("file"), guarded((files) => this.land(files)));
   }
 
   #listenToMap() {
     const act = {
       look: (pixel) => this.look(pixel),
-      roam: (pixel) => this.roam(pixel),
+      moveProbe: (pixel) => this.moveProbe(pixel),
       leave: () => this.leave(),
-      hold: (pixel) => this.hold(pixel),
+      pin: (pixel) => this.pin(pixel),
       release: () => this.release(),
-      begin: (pixel) => this.begin(pixel),
-      stretch: (from, to) => this.stretch(from, to),
-      go: guarded((from, to) => this.go(from, to)),
+      startPath: (pixel) => this.startPath(pixel),
+      previewPath: (from, to) => this.previewPath(from, to),
+      playPath: guarded((from, to) => this.playPath(from, to)),
       draw: (trail) => {
         this.overlay.lasso = trail;
         this.overlay.draw();
       },
-      enclose: guarded((trail) => this.enclose(trail)),
+      finishLasso: guarded((trail) => this.finishLasso(trail)),
     };
     followPointer(byId("map"), this.map, () => this.mode(), act);
     followKeys(byId("map"), this.map, act);
-    // from wherever the reader is; the map itself has its own Escape
-    document.addEventListener("keydown", (event) => event.key === "Escape" && this.panel.held && this.release());
+    // from anywhere on the page; the map handles Escape itself
+    document.addEventListener("keydown", (event) => event.key === "Escape" && this.panel.pinned && this.release());
     new ResizeObserver(() => this.overlay.draw()).observe(byId("canvas"));
   }
 
@@ -384,7 +384,7 @@ class Explorer {
 }
 
 async function start() {
-  const source = window.SSAVAE_EXPORT ? new Frozen(window.SSAVAE_EXPORT) : new Server(takeToken(), noteAnswer);
+  const source = window.SSAVAE_EXPORT ? new ExportedPage(window.SSAVAE_EXPORT) : new Server(takeToken(), noteAnswer);
   await new Explorer(source, await source.model()).start();
   document.documentElement.dataset.ready = "true";
 }

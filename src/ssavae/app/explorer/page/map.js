@@ -1,14 +1,14 @@
-// The scatter itself: plotly draws axes and points (WebGL), moves and zooms; the rest of the page asks
-// this module where a pixel lies on the map and which point is under it.
+// The scatter plot: plotly draws axes and points (WebGL), moves and zooms; this module also converts
+// between pixels and positions and finds the point under a pixel.
 
 import { Nearest } from "./nearest.js";
 import { numberScale, steppedScale, surroundings } from "./palette.js";
 
 const MARGIN = { l: 44, r: 12, t: 12, b: 40 };
-const REACH = 9; // pixels within which a point is meant
+const REACH = 9; // pixels; the nearest point within this distance counts as pointed at
 const CONFIG = { displayModeBar: false, scrollZoom: true, responsive: true, doubleClick: false, showTips: false };
 
-/** Points on the latent plane. `moved` is called as often as what is in view changes. */
+/** Points on a plane of the latent space. `moved` is called whenever the view changes. */
 export class LatentMap {
   #index = null;
   #drawn = false;
@@ -19,8 +19,8 @@ export class LatentMap {
     this.range = [0, 1, 0, 1];
   }
 
-  /** Show other points, all of them in view. */
-  place(x, y, titles) {
+  /** Replace the points, and fit the view to them. */
+  setPoints(x, y, titles) {
     this.x = x;
     this.y = y;
     this.titles = titles;
@@ -29,7 +29,7 @@ export class LatentMap {
     this.range = this.#whole();
   }
 
-  /** Draw with a colouring (see coloring.js), which points are visible, and which of them selected. */
+  /** Draw with a colouring (see coloring.js), the visibility of each point, and the selected points. */
   async draw(coloring, visible, selected, mode, dark) {
     this.visible = visible;
     const trace = {
@@ -47,7 +47,7 @@ export class LatentMap {
     this.moved();
   }
 
-  /** Let dragging move the map, or leave it to the page. */
+  /** Set the mode: in "pan" plotly handles dragging, else the page. */
   setMode(mode) {
     this.host.classList.toggle("look", mode !== "pan");
     return this.#drawn && Plotly.relayout(this.host, { dragmode: mode === "pan" ? "pan" : false });
@@ -87,16 +87,16 @@ export class LatentMap {
     return this.#show(this.#whole());
   }
 
-  /** Zoom by a factor about a place. */
+  /** Zoom by a factor around a position. */
   zoom(factor, [x, y] = this.middle()) {
     const [x0, x1, y0, y1] = this.range;
     return this.#show([x + (x0 - x) * factor, x + (x1 - x) * factor, y + (y0 - y) * factor, y + (y1 - y) * factor]);
   }
 
-  /** Widen the view where places lie outside it. */
-  reveal(places) {
+  /** Widen the view to include positions. */
+  reveal(positions) {
     const [x0, x1, y0, y1] = this.range;
-    const [xs, ys] = [places.map(([x]) => x), places.map(([, y]) => y)];
+    const [xs, ys] = [positions.map(([x]) => x), positions.map(([, y]) => y)];
     const range = [Math.min(x0, ...xs), Math.max(x1, ...xs), Math.min(y0, ...ys), Math.max(y1, ...ys)];
     return range.some((end, i) => end !== this.range[i]) ? this.#show(range) : null;
   }
@@ -123,7 +123,7 @@ export class LatentMap {
     return [left + ((x - x0) / (x1 - x0)) * width, top + ((y1 - y) / (y1 - y0)) * height];
   }
 
-  toPlace([px, py]) {
+  toPosition([px, py]) {
     const { left, top, width, height } = this.frame();
     const [x0, x1, y0, y1] = this.range;
     return [x0 + ((px - left) / width) * (x1 - x0), y1 - ((py - top) / height) * (y1 - y0)];
@@ -134,22 +134,22 @@ export class LatentMap {
     return px >= left && px <= left + width && py >= top && py <= top + height;
   }
 
-  /** The visible point under a place, -1 where there is none. */
+  /** The visible point under a position, -1 where there is none. */
   itemAt([x, y]) {
     const { width, height } = this.frame();
     const [x0, x1, y0, y1] = this.range;
     return this.#index.find(x, y, (REACH * (x1 - x0)) / width, (REACH * (y1 - y0)) / height, this.visible);
   }
 
-  /** The visible points inside a polygon of places. */
+  /** The visible points inside a polygon of positions. */
   itemsWithin(polygon) {
-    const found = [];
-    for (let i = 0; i < this.x.length; i++) if (this.visible[i] && isWithin(this.x[i], this.y[i], polygon)) found.push(i);
-    return found;
+    const items = [];
+    for (let i = 0; i < this.x.length; i++) if (this.visible[i] && isWithin(this.x[i], this.y[i], polygon)) items.push(i);
+    return items;
   }
 }
 
-// a gap is neither drawn nor counted, and the points keep their numbers
+// NaN is not drawn, and the other points keep their indices
 function hiddenAsGaps(x, y, visible) {
   if (!visible.includes(0)) return { x, y };
   const shown = x.slice();
@@ -161,7 +161,7 @@ function markerColors(coloring, dark) {
   if (coloring.values) {
     return { color: coloring.values, colorscale: numberScale(dark).plotly, cmin: coloring.low, cmax: coloring.high, showscale: false };
   }
-  const colors = [surroundings(dark).none, ...coloring.colors]; // without a class: the first
+  const colors = [surroundings(dark).none, ...coloring.colors]; // the first is for points without a class
   const color = Float32Array.from(coloring.index, (c) => c + 1.5);
   return { color, colorscale: steppedScale(colors), cmin: 0, cmax: colors.length, showscale: false };
 }

@@ -1,6 +1,6 @@
-// Which point lies under the pointer: points sorted into the cells of a grid, once per map.
+// Nearest-point search: points sorted into the cells of a grid, once per map.
 
-/** An index over points; `visible[i]` is 0 where a point is hidden. */
+/** A grid index over points. */
 export class Nearest {
   constructor(x, y) {
     this.x = x;
@@ -37,8 +37,8 @@ export class Nearest {
   }
 
   #cell(value, low, high) {
-    const at = Math.floor(((value - low) / (high - low || 1)) * this.side);
-    return Math.max(0, Math.min(this.side - 1, at));
+    const cell = Math.floor(((value - low) / (high - low || 1)) * this.side);
+    return Math.max(0, Math.min(this.side - 1, cell));
   }
 
   #column(x) {
@@ -49,7 +49,7 @@ export class Nearest {
     return this.#cell(y, this.extent[2], this.extent[3]);
   }
 
-  /** The nearest visible point within an ellipse around (x, y), -1 where there is none. */
+  /** The nearest point with visible[i] = 1 within an ellipse around (x, y), -1 if there is none. */
   find(x, y, radiusX, radiusY, visible) {
     let best = -1;
     let bestDistance = 1;

@@ -1,8 +1,8 @@
-// The pointer moves faster than rows are decoded: only its newest place counts.
+// Rate limit: the pointer moves faster than rows are decoded, so only its newest position counts.
 
 const nextFrame = () => new Promise((resolve) => requestAnimationFrame(resolve));
 
-/** Wrap `work` so that one call is under way at a time, at most one a frame, and only the newest waits. */
+/** Wrap `work` so that calls run one at a time, at most one per frame, and only the newest waits. */
 export function newestOnly(work) {
   let waiting = null;
   let busy = false;

@@ -1,19 +1,19 @@
-// What lies over the points: hatching, class numbers, the probe, ways, landed rows and the lasso's line.
+// Drawings above the points: hatching, class numbers, the probe, paths, the user's rows and the lasso.
 
 import { surroundings } from "./palette.js";
 import { beyondGrid, untrustedRuns } from "./trust.js";
 
 /** A canvas above the map; set its fields, then `draw()`. */
 export class Overlay {
-  probe = null; // place
-  ring = null; // place of the item that is looked at
-  way = null; // {from, to, at}: places
-  marks = []; // [{place, shape: "star" | "dot"}]
+  probe = null; // position
+  ring = null; // position of the item shown
+  path = null; // {from, to, at}: positions
+  marks = []; // [{position, shape: "star" | "dot"}]
   lasso = null; // pixels
   hatch = null; // {x, y, trusted}
-  numbers = []; // [{place, text}]
+  numbers = []; // [{position, text}]
   dark = false;
-  #asked = false;
+  #scheduled = false;
 
   constructor(canvas, map) {
     this.canvas = canvas;
@@ -21,12 +21,12 @@ export class Overlay {
     this.pen = canvas.getContext("2d");
   }
 
-  /** Draw at the next frame, once however often this is asked. */
+  /** Draw at the next frame, once for any number of calls. */
   draw() {
-    if (this.#asked) return;
-    this.#asked = true;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
     requestAnimationFrame(() => {
-      this.#asked = false;
+      this.#scheduled = false;
       this.#drawNow();
     });
   }
@@ -44,8 +44,8 @@ export class Overlay {
     this.colors = surroundings(this.dark);
     if (this.hatch) this.#drawHatch();
     for (const each of this.numbers) this.#drawNumber(each);
-    if (this.way) this.#drawWay(this.way);
-    for (const { place, shape } of this.marks) shape === "star" ? this.#drawStar(place) : this.#drawDot(place, 4);
+    if (this.path) this.#drawPath(this.path);
+    for (const { position, shape } of this.marks) shape === "star" ? this.#drawStar(position) : this.#drawDot(position, 4);
     if (this.ring) this.#drawRing(this.ring);
     if (this.probe) this.#drawCross(this.probe);
     if (this.lasso) this.#drawLasso(this.lasso);
@@ -75,22 +75,22 @@ export class Overlay {
 
   #stroke(width, color = this.colors.strong) {
     const { pen } = this;
-    // a rim in the ground's colour keeps marks visible over points of any colour
+    // an outline in the background colour keeps marks visible over points of any colour
     Object.assign(pen, { lineWidth: width + 3, strokeStyle: this.colors.ground, lineJoin: "round", lineCap: "round" });
     pen.stroke();
     Object.assign(pen, { lineWidth: width, strokeStyle: color });
     pen.stroke();
   }
 
-  #drawNumber({ place, text }) {
-    const [px, py] = this.map.toPixel(place);
+  #drawNumber({ position, text }) {
+    const [px, py] = this.map.toPixel(position);
     Object.assign(this.pen, { font: "600 12px system-ui, sans-serif", textAlign: "center", textBaseline: "middle", lineJoin: "round" });
     Object.assign(this.pen, { lineWidth: 4, strokeStyle: this.colors.ground, fillStyle: this.colors.strong });
     this.pen.strokeText(text, px, py);
     this.pen.fillText(text, px, py);
   }
 
-  #drawWay({ from, to, at }) {
+  #drawPath({ from, to, at }) {
     this.pen.beginPath();
     this.pen.moveTo(...this.map.toPixel(from));
     this.pen.lineTo(...this.map.toPixel(to));
@@ -100,22 +100,22 @@ export class Overlay {
     if (at) this.#drawRing(at);
   }
 
-  #drawDot(place, radius) {
+  #drawDot(position, radius) {
     this.pen.beginPath();
-    this.pen.arc(...this.map.toPixel(place), radius, 0, 7);
+    this.pen.arc(...this.map.toPixel(position), radius, 0, 7);
     this.#stroke(1);
     this.pen.fillStyle = this.colors.strong;
     this.pen.fill();
   }
 
-  #drawRing(place) {
+  #drawRing(position) {
     this.pen.beginPath();
-    this.pen.arc(...this.map.toPixel(place), 8, 0, 7);
+    this.pen.arc(...this.map.toPixel(position), 8, 0, 7);
     this.#stroke(2);
   }
 
-  #drawCross(place) {
-    const [px, py] = this.map.toPixel(place);
+  #drawCross(position) {
+    const [px, py] = this.map.toPixel(position);
     this.pen.beginPath();
     for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
       this.pen.moveTo(px + 4 * dx, py + 4 * dy);
@@ -124,8 +124,8 @@ export class Overlay {
     this.#stroke(1.6);
   }
 
-  #drawStar(place) {
-    const [px, py] = this.map.toPixel(place);
+  #drawStar(position) {
+    const [px, py] = this.map.toPixel(position);
     this.pen.beginPath();
     for (let k = 0; k < 10; k++) {
       const [angle, radius] = [(Math.PI * k) / 5 - Math.PI / 2, k % 2 ? 4.5 : 10.5];

@@ -1,10 +1,10 @@
-// Colours that colour-blind readers tell apart, on light and on dark ground.
+// Colour-blind safe colours, on light and dark background.
 
 // Okabe and Ito's eight with a darker yellow, and Tol's indigo and wine, as in ssavae.figures ...
 const TEN_ON_LIGHT = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#332288", "#D2C200", "#882255", "#222222"];
-// ... and the same hues where the ground is dark: what was dark there is light here
+// ... and the same hues, lighter, for a dark background
 const TEN_ON_DARK = ["#3C9BE0", "#F0A91B", "#12B886", "#E29CC6", "#86D0F7", "#FF7A2E", "#8F86F5", "#EFE04A", "#D65C90", "#DADADA"];
-// from blue to yellow with even steps of lightness; the ends keep clear of the ground
+// from blue to yellow with even steps of lightness; the ends contrast with the background
 const STEPS_ON_LIGHT = ["#0b2f6b", "#3d5a86", "#74807f", "#ae9350", "#dba100"];
 const STEPS_ON_DARK = ["#3f6fc4", "#7690b0", "#a3a698", "#d1bf67", "#ffe94f"];
 
@@ -13,23 +13,23 @@ const SURROUNDINGS = {
   dark: { ground: "#181b21", ink: "#a0a8b5", grid: "#262b33", none: "#6b7280", strong: "#ffffff", hatch: "rgba(190,198,210,.27)" },
 };
 
-/** Ground, ink, grid, the grey of unlabelled points, marks and hatching. */
+/** Colours of background, text, grid, unlabelled points, marks and hatching. */
 export const surroundings = (dark) => SURROUNDINGS[dark ? "dark" : "light"];
 
-/** One colour a class; beyond ten, hues a golden angle apart in three lightnesses, and the map adds indices. */
+/** One colour per class; beyond ten classes, hues a golden angle apart in three lightnesses. */
 export function classColors(n, dark) {
   if (n <= 10) return (dark ? TEN_ON_DARK : TEN_ON_LIGHT).slice(0, n);
   const lightness = dark ? [56, 68, 80] : [30, 42, 54];
   return Array.from({ length: n }, (_, c) => hslToHex((c * 137.508) % 360, 72, lightness[c % 3]));
 }
 
-/** A scale for numbers, as plotly and a CSS gradient take it. */
+/** A colour scale for numbers, for plotly and as a CSS gradient. */
 export function numberScale(dark) {
   const steps = dark ? STEPS_ON_DARK : STEPS_ON_LIGHT;
   return { plotly: steps.map((color, i) => [i / (steps.length - 1), color]), css: `linear-gradient(90deg, ${steps.join(", ")})` };
 }
 
-/** A scale for whole numbers 0 .. n - 1, each a colour of its own. */
+/** A colour scale for integers 0 .. n - 1, one colour each. */
 export function steppedScale(colors) {
   const n = colors.length;
   return colors.flatMap((color, c) => [[c / n, color], [(c + 1) / n, color]]);

@@ -1,4 +1,4 @@
-// The side panel: what lies where the reader looks, lands, selects or samples.
+// Side panel: the item or decoded row shown, the user's own rows, selections and samples.
 
 import { drawMany, drawValues } from "./draw.js";
 import { el, shortNumber } from "./dom.js";
@@ -6,58 +6,58 @@ import { el, shortNumber } from "./dom.js";
 const MOST_BARS = 8;
 const DECODED = "decoded";
 
-/** The panel; `release` is called when the reader lets go of what is held. */
+/** The panel; `release` is called when the user closes what is pinned. */
 export class Panel {
   constructor(host, model, release) {
     this.host = host;
     this.model = model;
     this.release = release;
-    this.held = false;
+    this.pinned = false;
   }
 
-  #show(title, held, ...content) {
-    this.held = held;
-    const close = el("button", { type: "button", onclick: this.release, "aria-label": "Close and look on" }, "✕");
-    this.host.replaceChildren(el("div", { className: "title" }, el("h2", {}, title), held ? close : null), ...content.filter(Boolean));
+  #show(title, pinned, ...content) {
+    this.pinned = pinned;
+    const close = el("button", { type: "button", onclick: this.release, "aria-label": "Close" }, "✕");
+    this.host.replaceChildren(el("div", { className: "title" }, el("h2", {}, title), pinned ? close : null), ...content.filter(Boolean));
   }
 
   showHint() {
-    this.#show("What lies there?", false, el("p", { className: "empty" }, "Point at the map: a dot shows the row behind it, the ground between them what the model makes of that place."));
+    this.#show("Explore the map", false, el("p", { className: "empty" }, "Point at the map: over a point you see its row, elsewhere the row that the model decodes at that position."));
   }
 
-  showItem(item, held) {
+  showItem(item, pinned) {
     const decoded = item.x ? "reconstructed" : DECODED;
     this.#show(
-      `Item ${item.item.toLocaleString("en")}`, held, chips(item, this.model),
+      `Item ${item.item.toLocaleString("en")}`, pinned, chips(item, this.model),
       drawValues([{ title: "item", value: item.x }, { title: decoded, value: item.x_rec }], this.model.kind),
-      item.x ? null : el("p", { className: "note" }, "This page holds the pictures of some items only; here is what its place decodes to."),
+      item.x ? null : el("p", { className: "note" }, "This page holds the rows of some items only; shown is the row decoded at its position."),
       probabilityBars(this.model.classes, item.probabilities),
     );
   }
 
-  showPlace(place, value, held, trusted) {
-    const warning = el("p", { className: "facts" }, el("span", { className: "alarm" }, "not to be trusted here"));
-    const at = place.map((each) => each.toFixed(2)).join(", ");
-    this.#show(`Decoded at ${at}`, held, trusted === false ? warning : null, drawValues([{ title: DECODED, value }], this.model.kind));
+  showDecoded(position, value, pinned, trusted) {
+    const warning = el("p", { className: "facts" }, el("span", { className: "alarm" }, "not trustworthy here"));
+    const at = position.map((each) => each.toFixed(2)).join(", ");
+    this.#show(`Decoded at ${at}`, pinned, trusted === false ? warning : null, drawValues([{ title: DECODED, value }], this.model.kind));
   }
 
-  /** Rows that the reader brought, one at a time. */
+  /** The user's own rows, one at a time. */
   showLanded(items, at, turnTo) {
     const item = items[at];
     const turn = (step, text, label) =>
       el("button", { type: "button", disabled: !items[at + step], onclick: () => turnTo(at + step), "aria-label": label }, text);
-    const pages = el("p", { className: "way" }, turn(-1, "‹", "Row before"), `${at + 1} of ${items.length}`, turn(1, "›", "Next row"));
+    const pages = el("p", { className: "player" }, turn(-1, "‹", "Previous row"), `${at + 1} of ${items.length}`, turn(1, "›", "Next row"));
     this.#show(
-      `${item.name} lands here`, true, items.length > 1 ? pages : null, chips(item, this.model),
+      `${item.name}: position on the map`, true, items.length > 1 ? pages : null, chips(item, this.model),
       ...item.warnings.map((text) => el("p", { className: "note" }, text)),
-      drawValues([{ title: "yours", value: item.x }, { title: "reconstructed", value: item.x_rec }], this.model.kind),
+      drawValues([{ title: "your row", value: item.x }, { title: "reconstructed", value: item.x_rec }], this.model.kind),
       probabilityBars(this.model.classes, item.probabilities),
     );
   }
 
-  /** A way over the map; play.js fills the stage and moves the slider. */
-  showWay(controls) {
-    this.#show("The way between", true, ...controls);
+  /** A path over the map, with the controls of play.js. */
+  showPath(controls) {
+    this.#show("Interpolation", true, ...controls);
   }
 
   showSelection(selection, giveLabel) {
@@ -71,30 +71,30 @@ export class Panel {
     const counts = Object.entries(selection.by_class).sort((a, b) => b[1] - a[1]);
     this.#show(
       `${selection.n.toLocaleString("en")} points selected`, true, form,
-      drawValues([{ title: "decoded at their mean", value: selection.x }, { title: "spread", value: selection.x_spread }], this.model.kind),
+      drawValues([{ title: "decoded at their mean", value: selection.x }, { title: "standard deviation", value: selection.x_spread }], this.model.kind),
       bars(counts.map(([name, n]) => [name, n / selection.n, n.toLocaleString("en")])),
       codeTable(selection),
     );
   }
 
-  showSamples({ x, y, n_kept }, name) {
+  showSamples({ x, y, n_available }, name) {
     const titles = x.map((_, i) => (y ? String(y[i]) : `sample ${i + 1}`));
-    const kept = n_kept === undefined ? null : `This page holds ${n_kept} samples of it, made when it was exported.`;
-    this.#show(name === null ? `${x.length} samples` : `${x.length} samples of ${name}`, true, drawMany(x, titles, this.model.kind), kept && el("p", { className: "note" }, kept));
+    const note = n_available === undefined ? null : `This page holds ${n_available} samples, generated when it was exported.`;
+    this.#show(name === null ? `${x.length} samples` : `${x.length} samples of ${name}`, true, drawMany(x, titles, this.model.kind), note && el("p", { className: "note" }, note));
   }
 }
 
 function chips(item, model) {
-  const said = [];
-  if (item.label !== undefined && item.label !== null) said.push([`label ${item.label}`]);
+  const texts = [];
+  if (item.label !== undefined && item.label !== null) texts.push([`label ${item.label}`]);
   const confidence = item.confidence ?? (item.probabilities ? Math.max(...item.probabilities) : null);
   const wrong = item.label !== undefined && item.label !== null && item.label !== item.predicted;
   if (item.predicted !== null && item.predicted !== undefined) {
-    said.push([`read as ${item.predicted}${confidence === null ? "" : `, ${confidence.toFixed(2)}`}`, wrong]);
+    texts.push([`predicted ${item.predicted}${confidence === null ? "" : `, ${confidence.toFixed(2)}`}`, wrong]);
   }
   const limit = model.novelty_limit === null ? "" : ` (limit ${model.novelty_limit.toFixed(2)})`;
-  said.push([`${item.is_novel ? "novel: " : ""}novelty ${item.novelty.toFixed(2)}${limit}`, item.is_novel]);
-  return el("p", { className: "facts" }, ...said.map(([text, alarm]) => el("span", { className: alarm ? "alarm" : "" }, text)));
+  texts.push([`${item.is_novel ? "novel: " : ""}novelty ${item.novelty.toFixed(2)}${limit}`, item.is_novel]);
+  return el("p", { className: "facts" }, ...texts.map(([text, alarm]) => el("span", { className: alarm ? "alarm" : "" }, text)));
 }
 
 function probabilityBars(classes, probabilities) {
@@ -104,9 +104,9 @@ function probabilityBars(classes, probabilities) {
 }
 
 function bars(lines) {
-  const cells = lines.flatMap(([name, share, text]) => {
+  const cells = lines.flatMap(([name, fraction, text]) => {
     const bar = el("span", { className: "bar" });
-    bar.style.width = `${Math.max(0.5, 100 * share)}%`;
+    bar.style.width = `${Math.max(0.5, 100 * fraction)}%`;
     return [el("span", { className: "name", title: name }, name), bar, el("span", {}, text)];
   });
   return el("div", { className: "bars" }, ...cells);
@@ -120,5 +120,5 @@ function codeTable({ z_mean, z_std }) {
   const lines = z_mean.slice(0, 10).map((mean, k) =>
     el("tr", {}, el("th", { scope: "row" }, `code ${k + 1}`), el("td", { className: "number" }, shortNumber(mean)), el("td", { className: "number" }, `± ${shortNumber(z_std[k])}`)),
   );
-  return el("details", {}, el("summary", { className: "note" }, "Mean and deviation of their codes"), el("table", {}, ...lines));
+  return el("details", {}, el("summary", { className: "note" }, "Mean and standard deviation of their codes"), el("table", {}, ...lines));
 }

@@ -1,4 +1,4 @@
-// Light or dark: what the system prefers, until the reader chooses.
+// Light or dark theme: the system's preference, until the user chooses.
 
 const KEY = "ssavae-theme";
 const preference = matchMedia("(prefers-color-scheme: dark)");
@@ -6,10 +6,10 @@ const preference = matchMedia("(prefers-color-scheme: dark)");
 /** Whether the page is dark now. */
 export const isDark = () => (document.documentElement.dataset.theme ?? (preference.matches ? "dark" : "light")) === "dark";
 
-/** Let a button switch, and say so to whom it concerns. */
+/** Let a button switch the theme, and call `changed` when it changes. */
 export function followTheme(button, changed) {
-  const kept = recalled();
-  if (kept) document.documentElement.dataset.theme = kept;
+  const stored = recall();
+  if (stored) document.documentElement.dataset.theme = stored;
   button.addEventListener("click", () => {
     const chosen = isDark() ? "light" : "dark";
     document.documentElement.dataset.theme = chosen;
@@ -19,8 +19,8 @@ export function followTheme(button, changed) {
   preference.addEventListener("change", changed);
 }
 
-// a browser may forbid storage, above all to files from disk
-function recalled() {
+// browsers may forbid storage, especially for files opened from disk
+function recall() {
   try {
     return localStorage.getItem(KEY);
   } catch {
@@ -32,6 +32,6 @@ function remember(chosen) {
   try {
     localStorage.setItem(KEY, chosen);
   } catch {
-    // then the choice lasts as long as the page
+    // the choice is lost when the page closes
   }
 }

@@ -1,6 +1,6 @@
-// Where the map may be read: a grid over the plane, trusted[row of y][column of x].
+// Trustworthy regions of the map: a grid over the plane, trusted[row of y][column of x].
 
-/** The untrusted cells of each row of the grid, joined where they touch: [x0, x1, y0, y1]. */
+/** Rectangles [x0, x1, y0, y1] of the untrusted cells, merged along each row of the grid. */
 export function untrustedRuns({ x, y, trusted }) {
   const [dx, dy] = [(x[1] - x[0]) / 2, (y[1] - y[0]) / 2];
   const runs = [];
@@ -15,7 +15,7 @@ export function untrustedRuns({ x, y, trusted }) {
   return runs;
 }
 
-/** What of a view [x0, x1, y0, y1] lies beyond the grid, as up to four rectangles. */
+/** The part of a view [x0, x1, y0, y1] outside the grid, as up to four rectangles. */
 export function beyondGrid({ x, y }, [x0, x1, y0, y1]) {
   const [dx, dy] = [(x[1] - x[0]) / 2, (y[1] - y[0]) / 2];
   const [left, right, bottom, top] = [x[0] - dx, x.at(-1) + dx, y[0] - dy, y.at(-1) + dy];
@@ -23,8 +23,8 @@ export function beyondGrid({ x, y }, [x0, x1, y0, y1]) {
   return around.filter(([a, b, c, d]) => a < b && c < d);
 }
 
-/** Whether a place may be read; beyond the grid there is no data near. */
-export function isTrusted({ x, y, trusted }, place) {
-  const [column, row] = [x, y].map((line, k) => Math.round((place[k] - line[0]) / (line[1] - line[0])));
+/** Whether a position is trustworthy; outside the grid there is no data nearby. */
+export function isTrusted({ x, y, trusted }, position) {
+  const [column, row] = [x, y].map((line, k) => Math.round((position[k] - line[0]) / (line[1] - line[0])));
   return trusted[row]?.[column] ?? false;
 }

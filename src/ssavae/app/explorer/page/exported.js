@@ -1,44 +1,44 @@
-// What an exported page knows without a server: points, rows, and an atlas decoded over a grid of the map.
-// It answers what api.js asks of the server; between the grid's points it interpolates.
+// Data of an exported page, without a server: points, rows, and an atlas decoded over a grid of the map.
+// It has the methods of `Server` in api.js; between the points of the grid it interpolates.
 
 import { unpackGzip } from "./arrays.js";
-import { Refusal } from "./api.js";
-import { placeOf } from "./plane.js";
+import { RequestError } from "./api.js";
+import { positionOf } from "./plane.js";
 
-/** Answer from `window.SSAVAE_EXPORT`. */
-export class Frozen {
-  #kept;
+/** The content of `window.SSAVAE_EXPORT`. */
+export class ExportedPage {
+  #content;
   #unpacked = new Map();
-  lands = false;
+  canEncode = false;
 
-  constructor(kept) {
-    this.#kept = kept;
+  constructor(content) {
+    this.#content = content;
   }
 
   async model() {
-    return this.#kept.model;
+    return this.#content.model;
   }
 
   async points() {
-    const { arrays, ...rest } = this.#kept.points;
+    const { arrays, ...rest } = this.#content.points;
     const unpacked = await Promise.all(Object.entries(arrays).map(async ([name, packed]) => [name, (await unpackGzip(packed)).data]));
     return { ...rest, ...Object.fromEntries(unpacked) };
   }
 
   async column(name) {
-    const kept = this.#kept.columns[name];
-    if (!kept.words) return (await unpackGzip(kept)).data;
-    return Array.from((await unpackGzip(kept.index)).data, (i) => kept.words[i]);
+    const column = this.#content.columns[name];
+    if (!column.words) return (await unpackGzip(column)).data;
+    return Array.from((await unpackGzip(column.index)).data, (i) => column.words[i]);
   }
 
   async trust() {
-    return this.#kept.trust;
+    return this.#content.trust;
   }
 
   async item(i) {
     const points = await this.#once("points", () => this.points());
-    const { classes, novelty_limit: limit } = this.#kept.model;
-    const place = [points.x[i], points.y[i]];
+    const { classes, novelty_limit: limit } = this.#content.model;
+    const position = [points.x[i], points.y[i]];
     return {
       item: i,
       label: classes[points.label[i]] ?? null,
@@ -47,44 +47,44 @@ export class Frozen {
       confidence: points.confidence?.[i] ?? null,
       novelty: points.novelty[i],
       is_novel: limit !== null && points.novelty[i] > limit,
-      z: this.#onPlane(place),
+      z: this.#onPlane(position),
       x: await this.#row("rows", i),
-      x_rec: (await this.#row("decoded_rows", i)) ?? (await this.#atlas(place)),
+      x_rec: (await this.#row("decoded_rows", i)) ?? (await this.#atlas(position)),
     };
   }
 
   #onPlane([x, y]) {
-    const { origin, x_axis, y_axis } = this.#kept.points.projection;
+    const { origin, x_axis, y_axis } = this.#content.points.projection;
     return origin.map((o, k) => o + x * x_axis[k] + y * y_axis[k]);
   }
 
   decode(codes) {
-    return Promise.all(codes.map((z) => this.#atlas(placeOf(z, this.#kept.points.projection))));
+    return Promise.all(codes.map((z) => this.#atlas(positionOf(z, this.#content.points.projection))));
   }
 
   async sample(n, name) {
-    const { stack, y } = this.#kept.samples;
+    const { stack, y } = this.#content.samples;
     const of = Array.from({ length: stack.n }, (_, i) => i).filter((i) => name === null || y[i] === name);
     const chosen = shuffled(of).slice(0, n);
     const rows = await this.#stack("samples", stack);
-    return { x: chosen.map((i) => rowOf(rows, stack, i)), y: y && chosen.map((i) => y[i]), n_kept: of.length };
+    return { x: chosen.map((i) => rowOf(rows, stack, i)), y: y && chosen.map((i) => y[i]), n_available: of.length };
   }
 
   async select(items) {
     const points = await this.#once("points", () => this.points());
     const mean = [meanOf(points.x, items), meanOf(points.y, items)];
     const by_class = {};
-    const read = points.label.some((label) => label >= 0) ? points.label : points.predicted;
+    const classes = points.label.some((label) => label >= 0) ? points.label : points.predicted;
     for (const i of items) {
-      const name = this.#kept.model.classes[read?.[i]] ?? "unlabelled";
+      const name = this.#content.model.classes[classes?.[i]] ?? "unlabelled";
       by_class[name] = (by_class[name] ?? 0) + 1;
     }
-    const z_std = [deviationOf(points.x, items), deviationOf(points.y, items)];
+    const z_std = [standardDeviation(points.x, items), standardDeviation(points.y, items)];
     return { n: items.length, z_mean: mean, z_std, x: await this.#atlas(mean), x_spread: await this.#spread(items), by_class };
   }
 
   async land() {
-    throw new Refusal("This page was exported: it holds no encoder. Run “ssavae explore” to see where your own data lands.");
+    throw new RequestError("This exported page has no encoder. Run “ssavae explore” to place your own data on the map.");
   }
 
   #once(key, make) {
@@ -97,27 +97,27 @@ export class Frozen {
   }
 
   async #row(name, i) {
-    const kept = this.#kept[name];
-    const at = kept ? Math.floor(i / kept.every) : -1;
-    if (!kept || i % kept.every || at >= kept.stack.n) return null;
-    return rowOf(await this.#stack(name, kept.stack), kept.stack, at);
+    const content = this.#content[name];
+    const index = content ? Math.floor(i / content.every) : -1;
+    if (!content || i % content.every || index >= content.stack.n) return null;
+    return rowOf(await this.#stack(name, content.stack), content.stack, index);
   }
 
-  // deviation of the items' rows, of a thousand at most, as the server reckons it
+  // standard deviation over at most a thousand of the items' rows, as the server computes it
   async #spread(items) {
     const step = Math.ceil(items.length / 1000);
     const some = items.filter((_, k) => k % step === 0);
     const rows = (await Promise.all(some.map((i) => this.#row("rows", i)))).filter((row) => row !== null);
     if (rows.length < 2) return null;
-    const of = (read) => deviationOf(rows.map(read));
-    if (this.#kept.model.kind !== "table") return { data: rows[0].data.map((_, j) => of((row) => row.data[j])), shape: rows[0].shape };
+    const of = (read) => standardDeviation(rows.map(read));
+    if (this.#content.model.kind !== "table") return { data: rows[0].data.map((_, j) => of((row) => row.data[j])), shape: rows[0].shape };
     const numeric = (name) => rows.every((row) => typeof row[name] === "number");
     return Object.fromEntries(Object.keys(rows[0]).map((name) => [name, numeric(name) ? of((row) => row[name]) : null]));
   }
 
-  // bilinear between the four grid points around the place; at the rim, the rim's
+  // bilinear interpolation between the four grid points around a position, clamped to the grid
   async #atlas([x, y]) {
-    const { stack, extent, side } = this.#kept.atlas;
+    const { stack, extent, side } = this.#content.atlas;
     const data = await this.#stack("atlas", stack);
     const [column, u] = cellOf(x, extent[0], extent[1], side);
     const [row, v] = cellOf(y, extent[2], extent[3], side);
@@ -128,32 +128,32 @@ export class Frozen {
 }
 
 function cellOf(value, low, high, side) {
-  const at = Math.max(0, Math.min(side - 1, ((value - low) / (high - low)) * (side - 1)));
-  const cell = Math.min(side - 2, Math.floor(at));
-  return [cell, at - cell];
+  const scaled = Math.max(0, Math.min(side - 1, ((value - low) / (high - low)) * (side - 1)));
+  const cell = Math.min(side - 2, Math.floor(scaled));
+  return [cell, scaled - cell];
 }
 
 const rowOf = (data, stack, i) => blended(data, stack, [i], [1]);
 
-// A stack holds n rows of `width` numbers each; what they mean is in `stack.cells`, see export.py.
+// A stack holds n rows of `width` numbers each; `stack.cells` says what they mean, see static_export.py.
 function blended(data, stack, rows, weights) {
   const { width, shape, cells, kind } = stack;
   if (kind === "table") return Object.fromEntries(cells.map((cell, j) => [cell.name, cellValue(cell, rows.map((row) => data[row * width + j]), weights)]));
-  const made = kind === "image" ? new Uint8ClampedArray(width) : new Float32Array(width);
+  const row = kind === "image" ? new Uint8ClampedArray(width) : new Float32Array(width);
   for (let j = 0; j < width; j++) {
     let sum = 0;
     for (let k = 0; k < rows.length; k++) sum += weights[k] * data[rows[k] * width + j];
-    made[j] = kind === "image" ? sum : cells[j % cells.length].low + cells[j % cells.length].step * sum;
+    row[j] = kind === "image" ? sum : cells[j % cells.length].low + cells[j % cells.length].step * sum;
   }
-  return { data: made, shape };
+  return { data: row, shape };
 }
 
-// numbers are interpolated; a category, or a number beside a gap, is that of the nearest grid point
-function cellValue(cell, found, weights) {
-  const nearest = found[weights.indexOf(Math.max(...weights))];
+// numbers are interpolated; categories, and numbers next to a missing value, come from the nearest grid point
+function cellValue(cell, values, weights) {
+  const nearest = values[weights.indexOf(Math.max(...weights))];
   if (Number.isNaN(nearest)) return null;
   if (cell.values) return cell.values[nearest];
-  const value = found.some(Number.isNaN) ? nearest : found.reduce((sum, each, k) => sum + weights[k] * each, 0);
+  const value = values.some(Number.isNaN) ? nearest : values.reduce((sum, each, k) => sum + weights[k] * each, 0);
   return cell.whole ? Math.round(value) : value;
 }
 
@@ -163,7 +163,7 @@ function meanOf(values, items) {
   return sum / items.length;
 }
 
-function deviationOf(values, items = values.keys()) {
+function standardDeviation(values, items = values.keys()) {
   const some = [...items];
   const mean = meanOf(values, some);
   return Math.sqrt(meanOf(some.map((i) => (values[i] - mean) ** 2), [...some.keys()]));
