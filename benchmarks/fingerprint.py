@@ -1,19 +1,22 @@
-"""Fingerprint what the library computes: sha256 of weights and of results, for runs of every kind.
+"""Fingerprints of the library's results: sha256 of weights and outputs, for trainings of every kind.
 
-usage: python benchmarks/fingerprint.py [--out benchmarks/results/fingerprint.json]
-       python benchmarks/fingerprint.py --compare benchmarks/results/fingerprint.json
+    python benchmarks/fingerprint.py [--out benchmarks/results/fingerprint.json]
+    python benchmarks/fingerprint.py --compare benchmarks/results/fingerprint.json
 
-A refactoring leaves every fingerprint as it is on the same machine with the same libraries. Another
-processor or another version of torch rounds differently, so there the file is written anew first.
+A refactoring changes no fingerprint on the same machine with the same libraries. Another processor or
+another version of torch rounds differently: there, write the file with the code before the change first.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import platform
+import os
+import signal
 import tempfile
+import threading
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,58 +24,69 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from report import command, parser, read_json, write_json
 from sklearn.datasets import load_digits
 
-from ssavae import SSAVAE, load
+from ssavae import SSAVAE, Exported, load
+from ssavae.app.runs.environment import machine
+from ssavae.onnx.export import export_onnx
 
 AUGMENT_IMAGES = ("translate", "flip", "erase")
 AUGMENT_ROWS = ("noise", "mixup")
 SEED = 0
 
+Fingerprints = dict[str, str]  # of one case, by what was computed
+Data = np.ndarray | pd.DataFrame
 
-def digest(value: Any) -> str:
+
+def digest(values: object) -> str:
     """Hash an array, DataFrame or tensor: shape, type and content."""
-    values = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
-    content = (
-        repr(values.tolist()).encode() if values.dtype.kind == "O" else np.ascontiguousarray(values).tobytes()
-    )
-    return hashlib.sha256(repr((values.shape, values.dtype.str)).encode() + content).hexdigest()[:32]
+    array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    if array.dtype.kind == "O":
+        content = repr(array.tolist()).encode()
+    else:
+        content = np.ascontiguousarray(array).tobytes()
+    return hashlib.sha256(repr((array.shape, array.dtype.str)).encode() + content).hexdigest()[:32]
 
 
-def fingerprint(model: SSAVAE, x: Any) -> dict[str, str]:
-    """Hash all weights of a model and what it computes of some rows."""
+def fingerprint(model: SSAVAE, x: Data) -> Fingerprints:
+    """Hash all weights of a model, and its outputs for some rows."""
     weights = hashlib.sha256()
     for network in (model.vec_, model.decoder_, model.discriminator_):
         for name, tensor in network.state_dict().items():
             weights.update(name.encode() + digest(tensor).encode())
-    found = {
+    last_row = [value for name, value in model.history_[-1].items() if name != "seconds"]
+    fingerprints = {
         "weights": weights.hexdigest()[:32],
         "transform": digest(model.transform(x)),
         "sample": digest(model.sample(20, random_state=1)),
         "novelty": digest(model.novelty(x)),
-        "history": digest([[v for k, v in row.items() if k != "seconds"] for row in model.history_][-1]),
+        "history": digest(last_row),
     }
     if len(model.classes_):
-        found["predict_proba"] = digest(model.predict_proba(x))
-    return found
+        fingerprints["predict_proba"] = digest(model.predict_proba(x))
+    return fingerprints
 
 
-def digits() -> tuple[np.ndarray, np.ndarray]:
-    x, y = load_digits(return_X_y=True)
-    return (x.reshape(-1, 8, 8) / 16).astype(np.float32), y
+# ------------------------------------------------------------------------------------------ data
 
 
-def few(y: np.ndarray, n: int) -> np.ndarray:
-    """Keep n labels of each class."""
-    kept = np.full(len(y), -1)
+def digits(n: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first n digits as images of 8 x 8, or all."""
+    x, y = map(np.asarray, load_digits(return_X_y=True))
+    return (x.reshape(-1, 8, 8) / 16).astype(np.float32)[:n], y[:n]
+
+
+def first_labels(y: np.ndarray, n: int) -> np.ndarray:
+    """Return the labels of the first n rows of each class, -1 for all others."""
+    labels = np.full(len(y), -1)
     for c in np.unique(y):
-        rows = np.flatnonzero(y == c)[:n]
-        kept[rows] = c
-    return kept
+        labels[np.flatnonzero(y == c)[:n]] = c
+    return labels
 
 
 def table() -> tuple[pd.DataFrame, np.ndarray]:
-    """300 rows with text, gaps, whole numbers, truth values and a heavy tail."""
+    """Return 300 rows with text, gaps, integers, booleans and a heavy tail, and their classes."""
     rng = np.random.default_rng(SEED)
     y = np.arange(300) % 3
     frame = pd.DataFrame(
@@ -88,6 +102,7 @@ def table() -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def signals() -> tuple[np.ndarray, np.ndarray]:
+    """Return 240 signals of two channels, and their classes."""
     rng = np.random.default_rng(SEED)
     y = np.arange(240) % 3
     time = np.linspace(0, 1, 96)
@@ -95,76 +110,75 @@ def signals() -> tuple[np.ndarray, np.ndarray]:
     return np.stack([waves, 0.5 * waves**2], 2) + rng.normal(0, 0.1, (240, 96, 2)), y
 
 
-def fit(x: Any, y: Any, folder: Path | None = None, **parameters: Any) -> SSAVAE:
-    chosen = {"n_epochs": 2, "n_epochs_decoder": 1, "random_state": SEED, "device": "cpu"} | parameters
-    return SSAVAE(**chosen, checkpoint_folder=folder).fit(x, y)
+# ----------------------------------------------------------------------------------------- cases
 
 
-def digits_all() -> dict[str, str]:
+def fit(x: Data, y: np.ndarray | None, **parameters: Any) -> SSAVAE:
+    """Train for two epochs and one, unless the parameters differ."""
+    defaults = {"n_epochs": 2, "n_epochs_decoder": 1, "random_state": SEED, "device": "cpu"}
+    return SSAVAE(**defaults | parameters).fit(x, y)
+
+
+def digits_all() -> Fingerprints:
     x, y = digits()
-    return fingerprint(
-        fit(x, y, augment=AUGMENT_IMAGES, validation_fraction=0.1, patience=1, beta=0.01), x[:300]
-    )
+    model = fit(x, y, augment=AUGMENT_IMAGES, validation_fraction=0.1, patience=1, beta=0.01)
+    return fingerprint(model, x[:300])
 
 
-def digits_few() -> dict[str, str]:
+def digits_few() -> Fingerprints:
     x, y = digits()
-    return fingerprint(fit(x, few(y, 5), calibration_folds=2), x[:300])
+    return fingerprint(fit(x, first_labels(y, 5), calibration_folds=2), x[:300])
 
 
-def digits_student() -> dict[str, str]:
+def digits_student() -> Fingerprints:
     x, y = digits()
     return fingerprint(fit(x, y, student_widths=(32, 16), n_epochs_student=3, latent_dim=3), x[:300])
 
 
-def digits_unlabelled() -> dict[str, str]:
-    x, _ = digits()
-    return fingerprint(fit(x[:600], None, beta=0.0), x[:300])
+def digits_unlabelled() -> Fingerprints:
+    x, _ = digits(600)
+    return fingerprint(fit(x, None, beta=0.0), x[:300])
 
 
-def digits_decoder_again() -> dict[str, str]:
-    x, y = digits()
-    return fingerprint(fit(x[:600], y[:600]).fit_decoder(x[:600], beta=0.02, gamma=0.0), x[:300])
+def digits_decoder_again() -> Fingerprints:
+    x, y = digits(600)
+    return fingerprint(fit(x, y).fit_decoder(x, beta=0.02, gamma=0.0), x[:300])
 
 
-def mixed_table() -> dict[str, str]:
+def mixed_table() -> Fingerprints:
     x, y = table()
     return fingerprint(fit(x, y, augment=AUGMENT_ROWS), x)
 
 
-def table_few() -> dict[str, str]:
+def table_few() -> Fingerprints:
     x, y = table()
-    y = np.where(np.arange(len(y)) < 30, y, None)
-    return fingerprint(fit(x, y, batch_size=32), x)
+    few = y.astype(object)
+    few[30:] = None
+    return fingerprint(fit(x, few, batch_size=32), x)
 
 
-def some_signals() -> dict[str, str]:
+def some_signals() -> Fingerprints:
     x, y = signals()
     return fingerprint(fit(x, np.where(np.arange(240) < 24, y, -1), kind="signal"), x)
 
 
-def two_processes() -> dict[str, str]:
-    x, y = digits()
-    found = fingerprint(
-        fit(x[:600], few(y[:600], 5), devices=2, student_widths=(16,), n_epochs_student=2), x[:300]
-    )
-    return found
+def two_processes() -> Fingerprints:
+    x, y = digits(600)
+    model = fit(x, first_labels(y, 5), devices=2, student_widths=(16,), n_epochs_student=2)
+    return fingerprint(model, x[:300])
 
 
-def grouped() -> dict[str, str]:
-    x, y = digits()
-    groups = np.arange(600) // 20
+def grouped() -> Fingerprints:
+    x, y = digits(700)
     model = SSAVAE(n_epochs=2, n_epochs_decoder=1, random_state=SEED, validation_fraction=0.2, device="cpu")
-    return fingerprint(model.fit(x[:600], y[:600], groups=groups, eval_set=(x[600:700], y[600:700])), x[:300])
+    model.fit(x[:600], y[:600], groups=np.arange(600) // 20, eval_set=(x[600:], y[600:]))
+    return fingerprint(model, x[:300])
 
 
-class Interrupted:
-    """A data set that stops the run at some row, as Ctrl-C would."""
-
-
-def resumed() -> dict[str, str]:
-    """Stop at a checkpoint in step 1, go on from the state on disk."""
+def resumed() -> Fingerprints:
+    """Stop at a checkpoint in step 1, and resume from the state on disk."""
     x, y = digits()
+    few = first_labels(y, 5)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = SSAVAE(
@@ -175,25 +189,20 @@ def resumed() -> dict[str, str]:
             checkpoint_every=7,
             device="cpu",
         )
-        _stop_after(model, x, few(y, 5), folder)
+        stop_after_checkpoint(model, x, few, folder)
         assert (folder / "resume").is_dir(), "the run was not stopped"
-        model.fit(x, few(y, 5), resume=True)
-        return fingerprint(model, x[:300])
+        return fingerprint(model.fit(x, few, resume=True), x[:300])
 
 
-def _stop_after(model: SSAVAE, x: np.ndarray, y: np.ndarray, folder: Path) -> None:
-    """Send SIGINT to this process once the first checkpoint is on disk."""
-    import os
-    import signal
-    import threading
-    import time
+def stop_after_checkpoint(model: SSAVAE, x: np.ndarray, y: np.ndarray, folder: Path) -> None:
+    """Train until the first checkpoint is on disk, then send SIGINT to this process."""
 
-    def watch() -> None:
+    def interrupt() -> None:
         while not (folder / "resume" / "state.safetensors").is_file():
             time.sleep(0.005)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=interrupt, daemon=True).start()
     try:
         model.fit(x, y)
     except KeyboardInterrupt:
@@ -201,50 +210,40 @@ def _stop_after(model: SSAVAE, x: np.ndarray, y: np.ndarray, folder: Path) -> No
     raise AssertionError("the run ended before it was stopped")
 
 
-def memory_mapped() -> dict[str, str]:
-    """Rows that are read from a file as they are needed."""
+def memory_mapped() -> Fingerprints:
+    """Train on rows that are read from a file when they are needed."""
     rng = np.random.default_rng(SEED)
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "x.npy"
-        y = np.arange(1200) % 3
+    y = np.arange(1200) % 3
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.npy"
         np.save(path, (rng.normal(size=(1200, 300, 200)) + y[:, None, None]).astype(np.float32))
         x = np.load(path, mmap_mode="r")
-        model = SSAVAE(
-            kind="signal", n_epochs=1, n_epochs_decoder=1, widths=(4, 4), random_state=SEED, device="cpu"
-        )
-        return fingerprint(model.fit(x, y), x[:60])
+        return fingerprint(fit(x, y, kind="signal", n_epochs=1, widths=(4, 4)), x[:60])
 
 
-def saved_and_exported() -> dict[str, str]:
-    """Save, load, export to ONNX: results of the loaded model and of onnxruntime."""
-    found = {}
-    for name, (x, y) in {
-        "table": table(),
-        "image": (digits()[0][:600], digits()[1][:600]),
-        "signal": signals(),
-    }.items():
-        kind = {"signal": "signal"}.get(name)
+def saved_and_exported() -> Fingerprints:
+    """Save, load and export to ONNX; hash outputs of the loaded and of the exported model."""
+    fingerprints: Fingerprints = {}
+    for name, (x, y), kind in (
+        ("table", table(), None),
+        ("image", digits(600), None),
+        ("signal", signals(), "signal"),
+    ):
         model = fit(x, y, kind=kind)
         with tempfile.TemporaryDirectory() as folder:
             model.save(Path(folder) / "model")
-            again = load(Path(folder) / "model")
-            found[f"{name}_loaded"] = digest(again.predict_proba(x))
-            exported = export(again, Path(folder) / "onnx")
-            found[f"{name}_onnx_transform"] = digest(exported.transform(x))
-            found[f"{name}_onnx_probs"] = digest(exported.predict_proba(x))
-            found[f"{name}_onnx_decoded"] = digest(exported.inverse_transform(exported.transform(x)))
-    return found
+            loaded = load(Path(folder) / "model")
+            export_onnx(loaded, Path(folder) / "onnx")
+            exported = Exported(Path(folder) / "onnx")
+            codes = exported.transform(x)
+            fingerprints[f"{name}_loaded"] = digest(loaded.predict_proba(x))
+            fingerprints[f"{name}_onnx_transform"] = digest(codes)
+            fingerprints[f"{name}_onnx_probs"] = digest(exported.predict_proba(x))
+            fingerprints[f"{name}_onnx_decoded"] = digest(exported.inverse_transform(codes))
+    return fingerprints
 
 
-def export(model: SSAVAE, folder: Path) -> Any:
-    from ssavae import Exported
-    from ssavae.onnx.export import export_onnx
-
-    export_onnx(model, folder)
-    return Exported(folder)
-
-
-CASES: dict[str, Callable[[], dict[str, str]]] = {
+CASES: dict[str, Callable[[], Fingerprints]] = {
     case.__name__: case
     for case in (
         digits_all,
@@ -264,40 +263,33 @@ CASES: dict[str, Callable[[], dict[str, str]]] = {
 }
 
 
-def compared(found: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]:
-    for name, case in found.items():
-        for what, value in case.items():
-            if wanted.get(name, {}).get(what) != value:
-                yield f"{name}: {what} differs"
+def differences(cases: dict[str, Fingerprints], expected: dict[str, Fingerprints]) -> Iterator[str]:
+    """Yield a line for each fingerprint that is not the expected one."""
+    for case, fingerprints in cases.items():
+        for name, value in fingerprints.items():
+            if expected.get(case, {}).get(name) != value:
+                yield f"{case}: {name} differs"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "fingerprint.json")
-    parser.add_argument(
-        "--compare", type=Path, help="a file written before: exit with 1 where anything differs"
-    )
-    parser.add_argument("--case", action="append", choices=list(CASES), help="this one only; may be repeated")
-    arguments = parser.parse_args()
+    """Run the cases, and write their fingerprints or compare them with those of a file."""
+    options = parser(__doc__)
+    options.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "fingerprint.json")
+    options.add_argument("--compare", type=Path, help="a file to compare with; exits with 1 if any differs")
+    options.add_argument("--case", action="append", choices=list(CASES), help="only this one; repeatable")
+    parsed = options.parse_args()
+    warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    found = {}
-    for name in arguments.case or CASES:
-        found[name] = CASES[name]()
-        print(name, json.dumps(found[name]), flush=True)
-    if arguments.compare is not None:
-        differences = list(compared(found, json.loads(arguments.compare.read_text())["cases"]))
-        print("\n".join(differences) or f"all {sum(map(len, found.values()))} fingerprints are the same")
-        raise SystemExit(bool(differences))
-    versions = {"torch": torch.__version__, "numpy": np.__version__, "machine": platform.machine()}
-    arguments.out.write_text(
-        json.dumps({"versions": versions, "threads": 1, "cases": found}, indent=1) + "\n"
-    )
+    cases: dict[str, Fingerprints] = {}
+    for name in parsed.case or CASES:
+        cases[name] = CASES[name]()
+        print(name, json.dumps(cases[name]), flush=True)
+    if parsed.compare is not None:
+        lines = list(differences(cases, read_json(parsed.compare)["cases"]))
+        print("\n".join(lines) or f"all {sum(map(len, cases.values()))} fingerprints are the same")
+        raise SystemExit(bool(lines))
+    write_json(parsed.out, {"command": command(), **machine(), "numpy": np.__version__, "cases": cases})
 
 
 if __name__ == "__main__":
-    import warnings
-
-    warnings.simplefilter("ignore")
     main()

@@ -1,4 +1,4 @@
-"""Train, judge and compare on real images, keep the results: ``make bench-quality``, two hours on 2 cores.
+"""Training and judging on real images, whose results are saved: ``make bench-quality``, two hours on 2 cores.
 
     python benchmarks/run.py                   everything
     python benchmarks/run.py mnist2 vae_mnist  some of it
@@ -14,51 +14,50 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNS, RESULTS = ROOT / "runs", ROOT / "benchmarks" / "results"
-KEPT = ("metrics.json", "history.csv", "*.png")
+RUNS = ROOT / "runs"
+RESULTS = ROOT / "benchmarks" / "results"
+SAVED = ("metrics.json", "history.csv", "*.png")
 
-TRAINED = {
+SSAVAE = {
     "mnist2": ["mnist", "--preset", "mnist"],
     "mnist100": ["mnist", "--preset", "mnist", "--latent-dim", "100"],
     "fashion100": ["fashion_mnist", "--preset", "fashion_mnist", "--latent-dim", "100"],
 }
 # As many epochs as SSAVAE's two steps have together.
-ORDINARY = {"vae_mnist": ["mnist", "--n-epochs", "16"], "vae_fashion": ["fashion_mnist", "--n-epochs", "14"]}
+ORDINARY_VAE = {
+    "vae_mnist": ["mnist", "--n-epochs", "16"],
+    "vae_fashion": ["fashion_mnist", "--n-epochs", "14"],
+}
 
 
 def main(names: list[str]) -> None:
     """Run what is named, or everything."""
-    unknown = set(names) - TRAINED.keys() - ORDINARY.keys()
+    known = [*SSAVAE, *ORDINARY_VAE]
+    unknown = sorted(set(names) - set(known))
     if unknown:
-        sys.exit(
-            f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join([*TRAINED, *ORDINARY])}"
-        )
-    for name in names or [*TRAINED, *ORDINARY]:
-        if name in TRAINED:
+        sys.exit(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(known)}")
+    for name in names or known:
+        if name in SSAVAE:
             train_and_judge(name)
         else:
             script = ROOT / "benchmarks" / "peers" / "ordinary_vae.py"
-            call(sys.executable, str(script), *ORDINARY[name], "--out", str(RESULTS / f"{name}.json"))
+            call(sys.executable, str(script), *ORDINARY_VAE[name], "--out", str(RESULTS / f"{name}.json"))
 
 
 def train_and_judge(name: str) -> None:
-    """Train with the command line, evaluate with a judge, keep numbers and pictures."""
-    ssavae, folder = str(Path(sys.executable).with_name("ssavae")), RUNS / name
-    call(ssavae, "train", *TRAINED[name], "--out", str(folder), "--overwrite")
-    call(ssavae, "evaluate", str(folder), TRAINED[name][0], "--judge")
-    keep(name, folder)
-
-
-def keep(name: str, folder: Path) -> None:
-    """Copy numbers and pictures of a run to the results."""
+    """Train with the command line, evaluate with a judge, and copy numbers and figures to the results."""
+    program = str(Path(sys.executable).with_name("ssavae"))
+    folder = RUNS / name
+    call(program, "train", *SSAVAE[name], "--out", str(folder), "--overwrite")
+    call(program, "evaluate", str(folder), SSAVAE[name][0], "--judge")
     (RESULTS / name).mkdir(parents=True, exist_ok=True)
-    for pattern in KEPT:
+    for pattern in SAVED:
         for path in folder.glob(pattern):
             shutil.copy(path, RESULTS / name)
 
 
 def call(*command: str) -> None:
-    """Run a command, showing it first; stop where it fails."""
+    """Print a command and run it; stop where it fails."""
     print("$", *command, flush=True)
     subprocess.run(command, check=True, cwd=ROOT)
 

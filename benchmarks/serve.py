@@ -1,10 +1,10 @@
-"""What `ssavae explore` bears: clients that ask without a pause, how long they wait, what memory it takes.
+"""Load on `ssavae explore`: latency of clients that request without a pause, and the memory of the server.
 
     python benchmarks/serve.py runs/mnist mnist --out benchmarks/results/serve.json
 
 Starts the command itself with the rows of DATA, training and test part, repeated up to --points. Each client
-is a thread with a connection of its own that asks for a code to be decoded and an image to be classified in
-turn, the next as soon as the last is answered. Clients and server share the machine. Memory is the server's
+is a thread with its own connection that requests in turn to decode a code and to classify an image, each as
+soon as the last response is there. Clients and server share the machine. Memory is the server's
 resident set: after the first ten seconds, and at the end. A wrong answer counts as an error too.
 """
 
@@ -22,28 +22,38 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+from report import PROGRAM, command, parser, write_json
+from split import Split
 from status import status_mb
 
 from ssavae import load
+from ssavae._serialize import JSONObject
 from ssavae.app.runs.environment import machine
-from ssavae.data.loading import load_dataset
-from ssavae.persistence.model_folder import write_atomically
 
 WARM_SECONDS = 10.0
-MAIN = "from ssavae.app.cli import main; main()"
+N_IMAGES = 500  # that the clients send
+DECODE = "/api/decode"
+PREDICT = "/api/predict"
 
 
-def repeated(data: str, n: int, path: Path) -> np.ndarray:
-    """Write n rows of a data set, the first ones again where there are fewer; return them."""
-    loaded = load_dataset(data)
-    assert loaded.x_test is not None and loaded.y_train is not None and loaded.y_test is not None
-    x, y = (
-        np.concatenate(pair) for pair in ((loaded.x_train, loaded.x_test), (loaded.y_train, loaded.y_test))
-    )
+class Response(NamedTuple):
+    """One request as a client sees it."""
+
+    path: str
+    seconds: float
+    is_correct: bool
+
+
+def write_repeated(data: str, n: int, path: Path) -> np.ndarray:
+    """Write n rows of a data set, repeated where there are fewer; return them."""
+    split = Split.load(data)
+    x = np.concatenate([split.x, split.x_test])
+    y = np.concatenate([split.y, split.y_test])
     rows = np.resize(np.arange(len(x)), n)
     np.savez(path, X=x[rows], y=y[rows])
     return x[rows]
@@ -54,20 +64,13 @@ def server(run: Path, data: Path) -> Iterator[tuple[int, int, float]]:
     """Run `ssavae explore`; yield its port, its process id, and the seconds until it listened."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-c",
-        MAIN,
-        "explore",
-        str(run),
-        str(data),
-        "--port",
-        str(port),
-        "--no-browser",
-    ]
-    started = time.perf_counter()
+    arguments = ["explore", str(run), str(data), "--port", str(port), "--no-browser"]
+    begin = time.perf_counter()
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+        [sys.executable, "-c", PROGRAM, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
     try:
         assert process.stdout is not None
@@ -75,104 +78,128 @@ def server(run: Path, data: Path) -> Iterator[tuple[int, int, float]]:
             if "Ctrl-C" in line:
                 break
         assert process.poll() is None, "the server ended before it began"
-        yield port, process.pid, time.perf_counter() - started
+        yield port, process.pid, time.perf_counter() - begin
     finally:
         process.terminate()
         process.wait(30)
 
 
-def asked(connection: http.client.HTTPConnection, path: str, body: bytes) -> Any:
-    """Return what is answered to a POST."""
-    connection.request("POST", path, body, {"content-type": "application/json"})
-    answer = connection.getresponse()
-    content = answer.read()
-    if answer.status != 200:
-        raise ValueError(f"{path}: {answer.status} {content[:200]!r}")
+def post(connection: http.client.HTTPConnection, path: str, body: JSONObject) -> JSONObject:
+    """Send a POST request and return its response."""
+    connection.request("POST", path, json.dumps(body).encode(), {"content-type": "application/json"})
+    response = connection.getresponse()
+    content = response.read()
+    if response.status != 200:
+        raise ValueError(f"{path}: {response.status} {content[:200]!r}")
     return json.loads(content)
 
 
-def client(
-    port: int,
-    x: np.ndarray,
-    wanted: np.ndarray,
-    until: float,
-    seed: int,
-    found: list[tuple[str, float, bool]],
-) -> None:
-    """Ask in turn for a code to be decoded and a row to be classified, and note how long each took."""
-    rng = np.random.default_rng(seed)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    while time.perf_counter() < until:
-        i, z = int(rng.integers(len(x))), rng.normal(size=(1, 2)).tolist()
-        for path, told in (("/api/decode", {"z": z}), ("/api/predict", {"x": x[i : i + 1].tolist()})):
-            body, start = json.dumps(told).encode(), time.perf_counter()
-            try:
-                answer = asked(connection, path, body)
-                right = "x" in answer if path == "/api/decode" else answer["predicted"] == [str(wanted[i])]
-            except (OSError, ValueError, http.client.HTTPException) as error:
-                print(error, file=sys.stderr)
-                connection.close()
-                right = False
-            found.append((path, time.perf_counter() - start, right))
+@dataclass
+class Client:
+    """A client that requests to decode and to classify in turn.
+
+    Parameters
+    ----------
+    port : int
+    x : (n, ...)
+        Images to classify.
+    classes : (n,)
+        The model's own predictions for them.
+    """
+
+    port: int
+    x: np.ndarray
+    classes: np.ndarray
+    seed: int
+    responses: list[Response]
+
+    def run(self, end: float) -> None:
+        """Send requests until a time of the clock."""
+        rng = np.random.default_rng(self.seed)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        while time.perf_counter() < end:
+            i = int(rng.integers(len(self.x)))
+            z = rng.normal(size=(1, 2)).tolist()
+            self.request(connection, DECODE, {"z": z}, None)
+            self.request(connection, PREDICT, {"x": self.x[i : i + 1].tolist()}, str(self.classes[i]))
+
+    def request(
+        self, connection: http.client.HTTPConnection, path: str, body: JSONObject, expected: str | None
+    ) -> None:
+        """Send one request and record its response; ``expected`` is the class of an image."""
+        begin = time.perf_counter()
+        try:
+            response = post(connection, path, body)
+            is_correct = "x" in response if expected is None else response["predicted"] == [expected]
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            print(error, file=sys.stderr)
+            connection.close()
+            is_correct = False
+        self.responses.append(Response(path, time.perf_counter() - begin, is_correct))
 
 
-def load_on(
-    port: int, pid: int, args: argparse.Namespace, x: np.ndarray, wanted: np.ndarray
-) -> dict[str, Any]:
-    """Let all clients ask, and return what was measured."""
-    for query in ("", "?x_axis=1&y_axis=0"):  # the map itself, as a page asks for it
+def measure(port: int, pid: int, options: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> JSONObject:
+    """Run all clients at once, and measure latency and memory."""
+    n_points = 0
+    for query in ("", "?x_axis=1&y_axis=0"):  # the map itself, as a page requests it
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", f"/api/points{query}")
-        points = json.loads(connection.getresponse().read())
-    found: list[tuple[str, float, bool]] = []
-    until = time.perf_counter() + args.seconds
-    threads = [
-        threading.Thread(target=client, args=(port, x, wanted, until, seed, found))
-        for seed in range(args.clients)
-    ]
+        n_points = json.loads(connection.getresponse().read())["n"]
+    responses: list[Response] = []
+    end = time.perf_counter() + options.seconds
+    clients = [Client(port, x, y, seed, responses) for seed in range(options.clients)]
+    threads = [threading.Thread(target=client.run, args=(end,)) for client in clients]
     for thread in threads:
         thread.start()
     memory = []
-    while time.perf_counter() < until - 1:
-        time.sleep(min(WARM_SECONDS, max(0.1, until - 1 - time.perf_counter())))
+    while time.perf_counter() < end - 1:
+        time.sleep(min(WARM_SECONDS, max(0.1, end - 1 - time.perf_counter())))
         memory.append(round(status_mb("VmRSS", pid), 1))
     for thread in threads:
         thread.join()
-    return (
-        {"points": points["n"], "errors": sum(not right for *_, right in found)}
-        | _waited(found)
-        | {"resident_mb": memory}
-    )
+    return {
+        "points": n_points,
+        "errors": sum(not response.is_correct for response in responses),
+        "requests": len(responses),
+        "all_ms": latency(responses),
+        "decode_ms": latency([response for response in responses if response.path == DECODE]),
+        "predict_ms": latency([response for response in responses if response.path == PREDICT]),
+        "resident_mb": memory,
+    }
 
 
-def _waited(found: list[tuple[str, float, bool]]) -> dict[str, Any]:
-    told: dict[str, Any] = {"requests": len(found)}
-    for name, path in (("all", None), ("decode", "/api/decode"), ("predict", "/api/predict")):
-        took = 1000 * np.array([seconds for each, seconds, _ in found if path in (None, each)])
-        told[f"{name}_ms"] = {f"p{q}": round(float(np.percentile(took, q)), 1) for q in (50, 99)}
-        told[f"{name}_ms"]["most"] = round(float(took.max()), 1)
-    return told
+def latency(responses: list[Response]) -> dict[str, float]:
+    """Return the median, the 99th percentile and the maximum of the latency in milliseconds."""
+    milliseconds = 1000 * np.array([response.seconds for response in responses])
+    p50, p99 = np.percentile(milliseconds, [50, 99])
+    values = {"p50": p50, "p99": p99, "most": milliseconds.max()}
+    return {name: round(float(value), 1) for name, value in values.items()}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("data")
-    parser.add_argument("--points", type=int, default=100_000)
-    parser.add_argument("--clients", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serve.json"))
-    args = parser.parse_args()
+    """Start the server, measure, write the result."""
+    options = parser(__doc__)
+    options.add_argument("run", type=Path)
+    options.add_argument("data")
+    options.add_argument("--points", type=int, default=100_000)
+    options.add_argument("--clients", type=int, default=20)
+    options.add_argument("--seconds", type=float, default=60.0)
+    options.add_argument("--out", type=Path, default=Path("benchmarks/results/serve.json"))
+    parsed = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        x = repeated(args.data, args.points, Path(folder) / "rows.npz")
-        few = x[:500]  # what the clients send, with the answer that the model itself gives
-        with server(args.run, Path(folder) / "rows.npz") as (port, pid, seconds):
-            wanted = load(args.run).predict(few)
-            found = load_on(port, pid, args, few, wanted)
-    protocol = {"command": "python " + " ".join(sys.argv), "clients": args.clients, "seconds": args.seconds}
-    protocol |= {"seconds_to_start": round(seconds, 1), "clients_share_the_machine": True}
-    write_atomically(args.out, json.dumps(protocol | found | machine(), indent=1).encode())
-    print(json.dumps(found))
+        data = Path(folder) / "rows.npz"
+        x = write_repeated(parsed.data, parsed.points, data)[:N_IMAGES]
+        with server(parsed.run, data) as (port, pid, seconds):
+            measures = measure(port, pid, parsed, x, load(parsed.run).predict(x))
+    protocol = {
+        "command": command(),
+        "clients": parsed.clients,
+        "seconds": parsed.seconds,
+        "seconds_to_start": round(seconds, 1),
+        "clients_share_the_machine": True,
+    }
+    write_json(parsed.out, {**protocol, **measures, **machine()})
+    print(json.dumps(measures))
 
 
 if __name__ == "__main__":

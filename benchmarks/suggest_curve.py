@@ -1,78 +1,98 @@
-"""Accuracy against the number of labels: rows that `suggest` asks for beside rows drawn at random.
+"""Accuracy against the number of labels: rows chosen by `suggest` beside rows drawn at random.
 
     python benchmarks/suggest_curve.py mnist --rows 20000 --epochs 4 --weight-consistency 0 --out plain.json
 
-Both begin with the same few labels of each class. In each round the model is trained anew, and so many labels
-are added: those that it suggests, or others at random. `labels_needed` is how many labels suggesting needs to
-reach the accuracy that random choice has at its end, by interpolation along the mean curve.
+Both begin with the same few labels of each class. In each round a new model is trained, and so many labels
+are added: those that it suggests, or others at random. `labels_needed` is how many suggested labels reach
+the accuracy that random labels have at their end, by interpolation along the mean curve.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from report import Task, parser, plain_options, read_json, run_missing
+from split import Split, few_labels
 
 from ssavae import SSAVAE
-from ssavae.app.runs.environment import machine
-from ssavae.data.label_budget import draw_labelled
-from ssavae.data.loading import load_dataset
-from ssavae.persistence.model_folder import write_atomically
+from ssavae._serialize import JSONObject
 from ssavae.preprocessing.lazy import random_subset
 
 CHOICES = ("suggested", "random")
 
 
-def curve(data: str, choice: str, seed: int, chosen: argparse.Namespace) -> list[dict[str, float]]:
+def curve(choice: str, seed: int, options: argparse.Namespace) -> JSONObject:
     """Return labels and test accuracy, round by round."""
-    loaded = load_dataset(data)
-    assert loaded.y_train is not None and loaded.x_test is not None
-    some = random_subset(len(loaded.x_train), chosen.rows)
-    truth, x = loaded.y_train[some], loaded.x_train[some]
-    y, rng, points = np.full(len(x), -1), np.random.default_rng(seed), []
-    known = draw_labelled(truth, seed, per_class=chosen.per_class)
-    y[known] = truth[known]
-    for _ in range(chosen.rounds + 1):
-        told: dict[str, Any] = {"weight_consistency": chosen.weight_consistency, "random_state": seed}
-        model = SSAVAE(chosen.latent_dim, n_epochs=chosen.epochs, n_epochs_decoder=0, **told).fit(x, y)
-        points.append({"labels": int((y >= 0).sum()), "accuracy": model.score(loaded.x_test, loaded.y_test)})
+    begin = time.perf_counter()
+    split = Split.load(options.data)
+    subset = random_subset(len(split.x), options.rows)
+    x = split.x[subset]
+    y_true = split.y[subset]
+    y = few_labels(y_true, options.per_class, seed)
+    rng = np.random.default_rng(seed)
+    points = []
+    for _ in range(options.rounds + 1):
+        model = SSAVAE(
+            options.latent_dim,
+            n_epochs=options.epochs,
+            n_epochs_decoder=0,
+            weight_consistency=options.weight_consistency,
+            random_state=seed,
+        )
+        model.fit(x, y)
+        accuracy = float(model.score(split.x_test, split.y_test))
+        points.append({"labels": int((y >= 0).sum()), "accuracy": accuracy})
         print(choice, seed, points[-1], flush=True)
-        free = np.flatnonzero(y < 0)
-        rows = model.suggest(x, chosen.n, y=y) if choice == "suggested" else rng.choice(free, chosen.n, False)
-        y[rows] = truth[rows]
-    return points
+        if choice == "suggested":
+            rows = model.suggest(x, options.n, y=y)
+        else:
+            rows = rng.choice(np.flatnonzero(y < 0), options.n, replace=False)
+        y[rows] = y_true[rows]
+    return {"points": points, "minutes": (time.perf_counter() - begin) / 60}
 
 
-def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean curves, and how many labels suggesting needs to be as good as random choice at its end."""
-    kept = {c: [r["points"] for r in results if r["choice"] == c] for c in CHOICES}
-    if not all(kept.values()):
-        return {}
-    labels = [point["labels"] for point in kept["random"][0]]
+def tasks(options: argparse.Namespace) -> Iterator[Task]:
+    """Yield the curves to measure."""
+    for seed in options.seeds:
+        for choice in CHOICES:
+            yield {"choice": choice, "seed": seed}, partial(curve, choice, seed, options)
+
+
+def summarize(options: argparse.Namespace, results: list[JSONObject]) -> JSONObject:
+    """Return the options, mean curves, and how many suggested labels are as good as the last random ones."""
+    summary = plain_options(options)
+    del summary["out"]
+    curves = {choice: [r["points"] for r in results if r["choice"] == choice] for choice in CHOICES}
+    if not all(curves.values()):
+        return summary
+    labels = [point["labels"] for point in curves["random"][0]]
     means = {
-        c: np.mean([[point["accuracy"] for point in points] for points in of_choice], axis=0)
-        for c, of_choice in kept.items()
+        choice: np.mean([[point["accuracy"] for point in points] for points in of_choice], axis=0)
+        for choice, of_choice in curves.items()
     }
     reached = np.maximum.accumulate(means["suggested"])
-    enough = (
-        float(np.interp(means["random"][-1], reached, labels)) if reached[-1] >= means["random"][-1] else None
-    )
-    told = {f"mean accuracy, {c}": values.tolist() for c, values in means.items()}
-    return {"labels": labels, **told, "labels_needed": enough, "labels_random": labels[-1]}
+    target = means["random"][-1]
+    return {
+        **summary,
+        "labels": labels,
+        **{f"mean accuracy, {choice}": values.tolist() for choice, values in means.items()},
+        "labels_needed": float(np.interp(target, reached, labels)) if reached[-1] >= target else None,
+        "labels_random": labels[-1],
+    }
 
 
-def draw(found: dict[str, Any]) -> Figure:
-    """Draw both curves."""
+def draw(document: JSONObject) -> Figure:
+    """Draw both mean curves."""
     figure = Figure(figsize=(5.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
     for choice, style in zip(CHOICES, ("-o", "--s"), strict=True):
-        axes.plot(found["labels"], found[f"mean accuracy, {choice}"], style, markersize=4, label=choice)
+        axes.plot(document["labels"], document[f"mean accuracy, {choice}"], style, markersize=4, label=choice)
     axes.set_xlabel("labels")
     axes.set_ylabel("test accuracy")
     axes.legend(frameon=False)
@@ -80,34 +100,21 @@ def draw(found: dict[str, Any]) -> Figure:
 
 
 def main() -> None:
-    """Train what the file lacks; write results, summary and picture."""
-    as_it_is = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_it_is)
-    parser.add_argument("data")
-    parser.add_argument("--per-class", type=int, default=2, help="labels to begin with")
-    parser.add_argument("--rows", type=int, default=60000, help="training rows, evenly spread")
-    parser.add_argument("-n", type=int, default=20, help="labels added in a round")
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--latent-dim", type=int, default=10)
-    parser.add_argument("--weight-consistency", type=float, help="0: the paper's plain method")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--out", type=Path, required=True)
-    chosen = parser.parse_args()
-    results = json.loads(chosen.out.read_text())["results"] if chosen.out.is_file() else []
-    for seed, choice in ((s, c) for s in chosen.seeds for c in CHOICES):
-        about = {"choice": choice, "seed": seed}
-        if any(about.items() <= result.items() for result in results):
-            continue
-        begin = time.perf_counter()
-        points = curve(chosen.data, choice, seed, chosen)
-        minutes = (time.perf_counter() - begin) / 60
-        results.append({**about, "points": points, "minutes": minutes, **machine()})
-        found, told = summary(results), {k: v for k, v in vars(chosen).items() if k != "out"}
-        whole = {"command": " ".join(["python", *sys.argv]), **told, **found, "results": results}
-        write_atomically(chosen.out, json.dumps(whole, indent=1).encode())
-        if found:
-            draw(found).savefig(chosen.out.with_suffix(".png"), dpi=150)
+    """Train what the file lacks; write results, summary and figure."""
+    options = parser(__doc__)
+    options.add_argument("data")
+    options.add_argument("--per-class", type=int, default=2, help="labels to begin with")
+    options.add_argument("--rows", type=int, default=60000, help="random training rows")
+    options.add_argument("-n", type=int, default=20, help="labels added in a round")
+    options.add_argument("--rounds", type=int, default=4)
+    options.add_argument("--epochs", type=int, default=3)
+    options.add_argument("--latent-dim", type=int, default=10)
+    options.add_argument("--weight-consistency", type=float, help="0: the paper's plain method")
+    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options.add_argument("--out", type=Path, required=True)
+    parsed = options.parse_args()
+    run_missing(parsed.out, tasks(parsed), partial(summarize, parsed))
+    draw(read_json(parsed.out)).savefig(parsed.out.with_suffix(".png"), dpi=150)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""SSAVAE as a user of scikit-learn and PyTorch meets it."""
+"""SSAVAE as users of scikit-learn and PyTorch know an estimator."""
 
 import copy
 import pickle
+import traceback
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
+import ssavae
 from ssavae import SSAVAE, load
 from ssavae.networks import Decoder, Encoder, Spec
+from ssavae.training import steps
 
 QUICK = {"n_epochs": 150, "n_epochs_decoder": 5, "widths": (32, 16), "random_state": 0}
 
@@ -89,7 +93,8 @@ def test_a_row_s_code_does_not_depend_on_the_others(model, digits):
 
 def test_same_seed_same_bits_and_the_global_random_state_is_left_alone(digits):
     X, _, y, _ = digits
-    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()
+    torch_state = torch.get_rng_state()
+    numpy_state = np.random.get_state(legacy=False)["state"]["key"].copy()
     a, b, other = (
         SSAVAE(n_epochs=1, n_epochs_decoder=1, random_state=s).fit(X[:300], y[:300]) for s in (5, 5, 6)
     )
@@ -157,14 +162,14 @@ def test_wrong_calls_get_one_clear_error(model, call, message):
         call(model)
 
 
-def test_novelty_ranks_strange_rows_higher(model, digits):
+def test_noise_is_more_novel_than_digits(model, digits):
     X = digits[1]
-    strange = np.random.default_rng(0).random(X.shape)
-    assert np.median(model.novelty(strange)) > 2 * np.median(model.novelty(X))
+    noise = np.random.default_rng(0).random(X.shape)
+    assert np.median(model.novelty(noise)) > 2 * np.median(model.novelty(X))
     calibrated = copy.deepcopy(model).calibrate(X[:200])
     assert calibrated.is_novel(X[200:]).mean() == pytest.approx(0.05, abs=0.06)
-    assert calibrated.is_novel(strange).mean() > 0.8
-    assert model.is_novel(strange).mean() > 0.7
+    assert calibrated.is_novel(noise).mean() > 0.8
+    assert model.is_novel(noise).mean() > 0.7
 
 
 def test_without_labels_it_maps_and_decodes_but_does_not_classify(digits):
@@ -182,8 +187,8 @@ def test_few_labels_among_many_rows_help(digits):
     few = np.full(len(y), None, dtype=object)
     rng = np.random.default_rng(0)
     for c in range(10):
-        shown = rng.choice(np.flatnonzero(y == c), 8, replace=False)
-        few[shown] = f"digit {c}"
+        labelled = rng.choice(np.flatnonzero(y == c), 8, replace=False)
+        few[labelled] = f"digit {c}"
     model = SSAVAE(n_epochs=25, n_epochs_decoder=1, random_state=0, widths=(16, 32, 32)).fit(X, few)
     assert model.classes_.tolist() == [f"digit {c}" for c in range(10)]
     names = np.array([f"digit {c}" for c in y_test])
@@ -239,7 +244,8 @@ def test_it_shows_its_html(model):
 
 def test_a_dataset_trains_like_its_rows(digits):
     X, _, y, _ = digits
-    images, labels = X[:200].astype(np.float32), y[:200]
+    images = X[:200].astype(np.float32)
+    labels = y[:200]
 
     class Images(torch.utils.data.Dataset):
         def __len__(self):
@@ -249,9 +255,10 @@ def test_a_dataset_trains_like_its_rows(digits):
             return images[i], labels[i]
 
     settings = {"n_epochs": 2, "n_epochs_decoder": 1, "widths": (8, 8), "random_state": 0}
-    lazy, held = SSAVAE(**settings).fit(Images()), SSAVAE(**settings).fit(images, labels)
-    np.testing.assert_allclose(lazy.transform(Images()), held.transform(images), atol=1e-5)
-    assert (lazy.predict(Images()) == held.predict(images)).mean() > 0.99
+    lazy = SSAVAE(**settings).fit(Images())
+    in_memory = SSAVAE(**settings).fit(images, labels)
+    np.testing.assert_allclose(lazy.transform(Images()), in_memory.transform(images), atol=1e-5)
+    assert (lazy.predict(Images()) == in_memory.predict(images)).mean() > 0.99
 
 
 class OwnEncoder(nn.Module):
@@ -259,7 +266,8 @@ class OwnEncoder(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.hidden, self.out = nn.Linear(5, 12), nn.Linear(12, 4)
+        self.hidden = nn.Linear(5, 12)
+        self.out = nn.Linear(12, 4)
 
     def forward(self, x):
         h = torch.tanh(self.hidden(x))
@@ -267,28 +275,30 @@ class OwnEncoder(nn.Module):
         return mu, logvar, (h, mu)
 
 
-def test_networks_of_ones_own(toy_table, tmp_path):
+def test_networks_of_the_user(toy_table, tmp_path):
     X, y = toy_table
-    own = OwnEncoder(), nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 5))
-    before = own[0].hidden.weight.clone()
-    model = SSAVAE(**QUICK, encoder=own[0], decoder=own[1]).fit(X, y)
+    encoder = OwnEncoder()
+    decoder = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 5))
+    before = encoder.hidden.weight.clone()
+    model = SSAVAE(**QUICK, encoder=encoder, decoder=decoder).fit(X, y)
     assert model.score(X, y) > 0.9
-    assert torch.equal(before, own[0].hidden.weight)  # the user's module is a pattern, not the trained one
+    assert torch.equal(before, encoder.hidden.weight)  # a copy of the user's module was trained
     model.save(tmp_path)
     with pytest.raises(ValueError, match="trained with your own encoder"):
         load(tmp_path)
-    again = load(tmp_path, encoder=OwnEncoder(), decoder=own[1])
+    again = load(tmp_path, encoder=OwnEncoder(), decoder=decoder)
     assert (again.transform(X) == model.transform(X)).all()
     spec = Spec((5,), 2, 3, False)
     with pytest.raises(ValueError, match=r"weights\.safetensors"):
         load(tmp_path, encoder=Encoder(spec), decoder=Decoder(spec))
 
 
-def test_the_history_records_what_was_asked(digits):
+def test_the_history_has_every_loss_and_measure(digits):
     X, X_test, y, y_test = digits
     model = SSAVAE(n_epochs=2, n_epochs_decoder=2, widths=(8, 8), validation_fraction=0.1, random_state=0)
     model.fit(X, y, eval_set=(X_test, y_test))
-    first, last = model.history_[0], model.history_[-1]
+    first = model.history_[0]
+    last = model.history_[-1]
     assert set(first) == {
         "step", "epoch", "seconds", "loss_class", "loss_kl", "loss_detail", "val_loss", "eval_accuracy",
     }  # fmt: skip
@@ -324,7 +334,7 @@ def test_resume_needs_a_folder_and_the_same_data(toy_table, tmp_path, monkeypatc
     model = SSAVAE(n_epochs=2, n_epochs_decoder=1, checkpoint_folder=tmp_path, checkpoint_every=1)
     with pytest.raises(FileNotFoundError, match="nothing to resume"):
         model.fit(X, y, resume=True)
-    with monkeypatch.context() as patched:  # a run that dies before it has put its state away
+    with monkeypatch.context() as patched:  # a run that dies after its last checkpoint
         patched.setattr("ssavae.estimator.fit_samplers", lambda *_: (_ for _ in ()).throw(OSError("died")))
         with pytest.raises(OSError, match="died"):
             model.fit(X, y)
@@ -332,7 +342,7 @@ def test_resume_needs_a_folder_and_the_same_data(toy_table, tmp_path, monkeypatc
         model.fit(X[::-1], y, resume=True)
     with pytest.raises(NotFittedError):
         model.transform(X)
-    assert model.fit(X, y, resume=True).transform(X).shape == (120, 2)  # its random seed was kept as well
+    assert model.fit(X, y, resume=True).transform(X).shape == (120, 2)  # with the seed of the first run
 
 
 @pytest.mark.parametrize(
@@ -344,7 +354,7 @@ def test_resume_needs_a_folder_and_the_same_data(toy_table, tmp_path, monkeypatc
         {"widths": (np.int64(8),), "random_state": None},
     ],
 )
-def test_numbers_of_numpy_are_as_good_as_plain_ones(toy_table, tmp_path, params):
+def test_parameters_may_be_numbers_of_numpy(toy_table, tmp_path, params):
     X, y = toy_table
     model = SSAVAE(n_epochs=2, n_epochs_decoder=1).set_params(**params).fit(X, y)
     model.save(tmp_path)
@@ -359,14 +369,14 @@ def test_numbers_of_numpy_are_as_good_as_plain_ones(toy_table, tmp_path, params)
         ({"gamma": -1.0}, "gamma=-1.0 must be a weight"),
         ({"widths": (8, 0)}, "widths=.8, 0. must be widths of at least 1"),
         ({"student_widths": np.array([0])}, "student_widths=.0. must be widths of at least 1"),
-        ({"patience": 3}, "patience=3 needs rows to watch"),
+        ({"patience": 3}, "patience=3 needs held-out rows"),
         ({"validation_fraction": 0.99}, "leaves under 2 of 120 rows"),
         ({"random_state": 2**33}, "random_state=8589934592 must be"),
         ({"precision": "16-mixed"}, "precision='16-mixed' is not supported"),
         ({"device": "warp"}, "device='warp'"),
     ],
 )
-def test_parameters_that_cannot_be_are_refused(toy_table, params, message):
+def test_invalid_parameters_are_refused(toy_table, params, message):
     X, y = toy_table
     with pytest.raises(ValueError, match=message):
         SSAVAE(n_epochs=1, n_epochs_decoder=1).set_params(**params).fit(X, y)
@@ -413,7 +423,7 @@ def test_a_gpu_gives_what_the_cpu_gives(digits):
 
 def test_missing_labels_of_pandas_are_unlabelled(toy_table):
     X, y = toy_table
-    series = pd.Series(np.array(["a", "b", None], dtype=object)[y])
+    series: Any = pd.Series(np.array(["a", "b", None], dtype=object)[y])
     model = SSAVAE(**QUICK).fit(X, series)
     assert model.classes_.tolist() == ["a", "b"]
 
@@ -422,37 +432,68 @@ def test_the_vec_alone_can_be_trained_and_given_a_decoder_later(toy_images):
     X, y = toy_images
     model = SSAVAE(n_epochs=3, n_epochs_decoder=0, widths=(8, 8), random_state=0).fit(X, y)
     assert {row["step"] for row in model.history_} == {"vec"}
-    untrained, codes = np.mean((model.reconstruct(X) - X) ** 2), model.transform(X)
+    untrained = np.mean((model.reconstruct(X) - X) ** 2)
+    codes = model.transform(X)
     mixture = model.samplers_["class_0"]
     model.set_params(n_epochs_decoder=20).fit_decoder(X)
     assert np.mean((model.reconstruct(X) - X) ** 2) < untrained
-    assert np.quantile(model.novelty(X), 0.95) == pytest.approx(1.5, abs=0.5)  # known rows are known again
+    assert np.quantile(model.novelty(X), 0.95) == pytest.approx(
+        1.5, abs=0.5
+    )  # the limits are those of the new decoder
     assert np.array_equal(model.transform(X), codes)
-    assert model.samplers_["class_0"] is mixture  # only the VEC has a part in it
+    assert model.samplers_["class_0"] is mixture  # it depends on the VEC alone
 
 
-def test_a_dataframe_of_every_sort_of_column(tmp_path):
-    rng, n = np.random.default_rng(0), 80
+def test_a_dataframe_with_every_kind_of_column(tmp_path):
+    rng = np.random.default_rng(0)
+    n = 80
     y = np.arange(n) % 2
     X = pd.DataFrame({"heat": rng.normal(20 + 10 * y, 2), "maker": rng.choice(["ABB", "GE"], n)})
-    X["running"], X["count"] = rng.random(n) < 0.5, rng.integers(0, 5, n)
+    X["running"] = rng.random(n) < 0.5
+    X["count"] = rng.integers(0, 5, n)
     X.loc[::9, "heat"] = np.nan
     X.loc[3, "maker"] = None
     model = SSAVAE(**QUICK).set_params(n_epochs=30, batch_size=16).fit(X, y)
     assert model.score(X, y) > 0.85
-    made: list[Any] = [model.reconstruct(X), model.inverse_transform(model.transform(X)), model.sample(9)]
-    for decoded in made:
+    frames: list[Any] = [model.reconstruct(X), model.inverse_transform(model.transform(X)), model.sample(9)]
+    for decoded in frames:
         assert list(decoded.columns) == list(X.columns)
         assert set(decoded["maker"].dropna()) <= {"ABB", "GE"} and decoded["running"].dtype == bool
         assert (decoded["count"] % 1 == 0).all()
     model.save(tmp_path)
-    back = load(tmp_path)
-    np.testing.assert_array_equal(back.transform(X), model.transform(X))
+    loaded = load(tmp_path)
+    np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
     with pytest.warns(
         UserWarning, match="column 'maker' has 'Siemens', which training did not have, in row 0"
     ):
-        back.transform(X.assign(maker="Siemens").head(2))
+        loaded.transform(X.assign(maker="Siemens").head(2))
     with pytest.raises(ValueError, match="feature names"):
-        back.transform(X.rename(columns={"heat": "temperature"}))
+        loaded.transform(X.rename(columns={"heat": "temperature"}))
     one_by_one = np.concatenate([model.transform(X.iloc[i : i + 1]) for i in range(5)])
     np.testing.assert_allclose(one_by_one, model.transform(X)[:5], atol=1e-5)
+
+
+def frames_of_ours(stack: traceback.StackSummary) -> list[str]:
+    """Return the frames of a stack that are in the package, as ``file:function``, outermost first."""
+    package = Path(ssavae.__file__).parent
+    paths = [(Path(frame.filename), frame.name) for frame in stack]
+    return [f"{path.relative_to(package)}:{name}" for path, name in paths if path.is_relative_to(package)]
+
+
+@pytest.mark.parametrize("stage", ["vec", "student", "decoder"])
+def test_a_traceback_from_a_step_is_short(toy_table, monkeypatch, stage):
+    step = getattr(steps, f"{stage}_step")
+    stacks: list[traceback.StackSummary] = []
+
+    def recording_step(*args, **kwargs):
+        stacks.append(traceback.extract_stack())
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(steps, f"{stage}_step", recording_step)
+    X, y = toy_table
+    epochs: dict[str, Any] = {"n_epochs": 1, "n_epochs_student": 1, "n_epochs_decoder": 1}
+    SSAVAE(**epochs, student_widths=(8,), widths=(8,), random_state=0).fit(X, y)
+    frames = frames_of_ours(stacks[0])
+    assert frames[0] == "estimator.py:fit"
+    assert len(frames) <= 5, frames
+    assert len({frame.partition(":")[0] for frame in frames}) <= 4, frames

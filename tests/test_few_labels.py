@@ -1,6 +1,4 @@
-"""What labels serve, where there are none, one of each class, or a class that only the test holds."""
-
-from typing import Any
+"""Training with no label, with one of each class, and with a class that is in the test rows only."""
 
 import numpy as np
 import pytest
@@ -12,16 +10,16 @@ from ssavae.metrics.latent import knn_accuracy
 OPTIONS = {
     "default": {},
     "plain": {"weight_consistency": 0.0},
-    "helped": {"weight_consistency": 1.0},
-    "held out": {"validation_fraction": 0.2, "patience": 2},
+    "consistency": {"weight_consistency": 1.0},
+    "validation": {"validation_fraction": 0.2, "patience": 2},
     "map": {"latent_dim": 2, "weight_detail": 0.0},
 }
 QUICK = {"n_epochs": 3, "n_epochs_decoder": 2, "batch_size": 16, "widths": (8, 8), "random_state": 0}
-ONLY_IN_TEST = 2
+TEST_CLASS = 2
 
 
 def first_of_each(y: np.ndarray, classes: list[int]) -> np.ndarray:
-    """Labels of one row of each of these classes, -1 elsewhere."""
+    """Return the labels of one row of each of these classes, -1 elsewhere."""
     few = np.full(len(y), -1)
     for c in classes:
         few[np.flatnonzero(y == c)[0]] = c
@@ -31,7 +29,7 @@ def first_of_each(y: np.ndarray, classes: list[int]) -> np.ndarray:
 CASES = {
     "no label": lambda y: np.full(len(y), -1),
     "one label a class": lambda y: first_of_each(y, [0, 1, 2]),
-    "a class of the test alone": lambda y: first_of_each(y, [0, 1]),
+    "a class of the test rows only": lambda y: first_of_each(y, [0, 1]),
 }
 
 
@@ -42,7 +40,9 @@ def data(request) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("option", OPTIONS)
-def test_what_needs_no_class_works_and_what_does_says_so(data, case: str, option: str, tmp_path):
+def test_methods_without_classes_work_and_those_with_classes_raise_or_work(
+    data, case: str, option: str, tmp_path
+):
     X, y = data
     known = CASES[case](y)
     model = SSAVAE(**QUICK | OPTIONS[option]).fit(X, known)
@@ -60,12 +60,12 @@ def test_what_needs_no_class_works_and_what_does_says_so(data, case: str, option
 
 
 def check_classes(model: SSAVAE, X: np.ndarray, y: np.ndarray, known: np.ndarray) -> None:
-    """What a model with classes gives, or the one clear error of a model without."""
+    """Check the results of a model with classes, or the error of a model without."""
     assert model.classes_.tolist() == sorted(set(known[known >= 0].tolist()))
     if len(model.classes_) == 0:
-        for ask in (model.predict, model.predict_proba, model.predict_set, model.suggest):
+        for method in (model.predict, model.predict_proba, model.predict_set, model.suggest):
             with pytest.raises(ValueError, match="label"):
-                ask(X)
+                method(X)
         return
     probs = model.predict_proba(X)
     assert probs.shape == (len(X), len(model.classes_))
@@ -73,27 +73,26 @@ def check_classes(model: SSAVAE, X: np.ndarray, y: np.ndarray, known: np.ndarray
     assert set(model.predict(X)) <= set(model.classes_)
     for c in model.classes_:
         assert np.asarray(model.sample(3, y=c, random_state=0)).shape == (3, *X.shape[1:])
-    asked = model.suggest(X, 7, y=known)
-    assert len(set(asked.tolist())) == 7
-    assert not set(asked.tolist()) & set(np.flatnonzero(known >= 0).tolist())
+    suggested = set(model.suggest(X, 7, y=known).tolist())
+    assert len(suggested) == 7
+    assert not suggested & set(np.flatnonzero(known >= 0).tolist())
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_a_class_that_only_the_test_holds_counts_as_missed(data, option: str):
+def test_rows_of_a_class_that_was_not_trained_on_count_as_errors(data, option: str):
     X, y = data
-    seen: Any = np.where(y == ONLY_IN_TEST, -1, y)
-    model = SSAVAE(**QUICK | OPTIONS[option]).fit(X[y != ONLY_IN_TEST], seen[y != ONLY_IN_TEST])
-    right = model.predict(X) == y
-    assert not right[y == ONLY_IN_TEST].any()
-    assert model.score(X, y) == pytest.approx(right.mean())
-    # those who measure get indices, where the class without a place is -1 and is left out
-    known = y != ONLY_IN_TEST
+    known = y != TEST_CLASS
+    model = SSAVAE(**QUICK | OPTIONS[option]).fit(X[known], y[known])
+    correct = model.predict(X) == y
+    assert not correct[~known].any()
+    assert model.score(X, y) == pytest.approx(correct.mean())
+    # metrics take class indices, where an unknown class is -1 and is left out
     assert np.isfinite(expected_calibration_error(model.predict_proba(X[known]), y[known]))
     codes = model.transform(X)
     assert 0 <= knn_accuracy(codes[known], y[known], codes, y, k=3) <= known.mean() + 1e-9
 
 
-def test_one_label_of_each_class_cannot_be_parted_for_calibration(data):
+def test_one_label_of_each_class_cannot_be_divided_into_folds(data):
     X, y = data
     model = SSAVAE(**QUICK, calibration_folds=2)
     with pytest.raises(

@@ -1,100 +1,99 @@
-"""The ordinary VAE to compare with: our encoder and decoder, trained jointly on pixels and KL.
+"""The ordinary VAE for comparison: our encoder and decoder, trained jointly on pixels and KL.
 
     python benchmarks/peers/ordinary_vae.py mnist --n-epochs 16 --out benchmarks/results/vae_mnist.json
 
 The pixel loss is the Bernoulli likelihood that VAEs of such images are usually trained with, which
-also gives them a lower pixel error than a Gaussian of unit variance.  Everything else (batches,
+also gives them a lower pixel error than a Gaussian of unit variance. Everything else (batches,
 optimiser, schedule, seed) is the engine's, as for SSAVAE.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from shared import BATCH, Images, command, parser, write_json
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 from torch.optim import Adam
 
-from ssavae.algorithms import Batches, step
+from ssavae.algorithms import Losses, update
 from ssavae.app.runs.environment import machine
-from ssavae.data.loading import load_dataset
 from ssavae.inference.predictor import Predictor
 from ssavae.losses import loss_kl
 from ssavae.metrics.generation import pixel_error
 from ssavae.networks import VEC, Classifier, Decoder, Encoder, Spec, reparameterize, to_memory_format
-from ssavae.preprocessing.preprocessor import Preprocessor
+from ssavae.persistence.model_folder import HistoryRow
 from ssavae.training.batches import TensorRows
-from ssavae.training.loop import Session, Settings, Stage, train
-from ssavae.training.progress import showing_progress
+from ssavae.training.distributed.context import Batches
+from ssavae.training.loop import Schedule, Session, Stage, train
 
 SEED = 0
-BATCH = 128
 CPU = torch.device("cpu")
 
 
-def train_vae(vae: VEC, batches: Batches, optimizer: Adam) -> Iterator[dict[str, Tensor]]:
-    """Maximise the evidence lower bound: encoder and decoder (``vae.detail``) together."""
-    assert vae.detail is not None
-    vae.train()
+def vae_step(encoder: Encoder, decoder: Decoder, x: Tensor, eps: Tensor, *, optimizer: Adam) -> Losses:
+    """Take one step towards a higher evidence lower bound, for encoder and decoder together."""
+    encoder.train()
+    decoder.train()
+    mu, logvar, _ = encoder(x)
+    x_rec = decoder(reparameterize(mu, logvar, eps))
+    pixels = binary_cross_entropy(x_rec, x, reduction="none").flatten(1).sum(dim=1).mean()
+    kl = loss_kl(mu, logvar).mean()
+    update(pixels + kl, optimizer, Tensor.backward)
+    return {"loss_pixels": pixels.detach(), "loss_kl": kl.detach()}
+
+
+def vae_arguments(batches: Batches, latent_dim: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the arguments of :func:`vae_step`: rows and noise."""
     for x, _ in batches:
-        mu, logvar, _ = vae.encoder(x)
-        x_rec = vae.detail(reparameterize(mu, logvar))
-        pixels = binary_cross_entropy(x_rec, x, reduction="none").flatten(1).sum(dim=1).mean()
-        kl = loss_kl(mu, logvar).mean()
-        step(pixels + kl, optimizer, Tensor.backward)
-        yield {"loss_pixels": pixels.detach(), "loss_kl": kl.detach()}
+        yield x, torch.randn(len(x), latent_dim)
 
 
 def fit_vae(
     x: Tensor, latent_dim: int, n_epochs: int, seed: int, verbose: bool = False
-) -> tuple[Predictor, list[dict[str, Any]]]:
-    """Train on network inputs (n, C, H, W) in [0, 1]; return the networks at rest and the history."""
+) -> tuple[Predictor, list[HistoryRow]]:
+    """Train on network inputs (n, C, H, W) in [0, 1]; return the networks in eval mode and the history."""
     torch.manual_seed(seed)
     spec = Spec(tuple(x.shape[1:]), latent_dim, 1, bounded=True)
-    encoder, classifier, decoder = Encoder(spec), Classifier(spec), Decoder(spec)
+    encoder = Encoder(spec)
+    classifier = Classifier(spec)
+    decoder = Decoder(spec)
     vae = to_memory_format(VEC(encoder, classifier, decoder), spec)
     optimizer = Adam([*encoder.parameters(), *decoder.parameters()], lr=2e-3, fused=True)
-    session = Session({"vec": vae}, CPU)
-    stage = Stage("vec", lambda batches: train_vae(vae, batches, optimizer), {"vec": optimizer})
-    with showing_progress(session, "vec", n_epochs) if verbose else nullcontext():
-        train(session, stage, TensorRows(x, np.full(len(x), -1), CPU), Settings(n_epochs, BATCH, seed))
+    session = Session({"vec": vae}, CPU, verbose=verbose)
+    step = partial(vae_step, encoder, decoder, optimizer=optimizer)
+    stage = Stage("vec", step, partial(vae_arguments, latent_dim=latent_dim), {"vec": optimizer})
+    rows = TensorRows(x, np.full(len(x), -1), CPU)
+    train(session, stage, rows, Schedule(n_epochs, BATCH, seed))
     return Predictor(vae, decoder), session.history
 
 
 def main() -> None:
     """Train, measure on the test images, write the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data")
-    parser.add_argument("--latent-dim", type=int, default=100)
-    parser.add_argument("--n-epochs", type=int, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-
-    loaded = load_dataset(arguments.data)
-    assert loaded.x_test is not None
-    preprocess = Preprocessor.fit(loaded.x_train, "image")
-    x, x_test = (torch.from_numpy(preprocess.forward(part)) for part in (loaded.x_train, loaded.x_test))
-    predictor, history = fit_vae(x, arguments.latent_dim, arguments.n_epochs, SEED, verbose=True)
+    options = parser(__doc__)
+    options.add_argument("data")
+    options.add_argument("--latent-dim", type=int, default=100)
+    options.add_argument("--n-epochs", type=int, required=True)
+    options.add_argument("--out", type=Path, required=True)
+    parsed = options.parse_args()
+    images = Images.load(parsed.data)
+    predictor, history = fit_vae(images.x, parsed.latent_dim, parsed.n_epochs, SEED, verbose=True)
     result = {
-        "command": " ".join(["python", *sys.argv]),
-        "data": arguments.data,
+        "command": command(),
+        "data": parsed.data,
         "seed": SEED,
-        "n_epochs": arguments.n_epochs,
-        "pixel_error": pixel_error(x_test.numpy(), predictor.reconstruct(x_test).numpy()),
-        "kl": float(loss_kl(*predictor.posterior(x_test)).mean()),
+        "n_epochs": parsed.n_epochs,
+        "pixel_error": pixel_error(images.x_test.numpy(), predictor.reconstruct(images.x_test).numpy()),
+        "kl": float(loss_kl(*predictor.posterior(images.x_test)).mean()),
         "seconds": history[-1]["seconds"],
         **machine(),
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(parsed.out, result)
     print(json.dumps(result, indent=1))
 
 

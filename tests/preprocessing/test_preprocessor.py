@@ -1,4 +1,4 @@
-"""Raw rows to network inputs and back, and labels of any type."""
+"""Rows to network inputs and back, and labels of any type."""
 
 import numpy as np
 import pytest
@@ -6,16 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from ssavae.preprocessing.inputs import check_finite
 from ssavae.preprocessing.labels import check_labels, class_indices, encode_labels
-from ssavae.preprocessing.preprocessor import Preprocessor, check_finite, detect_kind
+from ssavae.preprocessing.preprocessor import Preprocessor, detect_kind
 
 REASONABLE = st.floats(-1e5, 1e5, width=32)
 
 
 @given(hnp.arrays(np.float32, st.tuples(st.integers(2, 20), st.integers(1, 6)), elements=REASONABLE))
 def test_a_table_comes_back_to_float32(x):
-    preprocess = Preprocessor.fit(x)
-    back = preprocess.inverse(preprocess.forward(x))
+    preprocessor = Preprocessor.fit(x)
+    back = preprocessor.inverse(preprocessor.forward(x))
     assert back.dtype == x.dtype
     spread = np.abs(x).max() + 1.0
     np.testing.assert_allclose(back, x, atol=2e-6 * spread)
@@ -23,24 +24,24 @@ def test_a_table_comes_back_to_float32(x):
 
 @given(hnp.arrays(np.uint8, st.sampled_from([(3, 8, 9), (3, 9, 8, 1), (2, 8, 8, 3)])))
 def test_images_come_back_bit_for_bit(x):
-    preprocess = Preprocessor.fit(x)
-    inputs = preprocess.forward(x)
+    preprocessor = Preprocessor.fit(x)
+    inputs = preprocessor.forward(x)
     assert inputs.dtype == np.float32
-    assert inputs.shape == (len(x), *preprocess.input_shape)
+    assert inputs.shape == (len(x), *preprocessor.input_shape)
     assert inputs.min() >= 0.0 and inputs.max() <= 1.0
-    assert (preprocess.inverse(inputs) == x).all()
+    assert (preprocessor.inverse(inputs) == x).all()
 
 
 def test_channels_go_first_and_come_back_last():
     x = np.random.default_rng(0).random((4, 8, 10, 3)).astype(np.float32)
-    preprocess = Preprocessor.fit(x)
-    assert (preprocess.forward(x)[:, 2] == x[..., 2]).all()
+    preprocessor = Preprocessor.fit(x)
+    assert (preprocessor.forward(x)[:, 2] == x[..., 2]).all()
     signal = np.random.default_rng(0).normal(5, 3, (50, 20, 2))
-    preprocess = Preprocessor.fit(signal, "signal")
-    inputs = preprocess.forward(signal)
+    preprocessor = Preprocessor.fit(signal, "signal")
+    inputs = preprocessor.forward(signal)
     assert inputs.shape == (50, 2, 20)
     assert inputs.mean(axis=(0, 2)) == pytest.approx([0, 0], abs=1e-5)
-    np.testing.assert_allclose(preprocess.inverse(inputs), signal, atol=1e-4)
+    np.testing.assert_allclose(preprocessor.inverse(inputs), signal, atol=1e-4)
 
 
 def test_images_beyond_the_unit_interval_are_scaled_to_it():
@@ -51,9 +52,9 @@ def test_images_beyond_the_unit_interval_are_scaled_to_it():
 
 def test_a_constant_column_comes_back():
     x = np.c_[np.arange(5.0), np.full(5, 1e9)]
-    preprocess = Preprocessor.fit(x)
-    assert np.isfinite(preprocess.forward(x)).all()
-    np.testing.assert_array_equal(preprocess.inverse(preprocess.forward(x))[:, 1], x[:, 1])
+    preprocessor = Preprocessor.fit(x)
+    assert np.isfinite(preprocessor.forward(x)).all()
+    np.testing.assert_array_equal(preprocessor.inverse(preprocessor.forward(x))[:, 1], x[:, 1])
 
 
 @pytest.mark.parametrize(
@@ -72,18 +73,18 @@ def test_shapes_that_do_not_fit_are_refused(shape, kind, message):
 
 
 def test_rows_of_another_shape_are_refused():
-    preprocess = Preprocessor.fit(np.zeros((2, 8, 8)))
+    preprocessor = Preprocessor.fit(np.zeros((2, 8, 8)))
     with pytest.raises(
         ValueError, match=r"shape \(8, 9\), but the model was trained on rows of shape \(8, 8\)"
     ):
-        preprocess.forward(np.zeros((2, 8, 9)))
+        preprocessor.forward(np.zeros((2, 8, 9)))
 
 
 def test_kinds_are_detected():
     assert [detect_kind(s) for s in ((9, 3), (9, 8, 8), (9, 8, 8, 3))] == ["table", "image", "image"]
 
 
-def test_nan_and_infinity_are_named_with_their_place():
+def test_nan_and_infinity_are_named_with_their_position():
     x = np.zeros((4, 3))
     x[2, 1] = np.inf
     with pytest.raises(ValueError, match=r"infinity: row 2, position \(1,\) \(column 'b'\), 1 such"):
@@ -106,8 +107,8 @@ def test_nan_and_infinity_are_named_with_their_place():
     ],
 )
 def test_labels_of_any_type(y, indices, classes):
-    found, names = encode_labels(y)
-    assert found.tolist() == indices
+    encoded, names = encode_labels(y)
+    assert encoded.tolist() == indices
     assert names.tolist() == classes
     again, _ = encode_labels(y, names)
     assert again.tolist() == indices
@@ -127,7 +128,7 @@ def test_unseen_classes_are_unlabelled():
         (np.array(["a", 1, "b"], dtype=object), "mixes labels"),
     ],
 )
-def test_labels_that_cannot_be_are_refused(y, message):
+def test_invalid_labels_are_refused(y, message):
     with pytest.raises(ValueError, match=message):
         check_labels(y, 3)
 
@@ -139,7 +140,7 @@ def test_no_labels_at_all():
         assert len(classes) == 0
 
 
-def test_class_names_to_draw():
+def test_class_names_become_indices():
     classes = np.array(["a", "b"])
     assert class_indices(["b", "a"], classes, 2).tolist() == [1, 0]
     with pytest.raises(ValueError, match=r"'c' is no class of this model: choose of 'a', 'b'"):

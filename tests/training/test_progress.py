@@ -1,4 +1,4 @@
-"""events: the history as TensorBoard reads it, written while training goes on, and only where it can be."""
+"""TensorBoard events: the history, written during training, where the extra is installed."""
 
 import importlib.util
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ssavae import SSAVAE
-from ssavae.app.runs.folder import Run, begin
+from ssavae.app.runs.folder import Run, RunFolder
 from ssavae.data.labelled import Reading
 from ssavae.training import progress
 
@@ -14,8 +14,8 @@ from ssavae.training import progress
 def scalars(folder) -> dict[str, list[tuple[int, float]]]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    found = EventAccumulator(str(folder)).Reload()
-    return {tag: [(e.step, e.value) for e in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
+    events = EventAccumulator(str(folder)).Reload()
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
 @pytest.fixture
@@ -26,26 +26,26 @@ def short(tmp_path) -> SSAVAE:
 def test_every_number_of_the_history_is_an_event(short, toy_table, tmp_path):
     pytest.importorskip("tensorboard")
     model = short.fit(*toy_table)
-    found = scalars(tmp_path)
+    events = scalars(tmp_path)
     for step in ("vec", "decoder"):
         rows = [row for row in model.history_ if row["step"] == step]
         for name in set(rows[0]) - {"step", "epoch"}:
-            assert [epoch for epoch, _ in found[f"{step}/{name}"]] == [row["epoch"] for row in rows]
-            np.testing.assert_allclose(
-                [v for _, v in found[f"{step}/{name}"]], [r[name] for r in rows], rtol=1e-6
-            )
+            epochs, values = zip(*events[f"{step}/{name}"], strict=True)
+            assert list(epochs) == [row["epoch"] for row in rows]
+            np.testing.assert_allclose(values, [row[name] for row in rows], rtol=1e-6)
 
 
-def test_an_epoch_can_be_seen_before_the_next(tmp_path):
+def test_an_epoch_is_written_before_the_next_begins(tmp_path):
     pytest.importorskip("tensorboard")
-    with progress.recording(tmp_path) as record:
+    with progress.tensorboard_events(tmp_path) as record:
+        assert record is not None
         record({"step": "vec", "epoch": 1, "loss_kl": 2.5})
         assert scalars(tmp_path) == {"vec/loss_kl": [(1, 2.5)]}
 
 
-def test_events_of_a_run_that_is_replaced_go(tmp_path):
+def test_events_of_a_replaced_run_are_removed(tmp_path):
     (tmp_path / "events.out.tfevents.1.old").touch()
-    begin(tmp_path, Run("digits", Reading(), 0.2, None, {}))
+    RunFolder(tmp_path).begin(Run("digits", Reading(), 0.2, None, {}))
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 

@@ -19,7 +19,7 @@ from ssavae.preprocessing.adapters import (
     lazy_dataset,
     lazy_hugging_face,
 )
-from ssavae.preprocessing.columns import object_cells
+from ssavae.preprocessing.columns import is_frame, object_cells
 from ssavae.preprocessing.lazy import LazyArray, chunks, content_of, load_if_small
 
 
@@ -126,18 +126,29 @@ def open_rows(X: object, *, min_samples: int = 1) -> Rows:
         return Rows(load_if_small(lazy), lazy.names)
     cells = object_cells(X)
     if cells is None:
-        from sklearn.utils import check_array  # here, since a model in ONNX does without
-
-        cells = check_array(
-            X,
-            dtype="numeric",
-            allow_nd=True,
-            ensure_all_finite=False,
-            ensure_min_samples=min_samples,
-            estimator="SSAVAE",
-            input_name="X",
-        )
+        cells = _numbers(X, min_samples)
     return Rows(load_if_small(cells), column_names(X))
+
+
+def _numbers(X: object, min_samples: int) -> np.ndarray:
+    """Return numbers as an array; scikit-learn checks what is not obviously one."""
+    if isinstance(X, np.ndarray) or is_frame(X):
+        array = np.asarray(X)
+        if array.dtype.kind in "biuf" and array.ndim > 1 and array.size > 0 and len(array) >= min_samples:
+            return array
+    from sklearn.utils import (
+        check_array,
+    )  # here, since a model in ONNX is used without torch, which it imports
+
+    return check_array(
+        X,
+        dtype="numeric",
+        allow_nd=True,
+        ensure_all_finite=False,
+        ensure_min_samples=min_samples,
+        estimator="SSAVAE",
+        input_name="X",
+    )
 
 
 def _lazy(X: object) -> LazyArray | None:

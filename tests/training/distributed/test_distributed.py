@@ -1,4 +1,4 @@
-"""Several processes are one run: they learn the same, stop and fail together, and one of them writes."""
+"""Several processes are one run: they learn the same, stop and fail together, and the first one writes."""
 
 import os
 import signal
@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from two_processes import CASES, trained
+from two_processes import CASES, train_case
 
 from ssavae import SSAVAE
 from ssavae.app import cli
 from ssavae.networks import Encoder, Spec
 from ssavae.persistence import model_folder, training_state
 from ssavae.training.distributed import launcher
-from ssavae.training.distributed.strategy import with_shared_norms
+from ssavae.training.distributed.strategy import with_synced_norms
+from ssavae.training.loop import Weights
 
 PROGRAM = str(Path(__file__).with_name("two_processes.py"))
 pytestmark = pytest.mark.timeout(240)
@@ -27,63 +28,69 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """What two processes have left of all cases, each in a file of its own."""
+    """Run all cases in two processes; return the folder of their results."""
     folder = tmp_path_factory.mktemp("ddp")
     launcher.run_processes([sys.executable, PROGRAM, str(folder)], 2)
     return folder
 
 
 @pytest.fixture(scope="module")
-def found(folder) -> list[dict[str, Any]]:
+def results(folder) -> list[dict[str, Any]]:
+    """The results of both processes."""
     return [training_state.load_state(folder / f"process_{rank}") for rank in range(2)]
 
 
-def largest(a: dict[str, dict[str, torch.Tensor]], b: dict[str, dict[str, torch.Tensor]]) -> dict[str, float]:
-    """The largest difference in each network, its buffers and the teacher included, and in the losses."""
+def largest_differences(a: Weights, b: Weights) -> dict[str, float]:
+    """Return the largest difference in each network, its buffers included, and in the losses."""
     assert {part: set(a[part]) for part in a} == {part: set(b[part]) for part in b}
     return {p: max(float((a[p][k].double() - b[p][k].double()).abs().max()) for k in a[p]) for p in a}
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_two_processes_learn_what_one_learns_from_the_whole_batch(found, case):
-    differences = largest(trained(case, 1), found[0][case])
+def test_two_processes_learn_what_one_learns_from_the_whole_batch(results, case):
+    one = train_case(case, 1)
+    assert ("teacher after vec" in one) == ("teacher" in case)
+    differences = largest_differences(one, results[0][case])
     assert max(differences.values()) < 1e-8, differences
 
 
-def test_in_single_precision_they_do_so_to_rounding(found):
-    differences = largest(trained("unevenly", 1, torch.float32), found[0]["single"])
+def test_in_single_precision_they_do_so_to_rounding(results):
+    differences = largest_differences(train_case("unevenly", 1, torch.float32), results[0]["single"])
     assert max(differences.values()) < 1e-4, differences
 
 
 @pytest.mark.parametrize("case", [*CASES, "single"])
-def test_weights_buffers_and_teacher_are_the_same_bits_in_both(found, case):
-    differences = largest(found[0][case], found[1][case])
+def test_weights_buffers_and_teacher_are_the_same_bits_in_both(results, case):
+    differences = largest_differences(results[0][case], results[1][case])
     assert all(value == 0 for part, value in differences.items() if part != "losses"), differences
 
 
-def test_what_one_process_meets_ends_both_at_the_same_batch(found, folder):
-    for what, words in (
-        ("asked", "KeyboardInterrupt: stopped in step vec, epoch 1, batch 4"),
-        ("nan", "batch 2"),
-    ):
-        assert found[0][what] == found[1][what]
-        assert words in found[0][what]
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [("stopped", "KeyboardInterrupt: stopped in step vec, epoch 1, batch 4"), ("nan", "batch 2")],
+)
+def test_a_stop_or_a_nan_in_one_process_ends_both_at_the_same_batch(results, failure, message):
+    assert results[0][failure] == results[1][failure]
+    assert message in results[0][failure]
+
+
+def test_the_state_of_a_stopped_run_and_the_last_finite_weights_are_saved(results, folder):
     assert training_state.load_state(folder)["loop"]["batch"] == 4
     assert (folder / "last_good").is_dir()
 
 
 @pytest.mark.parametrize(
-    ("what", "kind", "words"),
+    ("failure", "kind", "message"),
     [
         ("raises", ValueError, "^this row is bad$"),
         ("killed", RuntimeError, "process 1 of 2 ended with status -9"),
     ],
 )
-def test_a_process_that_fails_ends_the_run_with_its_own_words(tmp_path, what, kind, words):
-    began = time.monotonic()
-    with pytest.raises(kind, match=words):
-        launcher.run_processes([sys.executable, PROGRAM, str(tmp_path), what], 2)
-    assert time.monotonic() - began < 60  # nobody waits for the ten minutes of a collective
+def test_a_process_that_fails_ends_the_run_with_its_message(tmp_path, failure, kind, message):
+    start = time.monotonic()
+    with pytest.raises(kind, match=message):
+        launcher.run_processes([sys.executable, PROGRAM, str(tmp_path), failure], 2)
+    assert time.monotonic() - start < 60  # nobody waits for the ten minutes of a collective
 
 
 # ---- the estimator
@@ -99,13 +106,13 @@ def test_fit_starts_the_processes_itself_and_resembles_the_fit_of_one(toy_table)
     assert np.allclose(one.transform(X), two.transform(X), atol=1e-3)
     assert [row["step"] for row in two.history_] == ["vec", "decoder"]
     assert two.history_[0]["val_loss"] == pytest.approx(one.history_[0]["val_loss"], abs=1e-3)
-    assert all(type(part).__name__ != "SharedBatchNorm" for part in two.vec_.modules())
+    assert all(type(part).__name__ != "SyncedBatchNorm" for part in two.vec_.modules())
     before = two.transform(X)
-    assert len(two.fit_decoder(X, beta=0.0).history_) == 2  # step 2 again, in processes as well
+    assert len(two.fit_decoder(X, beta=0.0).history_) == 2  # step 2 again, in two processes as well
     assert np.array_equal(two.transform(X), before)
 
 
-class Rows(torch.utils.data.Dataset):
+class RandomRows(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return 40
 
@@ -114,32 +121,34 @@ class Rows(torch.utils.data.Dataset):
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("params", "message"),
     [
         ({"devices": 0}, "devices=0 must be at least 1"),
-        ({"devices": 3}, "batch_size=128 cannot be shared out among 3 processes"),
+        ({"devices": 3}, "batch_size=128 cannot be divided among 3 processes"),
         ({"devices": 2, "device": "cuda"}, "cannot run on device='cuda', devices=2"),
         ({"devices": 2, "device": "mps"}, "device='mps' is one device"),
         ({"nodes": 2}, "nodes=2: start .* torchrun --nnodes 2 --nproc-per-node 1 "),
         ({"devices": 2, "encoder": nn.Linear(3, 2)}, "networks of your own"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_starts(toy_table, monkeypatch, told, words):
+def test_impossible_parameters_are_refused_before_a_process_is_started(
+    toy_table, monkeypatch, params, message
+):
     monkeypatch.setattr(subprocess, "Popen", None)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(ValueError, match=words):
-        SSAVAE(**told).fit(*toy_table)
+    with pytest.raises(ValueError, match=message):
+        SSAVAE(**params).fit(*toy_table)
 
 
-def test_a_dataset_wants_torchrun(monkeypatch):
+def test_a_dataset_needs_torchrun(monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", None)
     with pytest.raises(ValueError, match="torchrun --nproc-per-node 2"):
-        SSAVAE(devices=2).fit(Rows())
+        SSAVAE(devices=2).fit(RandomRows())
 
 
 def test_torchrun_and_parameters_must_agree(monkeypatch):
-    place = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
-    for name, value in place.items():
+    variables = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert launcher.process_counts(None, None) == {"devices": 2, "nodes": 2}
     assert not launcher.must_launch(2, 2) and not launcher.is_first()
@@ -149,7 +158,7 @@ def test_torchrun_and_parameters_must_agree(monkeypatch):
 
 def test_shared_norms_are_the_same_tensors_in_another_module():
     encoder = Encoder(Spec((1, 8, 8), 2, 3, bounded=True, widths=(4,)))
-    twin = with_shared_norms(encoder)
+    twin = with_synced_norms(encoder)
     assert all(a is b for a, b in zip(encoder.parameters(), twin.parameters(), strict=True))
     assert all(a is b for a, b in zip(encoder.buffers(), twin.buffers(), strict=True))
     x = torch.rand(5, 1, 8, 8)
@@ -165,52 +174,53 @@ SSAVAE_COMMAND = [sys.executable, "-c", "from ssavae.app.cli import main; main()
 
 def start(*command: object) -> subprocess.Popen[str]:
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3] / "src")}
-    words = [str(word) for word in command]
-    return subprocess.Popen(words, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    arguments = [str(argument) for argument in command]
+    return subprocess.Popen(arguments, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def test_a_run_of_two_processes_stopped_and_resumed_is_the_run_that_torchrun_made(tmp_path, capfd):
-    whole, parted = tmp_path / "whole", tmp_path / "parted"
+def test_a_run_of_two_processes_stopped_and_resumed_is_the_run_of_torchrun(tmp_path, capfd):
+    whole = tmp_path / "whole"
+    resumed = tmp_path / "resumed"
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     unbroken = start(sys.executable, *torchrun, *SSAVAE_COMMAND, *RUN, "--out", whole)
-    process = start(*SSAVAE_COMMAND, *RUN, "--out", parted, "--devices", 2)
+    process = start(*SSAVAE_COMMAND, *RUN, "--out", resumed, "--devices", 2)
     deadline = time.monotonic() + 120
-    while not training_state.has_state(parted) and process.poll() is None and time.monotonic() < deadline:
+    while not training_state.has_state(resumed) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "--resume" in err and len(err.strip().splitlines()) == 1, err
-    assert training_state.has_state(parted) and not (parted / model_folder.MODEL_FILE).exists()
+    assert training_state.has_state(resumed) and not (resumed / model_folder.MODEL_FILE).exists()
 
     with pytest.raises(SystemExit) as stop:
-        cli.main(["train", "digits", "--out", str(parted), "--resume"])
+        cli.main(["train", "digits", "--out", str(resumed), "--resume"])
     out, err = capfd.readouterr()
     assert stop.value.code == 0, err
     written = [line for line in out.splitlines() if line.startswith("wrote ")]
     assert len(written) == len(set(written)) > 5
     assert unbroken.communicate(timeout=120) and unbroken.returncode == 0
-    a, b = (model_folder.load_model(folder)[1] for folder in (whole, parted))
+    a, b = (model_folder.load_model(folder)[1] for folder in (whole, resumed))
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
     losses = [
         [{k: v for k, v in row.items() if k != "seconds"} for row in model_folder.load_history(folder)]
-        for folder in (whole, parted)
+        for folder in (whole, resumed)
     ]
     assert losses[0] == losses[1]
-    assert not (parted / training_state.RESUME_FOLDER).exists()
-    assert (parted / "map.png").is_file() and (whole / "map.png").is_file()
+    assert not (resumed / training_state.RESUME_FOLDER).exists()
+    assert (resumed / "map.png").is_file() and (whole / "map.png").is_file()
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("options", "message"),
     [
         (["--devices", 0], "devices must be 1 or more, found 0"),
         (["--devices", 2, "--device", "cuda"], "cannot run on device='cuda', devices=2"),
         (["--devices", 2, "--nodes", 2], "torchrun --nnodes 2 --nproc-per-node 2"),
-        (["--devices", 3], "batch_size=128 cannot be shared out among 3 processes"),
+        (["--devices", 3], "batch_size=128 cannot be divided among 3 processes"),
     ],
 )
-def test_wrong_numbers_of_processes_get_one_line(tmp_path, capfd, words, told):
+def test_wrong_numbers_of_processes_get_one_line(tmp_path, capfd, options, message):
     with pytest.raises(SystemExit) as stop:
-        cli.main([*map(str, ["train", "digits", "--out", tmp_path / "run", *words])])
+        cli.main([*map(str, ["train", "digits", "--out", tmp_path / "run", *options])])
     err = capfd.readouterr().err.strip().splitlines()
-    assert stop.value.code in (1, 2) and len(err) == 1 and told in err[0], err
+    assert stop.value.code in (1, 2) and len(err) == 1 and message in err[0], err

@@ -1,11 +1,13 @@
 """Workers that share the cells of a sweep through an Optuna study, each cell run once.
 
-Optuna queues, numbers and stores the trials, and detects dead workers by their heartbeats, which its journal
-storage lacks.  Added are: a cell without an active trial is queued again, so a worker may die at any point
-(Optuna's retry callback covers neither Ctrl-C nor deaths before a heartbeat); of several trials of one cell
-the first runs it, the others are pruned, since workers that start at once may queue a cell twice; and on
-sqlite a transaction takes the write lock when it begins, since Optuna reads the state of a trial before it
-changes it, and two workers could take the same trial.
+Optuna queues, numbers and stores the trials, and detects dead workers by their heartbeats, which its
+journal storage lacks.  This module adds:
+
+- A cell without an active trial is queued again, so a worker may die at any point.  Optuna's retry
+  callback covers neither Ctrl-C nor deaths before the first heartbeat.
+- Workers that start at once may queue a cell twice: its first trial runs it, the others are pruned.
+- On sqlite every transaction takes the write lock when it begins.  Two workers could otherwise take the
+  same trial, since Optuna reads its state before it changes it.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from sqlalchemy import Connection
 
-MAX_DEATHS = 3  # workers that may die while they run a cell before it is given up: it may kill them
+MAX_DEATHS = 3  # workers that may die running a cell before it counts as failed: it may be the cause
 LOCK_TIMEOUT = 60  # seconds to wait for a database that others write to
 POLL_INTERVAL = 2.0  # seconds between two looks at the trials of other workers
 STATES = {"COMPLETE": "done", "RUNNING": "running", "WAITING": "waiting"}  # best first

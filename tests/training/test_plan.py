@@ -1,0 +1,251 @@
+"""Plans: the value of every parameter that is None, and a plan sent to other processes."""
+
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ssavae import SSAVAE
+from ssavae.networks import Spec, build_networks
+from ssavae.persistence.model_folder import network_weights
+from ssavae.persistence.training_state import load_state, save_state
+from ssavae.preprocessing.tensors import LazyInputs
+from ssavae.training.batches import TensorRows
+from ssavae.training.distributed.remote import load_result, plan_from, plan_state, save_result
+from ssavae.training.plan import Settings, Trained, TrainingPlan, resolve, resolve_validation_fraction
+
+CPU = torch.device("cpu")
+PARAMS: dict[str, Any] = SSAVAE().get_params()
+OPTIONAL = {
+    "weight_kl": 0.3,
+    "weight_detail": 0.7,
+    "weight_consistency": 0.4,
+    "n_epochs": 3,
+    "n_epochs_student": 4,
+    "n_epochs_decoder": 0,
+}
+
+
+def settings(n_rows: int = 1000, n_labelled: int = 1000, n_classes: int = 3, **params: object) -> Settings:
+    return resolve(PARAMS | params, n_rows=n_rows, n_labelled=n_labelled, n_classes=n_classes)
+
+
+# ------------------------------------------------------------------------------------ settings
+
+
+def test_every_parameter_that_may_be_none_is_none_by_default():
+    assert {name for name in OPTIONAL if PARAMS[name] is not None} == set()
+    assert {name for name, value in asdict(settings()).items() if value is None} == {"patience"}
+
+
+@pytest.mark.parametrize("n_labelled", [1000, 100])
+def test_parameters_that_are_given_stay_as_they_are(n_labelled):
+    resolved = asdict(
+        settings(n_labelled=n_labelled, **OPTIONAL, beta=0.2, gamma=0.0, patience=5, augment=("flip",))
+    )
+    assert {name: resolved[name] for name in OPTIONAL} == OPTIONAL
+    assert (resolved["beta"], resolved["gamma"]) == (0.2, 0.0)
+    assert (resolved["patience"], resolved["augment"]) == (5, ("flip",))
+    rates = ("learning_rate", "learning_rate_decoder", "learning_rate_disc")
+    assert {name: resolved[name] for name in rates} == {name: PARAMS[name] for name in rates}
+
+
+@pytest.mark.parametrize(("n_labelled", "weight"), [(1000, 0.0), (250, 0.0), (249, 1.0), (1, 1.0)])
+def test_consistency_is_at_work_where_under_a_quarter_of_the_rows_has_a_label(n_labelled, weight):
+    assert settings(n_labelled=n_labelled).weight_consistency == weight
+
+
+def test_without_classes_there_is_no_consistency_and_the_other_weights_are_those_of_the_plain_method():
+    for weight in (None, 1.0):
+        resolved = settings(n_labelled=0, n_classes=0, weight_consistency=weight)
+        assert resolved.weight_consistency == 0.0
+        assert (resolved.weight_kl, resolved.weight_detail) == (0.02, 0.5)
+
+
+@pytest.mark.parametrize(("n_labelled", "consistency"), [(1000, None), (100, 0.0)])
+def test_weights_without_consistency(n_labelled, consistency):
+    resolved = settings(n_labelled=n_labelled, weight_consistency=consistency)
+    assert (resolved.weight_kl, resolved.weight_detail) == (0.02, 0.5)
+
+
+@pytest.mark.parametrize(("n_labelled", "consistency"), [(100, None), (1000, 0.1)])
+def test_weights_with_consistency(n_labelled, consistency):
+    resolved = settings(n_labelled=n_labelled, weight_consistency=consistency)
+    assert resolved.weight_kl == 0.001
+    assert resolved.weight_detail == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("latent_dim", "weight"), [(1, 0.25), (2, 0.5), (20, 5.0), (100, 5.0)])
+def test_the_weight_of_detail_grows_with_the_code_up_to_five(latent_dim, weight):
+    assert settings(latent_dim=latent_dim).weight_detail == weight
+    assert settings(latent_dim=latent_dim, n_labelled=10).weight_detail == pytest.approx(weight / 10)
+
+
+def test_many_rows_get_ten_and_thirty_epochs():
+    resolved = settings(n_rows=60000, n_labelled=60000)
+    assert (resolved.n_epochs, resolved.n_epochs_student, resolved.n_epochs_decoder) == (10, 30, 10)
+
+
+def test_few_rows_get_more_epochs_until_there_are_2000_updates():
+    resolved = settings(n_rows=1300, n_labelled=1300, batch_size=100, batch_size_decoder=26)
+    assert resolved.n_epochs == resolved.n_epochs_student == 154  # of 13 batches
+    assert resolved.n_epochs_decoder == 40  # of 50 batches
+
+
+@given(n_rows=st.integers(2, 10**6), batch_size=st.integers(2, 1000), batch_size_decoder=st.integers(2, 1000))
+def test_no_stage_has_fewer_updates_than_2000_or_more_epochs_than_they_take(
+    n_rows, batch_size, batch_size_decoder
+):
+    sizes = {"batch_size": batch_size, "batch_size_decoder": batch_size_decoder}
+    resolved = settings(n_rows=n_rows, n_labelled=n_rows, **sizes)
+    for n_epochs, least, size in (
+        (resolved.n_epochs, 10, resolved.batch_size),
+        (resolved.n_epochs_student, 30, resolved.batch_size),
+        (resolved.n_epochs_decoder, 10, resolved.batch_size_decoder),
+    ):
+        n_batches = n_rows // size
+        assert n_epochs >= least and n_epochs * n_batches >= 2000
+        assert n_epochs == least or (n_epochs - 1) * n_batches < 2000
+
+
+def test_a_batch_has_no_more_rows_than_there_are():
+    resolved = settings(n_rows=9, n_labelled=9)
+    assert (resolved.batch_size, resolved.batch_size_decoder) == (9, 9)
+    assert resolved.n_epochs == 2000
+    resolved = settings(n_rows=100, n_labelled=100)
+    assert (resolved.batch_size, resolved.batch_size_decoder) == (100, 32)
+
+
+@pytest.mark.parametrize(("devices", "nodes", "size"), [(2, 1, 8), (2, 2, 8), (3, 1, 9), (5, 1, 5)])
+def test_a_batch_is_divided_equally_among_the_processes(devices, nodes, size):
+    resolved = settings(n_rows=9, n_labelled=9, devices=devices, nodes=nodes)
+    assert (resolved.batch_size, resolved.batch_size_decoder) == (size, size)
+    assert resolved.n_epochs == math.ceil(2000 / (9 // size))
+
+
+def test_fewer_rows_than_processes_are_refused():
+    with pytest.raises(ValueError, match="3 rows cannot be divided among 4 processes"):
+        settings(n_rows=3, n_labelled=3, devices=2, nodes=2)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "n_labelled", "resolved"),
+    [(None, 10000, 0.05), (None, 9999, 0.0), (None, 0, 0.0), (0.0, 10000, 0.0), (0.3, 5, 0.3)],
+)
+def test_rows_are_held_out_where_labels_are_many(fraction, n_labelled, resolved):
+    params = PARAMS | {"validation_fraction": fraction}
+    assert resolve_validation_fraction(params, n_labelled) == resolved
+
+
+# ------------------------------------------------------------------------- plans for other processes
+
+SPEC = Spec((1, 8, 8), 2, 3, bounded=True, widths=(8, 4), student_widths=(8,))
+
+
+def plan(with_detail: bool = True, **fields: Any) -> TrainingPlan:
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.random((20, 1, 8, 8), dtype=np.float32))
+    return TrainingPlan(
+        networks=build_networks(SPEC, with_detail),
+        spec=SPEC,
+        kind="image",
+        settings=settings(augment=("flip", "translate"), patience=3),
+        rows=TensorRows(x, np.arange(20) % 4 - 1, CPU),
+        seed=7,
+        fingerprint="abc",
+        **fields,
+    )
+
+
+def sent(original: TrainingPlan, folder: Path) -> TrainingPlan:
+    """Return the plan as another process reads it from a file."""
+    save_state(folder, plan_state(original))
+    return plan_from(load_state(folder), CPU)
+
+
+def same_tensors(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(a[k].dtype == b[k].dtype and torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("with_detail", [True, False])
+def test_networks_and_rows_of_a_plan_are_sent(tmp_path, with_detail):
+    original = plan(with_detail)
+    state = torch.get_rng_state()
+    copy = sent(original, tmp_path)
+    assert same_tensors(network_weights(copy.networks), network_weights(original.networks))
+    assert (copy.networks.vec.detail is not None) == with_detail
+    assert isinstance(copy.rows, TensorRows) and isinstance(original.rows, TensorRows)
+    assert torch.equal(copy.rows.x, original.rows.x)
+    assert copy.rows.y.dtype == original.rows.y.dtype and (copy.rows.y == original.rows.y).all()
+    assert not torch.equal(
+        torch.get_rng_state(), state
+    )  # networks are built: the caller seeds before a stage
+
+
+def test_every_field_of_a_plan_is_sent(tmp_path):
+    inputs = torch.rand(4, 1, 8, 8)
+    fields: dict[str, Any] = {
+        "validation": (inputs, np.array([0, -1, 2, 1])),
+        "eval_set": (1 - inputs[:2], np.array([1, 1])),
+        "train_vec": False,
+        "history": [{"step": "vec", "epoch": 1, "loss_kl": 0.25}],
+        "resume": True,
+        "folder": tmp_path / "run",
+        "checkpoint_every": 5,
+        "verbose": True,
+    }
+    original = plan(**fields)
+    copy = sent(original, tmp_path)
+    for name in ("validation", "eval_set"):
+        inputs, labels = getattr(copy, name)
+        assert torch.equal(inputs, fields[name][0])
+        assert labels.dtype == fields[name][1].dtype and (labels == fields[name][1]).all()
+    compared = vars(plan()).keys() - {"networks", "rows", "validation", "eval_set", "pretrained"}
+    assert {name: getattr(copy, name) for name in compared} == {
+        name: getattr(original, name) for name in compared
+    }
+    assert copy.settings == original.settings and type(copy.settings.augment) is tuple
+    assert copy.spec == SPEC
+
+
+def test_what_a_plan_lacks_it_lacks_in_another_process_too(tmp_path):
+    copy = sent(plan(), tmp_path)
+    assert (copy.validation, copy.eval_set, copy.folder, copy.pretrained) == (None, None, None, None)
+    assert (copy.history, copy.train_vec, copy.resume, copy.verbose) == ([], True, False, False)
+
+
+def test_inputs_that_are_computed_lazily_are_sent_as_tensors(tmp_path):
+    x = np.random.default_rng(0).random((600, 1, 8, 8), dtype=np.float32)
+    copy = sent(plan(validation=(LazyInputs(x, np.asarray), np.zeros(600, dtype=int))), tmp_path)
+    assert copy.validation is not None
+    inputs, _ = copy.validation
+    assert isinstance(inputs, torch.Tensor) and torch.equal(inputs, torch.from_numpy(x))
+
+
+def test_a_result_comes_back_into_the_networks_of_the_plan(tmp_path):
+    original = plan()
+    copy = sent(original, tmp_path)
+    with torch.no_grad():
+        for parameter in copy.networks.decoder.parameters():
+            parameter += 1.0
+    save_result(
+        tmp_path, Trained(copy.networks, [{"step": "decoder", "epoch": 1, "loss_rec": 0.5}], (0.1, 0.2))
+    )
+    trained = load_result(tmp_path, original.networks)
+    assert trained.networks is original.networks
+    assert same_tensors(network_weights(original.networks), network_weights(copy.networks))
+    assert trained.history == [{"step": "decoder", "epoch": 1, "loss_rec": 0.5}]
+    assert trained.feature_weights == (0.1, 0.2)
+
+
+def test_settings_of_any_plan_survive(tmp_path):
+    original = plan()
+    for changed in ({"augment": ()}, {"patience": None}, {"n_epochs_decoder": 0}, {"weight_kl": 1e-7}):
+        original.settings = replace(original.settings, **changed)
+        assert sent(original, tmp_path).settings == original.settings
