@@ -25,7 +25,7 @@ def real_data(data_folder, monkeypatch):
 
 
 def arrays(name: str) -> dict[str, np.ndarray]:
-    """Rows and labels of a named set."""
+    """Return the arrays of a data set: rows and labels."""
     return {key: value for key, value in vars(load_dataset(name)).items() if isinstance(value, np.ndarray)}
 
 
@@ -34,7 +34,7 @@ def unit(x: np.ndarray) -> np.ndarray:
 
 
 def class_means_error(x, y, x_test, y_test) -> float:
-    """Pixel error of a model that knows the class and nothing else."""
+    """Return the pixel error of a model that knows the class and nothing else."""
     means = np.stack([x[y == c].mean(axis=0) for c in range(y.max() + 1)])
     return generation.pixel_error(x_test, means[y_test])
 
@@ -42,25 +42,26 @@ def class_means_error(x, y, x_test, y_test) -> float:
 @pytest.mark.parametrize(("name", "least"), [("mnist", 0.975), ("fashion_mnist", 0.86)])
 def test_codes_of_100_dimensions_keep_class_and_detail(name, least):
     data = arrays(name)
-    x, y = data["x_train"][:20000], data["y_train"][:20000]
+    x = data["x_train"][:20000]
+    y = data["y_train"][:20000]
     model = SSAVAE(latent_dim=100, n_epochs=4, n_epochs_decoder=3, random_state=0).fit(x, y)
     assert model.score(data["x_test"], data["y_test"]) >= least
-    made = unit(model.reconstruct(data["x_test"]))
+    reconstructed = unit(model.reconstruct(data["x_test"]))
     by_class = class_means_error(unit(x), y, unit(data["x_test"]), data["y_test"])
-    assert generation.pixel_error(unit(data["x_test"]), made) < 0.5 * by_class
+    assert generation.pixel_error(unit(data["x_test"]), reconstructed) < 0.5 * by_class
 
     judge = train_judge(unit(x), y, n_epochs=4)
-    wanted = np.repeat(np.arange(10), 100)
-    sampled = unit(model.sample(1000, y=wanted, random_state=0))
-    agreement = classification.agreement(judge_logits(judge, sampled), wanted)
+    classes = np.repeat(np.arange(10), 100)
+    sampled = unit(model.sample(1000, y=classes, random_state=0))
+    agreement = classification.agreement(judge_logits(judge, sampled), classes)
     assert agreement >= (0.93 if name == "mnist" else 0.75)
-    ratio = generation.variety(judge_features(judge, sampled), wanted) / generation.variety(
+    ratio = generation.variety(judge_features(judge, sampled), classes) / generation.variety(
         judge_features(judge, unit(data["x_test"])), data["y_test"]
     )
     assert ratio >= 0.75
 
 
-def test_a_map_of_mnist_tells_the_digits_apart():
+def test_a_map_of_mnist_separates_the_digits():
     data = arrays("mnist")
     model = SSAVAE(n_epochs=5, n_epochs_decoder=1, random_state=0).fit(
         data["x_train"][:20000], data["y_train"][:20000]
@@ -70,19 +71,19 @@ def test_a_map_of_mnist_tells_the_digits_apart():
     assert latent.knn_accuracy(z, data["y_train"][:20000], z_test, data["y_test"]) >= 0.95
 
 
-def test_a_plant_s_table_is_mapped_and_decoded_in_its_own_units():
+def test_a_table_of_a_plant_is_mapped_and_decoded_in_its_units():
     data = arrays("tennessee_eastman")
     model = SSAVAE(latent_dim=10, n_epochs=15, n_epochs_decoder=5, random_state=0)
     model.fit(data["x_train"], data["y_train"])
     majority = np.bincount(data["y_test"]).max() / len(data["y_test"])
     assert model.score(data["x_test"], data["y_test"]) > 2 * majority
-    made = model.reconstruct(data["x_test"])
+    reconstructed = model.reconstruct(data["x_test"])
     scale = data["x_train"].std(axis=0)
-    of_mean = np.mean(((data["x_test"] - data["x_train"].mean(axis=0)) / scale) ** 2)
-    assert np.mean(((data["x_test"] - made) / scale) ** 2) < of_mean
+    error_of_mean = np.mean(((data["x_test"] - data["x_train"].mean(axis=0)) / scale) ** 2)
+    assert np.mean(((data["x_test"] - reconstructed) / scale) ** 2) < error_of_mean
 
 
-def test_bearing_signals_are_told_apart():
+def test_bearing_signals_are_classified():
     data = arrays("cwru_bearing")
     model = SSAVAE(kind="signal", n_epochs=12, n_epochs_decoder=1, random_state=0).fit(
         data["x_train"], data["y_train"]
@@ -94,7 +95,7 @@ def test_bearing_signals_are_told_apart():
     ("name", "least"),
     [("mnist", 0.8), ("fashion_mnist", 0.6), ("omniglot", 0.05), ("caltech101_silhouettes", 0.2)],
 )
-def test_figures_7_and_9_come_out_in_small(name, least, tmp_path):
+def test_figures_7_and_9_are_reproduced_with_few_epochs(name, least, tmp_path):
     for figure in ("figure7", "figure9"):
         with pytest.raises(SystemExit) as end:
             main(["reproduce", figure, "--fast", "--data", name, "--out", str(tmp_path)])
@@ -112,24 +113,28 @@ def test_figures_7_and_9_come_out_in_small(name, least, tmp_path):
 def test_onnxruntime_reads_every_test_digit_as_torch_does(tmp_path):
     """Through the command line, in a process in which torch cannot be imported."""
     short = ["--set", "n_epochs=1", "--set", "n_epochs_decoder=1", "--set", "batch_size_decoder=512"]
-    run, folder = tmp_path / "mnist", tmp_path / "exported"
-    for words in (
+    run = tmp_path / "mnist"
+    folder = tmp_path / "exported"
+    for arguments in (
         ["train", "mnist", "--out", run, *short],
         ["export", run, "--onnx", folder],
         ["predict", run, "mnist", "--out", tmp_path / "torch.npz"],
     ):
         with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
+            main([str(argument) for argument in arguments])
         assert ended.value.code == 0
-    words = ["predict", "--onnx", str(folder), "mnist", "--out", str(tmp_path / "onnx.npz")]
-    program = f"import sys\nsys.modules['torch'] = None\nfrom ssavae.app.cli import main\nmain({words!r})"
-    command, env = [sys.executable, "-c", program], os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
-    assert done.returncode == 0, done.stderr
-    with np.load(tmp_path / "torch.npz") as torchs, np.load(tmp_path / "onnx.npz") as found:
-        assert len(found["class"]) == 70000
-        np.testing.assert_array_equal(found["class"], torchs["class"])
-        np.testing.assert_allclose(found["probability"], torchs["probability"], atol=1e-4)
-        np.testing.assert_allclose(found["z"], torchs["z"], atol=1e-4)
-        read = found["class"][-10000:].astype(int)
-    assert (read == arrays("mnist")["y_test"]).mean() > 0.9  # or agreement would say little
+    command_line = ["predict", "--onnx", str(folder), "mnist", "--out", str(tmp_path / "onnx.npz")]
+    program = (
+        f"import sys\nsys.modules['torch'] = None\nfrom ssavae.app.cli import main\nmain({command_line!r})"
+    )
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", program]
+    process = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
+    assert process.returncode == 0, process.stderr
+    with np.load(tmp_path / "torch.npz") as by_torch, np.load(tmp_path / "onnx.npz") as by_onnx:
+        assert len(by_onnx["class"]) == 70000
+        np.testing.assert_array_equal(by_onnx["class"], by_torch["class"])
+        np.testing.assert_allclose(by_onnx["probability"], by_torch["probability"], atol=1e-4)
+        np.testing.assert_allclose(by_onnx["z"], by_torch["z"], atol=1e-4)
+        predicted = by_onnx["class"][-10000:].astype(int)
+    assert (predicted == arrays("mnist")["y_test"]).mean() > 0.9  # or agreement would say little

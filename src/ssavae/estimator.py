@@ -602,8 +602,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         free = candidates(uncertain, np.flatnonzero(~labelled), features(np.zeros(1, int)).shape[1], n)
         if len(free) == 0:
             return free
-        n_parts = -(-int(labelled.sum()) // INFERENCE_ROWS)
-        known = (features(part) for part in np.array_split(np.flatnonzero(labelled), max(1, n_parts)))
+        known_rows = np.flatnonzero(labelled)
+        starts = range(0, len(known_rows), INFERENCE_ROWS)
+        known = (features(known_rows[i : i + INFERENCE_ROWS]) for i in starts)
         return free[choose_rows(uncertain[free], features(free), known, n)]
 
     def _features(self, rows: Rows, indices: np.ndarray) -> np.ndarray:

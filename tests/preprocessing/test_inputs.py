@@ -55,7 +55,7 @@ def frame_with_text(toy_table) -> tuple[pd.DataFrame, np.ndarray]:
     return frame, y
 
 
-class LazyRows:
+class CountedRows:
     """Rows behind a LazyArray that counts how often each is read."""
 
     def __init__(self, x: np.ndarray, **fields: Any) -> None:
@@ -90,7 +90,7 @@ def test_a_fit_opens_scans_and_hashes_rows_in_memory_once(calls, toy_images, toy
 
 def test_a_prediction_opens_and_scans_rows_once(toy_table, calls):
     X, y = frame_with_text(toy_table)
-    model = SSAVAE(**QUICK).fit(X, y)
+    model = SSAVAE(**QUICK, validation_fraction=0.2).fit(X, y)
     for method in (model.transform, model.predict, model.predict_set, model.novelty, model.suggest):
         calls.clear()
         method(X)
@@ -106,19 +106,19 @@ def test_rows_that_were_opened_are_not_opened_again(calls, toy_images):
     assert dict(calls) == ONCE
 
 
-class Trained(Exception):
+class TrainingBeginsError(Exception):
     """Ends a fit where training would begin."""
 
 
 @pytest.fixture
 def fit_until_training(monkeypatch) -> Callable[..., None]:
     def stop(*args: object) -> None:
-        raise Trained
+        raise TrainingBeginsError
 
     monkeypatch.setattr("ssavae.estimator.train_networks", stop)
 
     def fit(X: LazyArray, y: np.ndarray) -> None:
-        with pytest.raises(Trained):
+        with pytest.raises(TrainingBeginsError):
             SSAVAE(**QUICK).fit(X, y)
 
     return fit
@@ -128,7 +128,7 @@ def test_before_training_each_lazy_image_is_read_once(calls, fit_until_training,
     monkeypatch.setattr(lazy, "RESIDENT_BYTES", 0)
     monkeypatch.setattr(lazy, "CHUNK_BYTES", 10 * 8 * 8 * 4)
     X, y = toy_images
-    rows = LazyRows(X)
+    rows = CountedRows(X)
     fit_until_training(rows.array, y)
     assert (rows.n_reads == 1).all()
     assert (calls["scan_rows"], calls["load_if_small"]) == (1, 1)
@@ -141,7 +141,7 @@ def test_before_training_each_lazy_row_of_a_table_is_read_once_besides_the_sampl
     monkeypatch.setattr(lazy, "RESIDENT_BYTES", 0)
     monkeypatch.setattr(lazy, "SAMPLE_VALUES", 50)
     X, y = toy_table
-    rows = LazyRows(X)
+    rows = CountedRows(X)
     fit_until_training(rows.array, y)
     assert (rows.n_reads == 1).sum() == len(X) - 10
     assert rows.n_reads.min() == 1 and rows.n_reads.max() <= 3
@@ -150,7 +150,7 @@ def test_before_training_each_lazy_row_of_a_table_is_read_once_besides_the_sampl
 
 def test_few_lazy_rows_are_read_once_in_a_whole_fit(calls, toy_images):
     X, y = toy_images
-    rows = LazyRows(X)
+    rows = CountedRows(X)
     SSAVAE(**QUICK).fit(rows.array, y)
     assert (rows.n_reads == 1).all()  # into memory
     assert (calls["scan_rows"], calls["load_if_small"]) == (1, 1)
@@ -160,7 +160,7 @@ def test_rows_that_are_expensive_to_read_are_not_scanned_for_a_prediction(calls,
     X, y = toy_images
     model = SSAVAE(**QUICK).fit(X, y)
     monkeypatch.setattr(lazy, "RESIDENT_BYTES", 0)
-    rows = LazyRows(X, is_cheap_to_scan=False)
+    rows = CountedRows(X, is_cheap_to_scan=False)
     calls.clear()
     np.testing.assert_allclose(model.transform(rows.array), model.transform(X), atol=1e-6)
     assert calls["scan_rows"] == 1  # of X in memory
@@ -180,7 +180,7 @@ def plain_scan(x: np.ndarray) -> Scan:
         sha256=hashlib.sha256(repr((x.shape, x.dtype.str)).encode() + x.tobytes()).hexdigest(),
         low=float(np.min(numbers)),
         high=float(np.max(numbers)),
-        gaps=tuple(np.isnan(numbers).any(axis=0).tolist()) if has_gaps else (),
+        gaps=tuple(bool(np.isnan(column).any()) for column in numbers.T) if has_gaps else (),
         n_nan=len(nan),
         n_infinite=len(infinite),
         first_nan=tuple(nan[0]) if nan else None,
@@ -301,7 +301,7 @@ def test_rows_are_opened_with_their_names():
 
 def test_taking_rows_of_a_lazy_array_reads_none():
     x = np.random.default_rng(0).random((6, 3))
-    rows = LazyRows(x)
+    rows = CountedRows(x)
     taken = Rows(rows.array).take(np.array([5, 1]))
     assert len(taken) == 2 and rows.n_reads.sum() == 0
     assert (np.asarray(taken.values) == x[[5, 1]]).all()
