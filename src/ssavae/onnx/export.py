@@ -82,7 +82,7 @@ def _check_free(folder: Path, overwrite: bool) -> None:
 
 
 class RowEncoder(nn.Module):
-    """Encoder or student after the scaling: rows in the user's units -> mu; of a table network inputs -> mu."""
+    """Scaling, then encoder or student: rows in the user's units -> mu; of a table network inputs -> mu."""
 
     def __init__(self, vec: VEC, preprocess: Preprocessor) -> None:
         super().__init__()
