@@ -25,8 +25,10 @@ def real_data(data_folder, monkeypatch):
 
 
 def arrays(name: str) -> dict[str, np.ndarray]:
-    """Return the arrays of a data set: rows and labels."""
-    return {key: value for key, value in vars(load_dataset(name)).items() if isinstance(value, np.ndarray)}
+    """Return the rows and labels of a data set as arrays, those of a table without names of columns."""
+    data = load_dataset(name)
+    names = ("x_train", "y_train", "x_test", "y_test")
+    return {key: np.asarray(getattr(data, key)) for key in names}
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -46,13 +48,13 @@ def test_codes_of_100_dimensions_keep_class_and_detail(name, least):
     y = data["y_train"][:20000]
     model = SSAVAE(latent_dim=100, n_epochs=4, n_epochs_decoder=3, random_state=0).fit(x, y)
     assert model.score(data["x_test"], data["y_test"]) >= least
-    reconstructed = unit(model.reconstruct(data["x_test"]))
+    reconstructed = unit(np.asarray(model.reconstruct(data["x_test"])))
     by_class = class_means_error(unit(x), y, unit(data["x_test"]), data["y_test"])
     assert generation.pixel_error(unit(data["x_test"]), reconstructed) < 0.5 * by_class
 
     judge = train_judge(unit(x), y, n_epochs=4)
     classes = np.repeat(np.arange(10), 100)
-    sampled = unit(model.sample(1000, y=classes, random_state=0))
+    sampled = unit(np.asarray(model.sample(1000, y=classes, random_state=0)))
     agreement = classification.agreement(judge_logits(judge, sampled), classes)
     assert agreement >= (0.93 if name == "mnist" else 0.75)
     ratio = generation.variety(judge_features(judge, sampled), classes) / generation.variety(

@@ -8,8 +8,7 @@ import torch
 
 from ssavae import _serialize
 from ssavae.networks import Spec, build_networks
-from ssavae.persistence import model_folder
-from ssavae.persistence import training_state
+from ssavae.persistence import model_folder, training_state
 
 
 @pytest.fixture
