@@ -69,7 +69,7 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def threshold(self, means: Float[Tensor, "c+1"]) -> Float[Tensor, "c"]:
-        """Update the averages by the means of a batch (confidence, probabilities); return tau of each class."""
+        """Update the averages by means of a batch (confidence, probabilities); return tau of each class."""
         self.confidence.lerp_(means[0], THRESHOLD_MOMENTUM)
         self.shares.lerp_(means[1:], THRESHOLD_MOMENTUM)
         return self.confidence * self.shares / self.shares.max()
