@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-Labels: TypeAlias = Sequence[object] | np.ndarray
+if TYPE_CHECKING:
+    import pandas as pd
+
+Labels: TypeAlias = "Sequence[object] | np.ndarray | pd.Series"
 INTEGER_PATTERN = re.compile(
     r"[+-]?[0-9]{1,18}(\.0*)?"
 )  # "3.0" too: pandas writes 3 so beside missing labels
