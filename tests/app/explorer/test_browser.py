@@ -433,6 +433,10 @@ def test_a_code_of_100_dimensions_and_101_classes(screen, many):
         page.page.wait_for_function(
             "map.layout.xaxis.title.text === 'code 8' && map.layout.yaxis.title.text === 'code 43'"
         )
+        page.page.wait_for_function(  # the points may follow the titles, on a busy machine
+            "([x, y]) => Math.abs(map.data[0].x[0] - x) + Math.abs(map.data[0].y[0] - y) < 1e-4",
+            arg=z[0, [7, 42]].tolist(),
+        )
         assert np.allclose(page.drawn(), z[:, [7, 42]], atol=1e-5)
         pixel = page.empty()
         page.point_at(pixel)
