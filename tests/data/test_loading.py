@@ -640,7 +640,6 @@ def test_image_folder(tmp_path):
         [("b", "png"), ("a", "BMP"), ("a", "png"), ("unlabelled", "gif"), ("c", "tif")]
     ):
         write_image(tmp_path / name / f"{i}.{suffix}", value=i)
-    write(tmp_path / "a" / "notes.txt", "not an image")
     write_image(tmp_path / ".hidden" / "x.png")
     data = load_dataset(tmp_path)
     assert data.x_train.shape == (5, 4, 5) and data.x_train.dtype == np.uint8
@@ -691,7 +690,7 @@ def test_image_folder_errors(tmp_path):
     one, two = write_image(tmp_path / "a" / "1.png"), write_image(tmp_path / "b" / "2.png", size=(6, 4))
     with pytest.raises(ValueError) as error:
         load_dataset(tmp_path)
-    assert f"two sizes (width x height): {one} is 5x4 uint8, {two} is 6x4 uint8" in str(error.value)
+    assert f"2 sizes (height x width): {one} is 4x5 uint8, {two} is 4x6 uint8; resize" in str(error.value)
     write(two, "no image")
     with pytest.raises(ValueError, match=r"b.2\.png is not a readable image"):
         load_dataset(tmp_path)

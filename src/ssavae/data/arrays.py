@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from ssavae._checks import check, nearest
 from ssavae.data.labelled import LabelledData
+from ssavae.preprocessing.images import read_image
 from ssavae.preprocessing.lazy import RESIDENT_BYTES, load_if_small
 
 ROWS_KEYS = ("x_train", "X", "x")  # what the array with the rows may be called
@@ -147,12 +148,9 @@ def _map_member(path: Path, info: zipfile.ZipInfo) -> np.ndarray:
 
 def _decode_images(joined: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Turn image files joined in one byte array, with their end offsets (n,), into uint8 (n, H, W, 3)."""
-    from PIL import Image
-
     raw = joined.tobytes()
-    starts = [0, *ends[:-1].tolist()]
-    files = [raw[start:end] for start, end in zip(starts, ends.tolist(), strict=True)]
-    return np.stack([np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files])
+    images = [read_image(raw[i:j], f"image {n}") for n, (i, j) in enumerate(pairwise([0, *ends.tolist()]))]
+    return np.stack([image if image.ndim == 3 else np.stack([image] * 3, axis=-1) for image in images])
 
 
 def _map_npy(path: Path) -> np.ndarray:
