@@ -428,7 +428,7 @@ EYE = np.eye(3)
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": EYE, "labels": EYE}, "has the keys images, labels; wanted are x_train .* or X"),
+        ({"pictures": EYE, "labels": EYE}, "has the keys pictures, labels; wanted are x_train .* or X"),
         ({}, r"has the keys \(none\)"),
         ({"X": EYE, "y": np.zeros(4)}, "x_train of .*a.npz has 3 rows but y_train has 4 labels"),
         ({"X": EYE, "x_test": EYE, "y_test": [0, 1]}, "x_test of .* has 3 rows but y_test has 2 labels"),
@@ -442,7 +442,7 @@ EYE = np.eye(3)
         ({"X": np.array([["a"]])}, "x_train of .*a.npz holds <U1, not numbers"),
         ({"X": np.zeros(3)}, r"x_train of .*a.npz has shape \(3,\); wanted are rows"),
         ({"X": np.zeros((0, 3))}, r"x_train of .*a.npz has shape \(0, 3\)"),
-        ({"X": EYE, "y": np.array([None, 1, 2])}, "is not a readable .npz of plain arrays: Object arrays"),
+        ({"X": EYE, "y": np.array([None, 1, 2])}, "is not a readable .npz of plain arrays: .*Python objects"),
     ],
 )
 def test_npz_errors(tmp_path, arrays, message):
