@@ -15,6 +15,7 @@ from ssavae.data.windows import log_spectrum, windows_of_records, windows_of_row
     st.integers(1, 6),
     st.integers(1, 4),
 )
+@pytest.mark.filterwarnings("ignore:.*are shorter than a window")
 def test_windows_stay_inside_their_record(lengths, window, hop):
     groups = np.repeat([f"run {i}" for i in range(len(lengths))], lengths)
     x = np.c_[np.arange(len(groups)), np.repeat(np.arange(len(lengths)), lengths)].astype(float)

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Int
 
 from ssavae._checks import UsageError, check
-from ssavae.data.labelled import LabelledData
+from ssavae.data.delimited import open_text, sniff
+from ssavae.data.labelled import DEFAULT_READING, LabelledData
 from ssavae.preprocessing.labels import encode_labels, is_unlabelled, named_labels, parse_labels
 
 
@@ -108,8 +109,9 @@ def _read_json(path: Path, rows_sha256: str) -> list[tuple[int, None]]:
 
 
 def _read_csv(path: Path) -> list[tuple[str, str]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
+    dialect = sniff(path, DEFAULT_READING)
+    with open_text(path, dialect.encoding) as stream:
+        reader = csv.DictReader(stream, delimiter=dialect.sep)
         missing = {"row", "label"} - set(reader.fieldnames or ())
         check(not missing, f"it has no column {' and no '.join(sorted(missing))}")
         return [(line["row"], line["label"]) for line in reader if not is_unlabelled(line["label"] or "")]

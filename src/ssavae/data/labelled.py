@@ -149,6 +149,10 @@ class Reading:
         Replace each window by mean, log standard deviation and log roughness of its channels: a table.
     resize : (H, W) or None
         Size to resize images of a folder to; None takes them as they are, and they must all have one size.
+    sep, decimal, encoding : str or None
+        How a .csv or .tsv is written; None sniffs it.
+    no_header : bool
+        Whether the first line of a .csv or .tsv is a row: columns are then called 0, 1, ...
     """
 
     label: str | None = None
@@ -159,6 +163,10 @@ class Reading:
     spectrum: bool = False
     summary: bool = False
     resize: tuple[int, int] | None = None
+    sep: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    no_header: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
-"""Loading of named sets and paths: .csv, .parquet, .npz, .npy, folders of images, arrays or Hugging Face.
+"""Loading of named sets and paths: tables, arrays, images, records, data sets of Hugging Face.
 
 Nothing read here can run code: no pickles, and archives are read in memory, never unpacked to disk.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,31 +17,42 @@ from ssavae._checks import check
 from ssavae._serialize import sha256_of
 from ssavae.data.arrays import read_npy, read_npy_folder, read_npz
 from ssavae.data.catalog import DIGITS, EMBEDDED, SETS, locate, unknown_name
+from ssavae.data.class_folders import walk
+from ssavae.data.delimited import TEXT_SUFFIXES
 from ssavae.data.hugging_face import is_saved, read_saved
 from ssavae.data.image_folder import read_image_folder
 from ssavae.data.labelled import DEFAULT_READING, KINDS, LabelledData, Reading, RowsLike
-from ssavae.data.tables import read_table
+from ssavae.data.records import RECORD_SUFFIXES, read_records
+from ssavae.data.tables import is_table, read_table
 from ssavae.data.windows import (
+    LONGEST_GAP,
     SUMMARIES,
     Windows,
+    fill_gaps,
     log_spectrum,
     summarize,
     windows_of_records,
     windows_of_rows,
 )
+from ssavae.preprocessing.images import IMAGE_SUFFIXES
 from ssavae.preprocessing.lazy import LazyArray
 
+KNOWN_FILES = (
+    f"give {', '.join(TEXT_SUFFIXES)} (also compressed), .parquet, .npz, .npy, "
+    f"{', '.join(RECORD_SUFFIXES)} or a folder"
+)
 HASH_LIMIT = 2**30  # bytes; hashing a larger file, a memory-mapped .npy, would read what may never be used
 
 
 def load_dataset(
     data: str | Path, reading: Reading = DEFAULT_READING, *, kind: str | None = None
 ) -> LabelledData:
-    """Read a named set or a path: .csv, .parquet, .npz, .npy, or a folder.
+    """Read a named set or a path: .csv, .tsv, .parquet, .npz, .npy, .mat, .h5, .wav, or a folder.
 
-    A folder holds images by class, .npy files called like the arrays of an .npz, or what ``save_to_disk``
-    of Hugging Face's ``datasets`` wrote. Many rows of a folder, a .npy, an uncompressed .npz or a .parquet of
-    numbers stay in their file (``lazy.RESIDENT_BYTES``); windows, spectra and summaries are in memory.
+    A folder holds images or records by class, parts of a .parquet, .npy files called like the arrays of an
+    .npz, or what ``save_to_disk`` of Hugging Face's ``datasets`` wrote; docs/data.md lists all. Many images,
+    and rows of a .npy, an uncompressed .npz or a .parquet of numbers stay in their file
+    (``lazy.RESIDENT_BYTES``); windows, spectra and summaries are in memory.
 
     Parameters
     ----------
@@ -59,7 +72,7 @@ def load_dataset(
     ValueError
         The name is unknown, or the content is damaged or does not fit; the message names file and position.
     ImportError
-        A .parquet file without pyarrow, or a folder of Hugging Face's without datasets.
+        The extra that reads such files is not installed: parquet, files or stream.
 
     Examples
     --------
@@ -71,9 +84,7 @@ def load_dataset(
         raise ValueError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
     path = Path(data).expanduser()
     is_named = str(data) in SETS and not (isinstance(data, Path) and path.exists())
-    if is_named or path.suffix.lower() in (".npz", ".npy") or (path.is_dir() and not is_saved(path)):
-        _refuse_columns(str(data), reading)
-    loaded = _load_named(str(data), reading.group) if is_named else _load_path(path, reading)
+    loaded = _load_named(str(data), reading) if is_named else _load_path(path, reading)
     if reading.group is not None and loaded.groups is None:
         raise ValueError(
             f"group {reading.group!r} names a column of a table or an array of an .npz: {data} has neither"
@@ -91,11 +102,12 @@ def _refuse_columns(data: str, reading: Reading) -> None:
             check(column is None, unfit)
 
 
-def _load_named(name: str, group: str | None) -> LabelledData:
+def _load_named(name: str, reading: Reading) -> LabelledData:
+    _refuse_columns(name, reading)
     if SETS[name].source == EMBEDDED:
         return _load_digits()
     path, digest = locate(name, None)
-    return replace(read_npz(path, group), name=name, kind=SETS[name].kind, sha256=digest)
+    return replace(read_npz(path, reading.group), name=name, kind=SETS[name].kind, sha256=digest)
 
 
 def _load_digits() -> LabelledData:
@@ -115,20 +127,25 @@ def _load_path(path: Path, reading: Reading) -> LabelledData:
         if path.suffix or len(path.parts) != 1:
             raise FileNotFoundError(f"no such file or folder: {path}")
         raise ValueError(unknown_name(path.name))
+    if path.is_dir() and is_saved(path):
+        return read_saved(path, reading)
+    loaded = read_table(path, reading) if is_table(path) else _load_arrays(path, reading)
+    is_hashed = path.is_file() and path.stat().st_size <= HASH_LIMIT
+    return replace(loaded, sha256=sha256_of(path) if is_hashed else None)
+
+
+def _load_arrays(path: Path, reading: Reading) -> LabelledData:
+    """Read what is no table: arrays, images or records."""
+    suffixes = {file.suffix.lower() for file in (walk(path) if path.is_dir() else [path])}
+    if suffixes.isdisjoint(IMAGE_SUFFIXES) and not suffixes.isdisjoint(RECORD_SUFFIXES):
+        check(reading.label is None, f"label {reading.label!r}: records of {path} have their folder as class")
+        return read_records(path, reading)
+    if path.is_file() and not suffixes <= {".npz", ".npy"}:
+        raise ValueError(f"{path}: unknown suffix {path.suffix!r}; {KNOWN_FILES}")
+    _refuse_columns(str(path), reading)
     if path.is_dir():
-        if is_saved(path):
-            return read_saved(path, reading)
         return read_npy_folder(path, reading.group) or read_image_folder(path, reading.resize)
-    suffix = path.suffix.lower()
-    if suffix in (".csv", ".parquet"):
-        loaded = read_table(path, reading)
-    elif suffix == ".npz":
-        loaded = read_npz(path, reading.group)
-    elif suffix == ".npy":
-        loaded = read_npy(path)
-    else:
-        raise ValueError(f"{path}: unknown suffix {suffix!r}; give .csv, .parquet, .npz, .npy or a folder")
-    return replace(loaded, sha256=sha256_of(path) if path.stat().st_size <= HASH_LIMIT else None)
+    return read_npz(path, reading.group) if suffixes == {".npz"} else read_npy(path)
 
 
 def _check_part(part: str, x: RowsLike | None, y: np.ndarray | None, data: LabelledData) -> None:
@@ -156,6 +173,8 @@ def _check_part(part: str, x: RowsLike | None, y: np.ndarray | None, data: Label
 def _as_signals(loaded: LabelledData, reading: Reading) -> LabelledData:
     """Cut windows and replace them by spectra or summaries, as the options say."""
     window = reading.window
+    is_resizable = loaded.kind == "image" and Path(loaded.source).is_dir()
+    check(reading.resize is None or is_resizable, f"resize needs a folder of images: {loaded.name} is none")
     check(reading.hop is None or window is not None, f"hop={reading.hop} needs a window")
     check(window is None or loaded.kind != "image", f"{loaded.name} holds images: no windows can be cut")
     if window is not None:
@@ -183,7 +202,8 @@ def _summaries(loaded: LabelledData) -> LabelledData:
 
 
 def _cut(loaded: LabelledData, cut: Callable[..., Windows], window: int, hop: int) -> LabelledData:
-    train = cut(np.asarray(loaded.x_train), loaded.groups, window, hop)
+    cut_rows = partial(_cut_rows, loaded.name, partial(cut, window=window, hop=hop))
+    train = cut_rows(loaded.x_train, loaded.groups)
     y = loaded.y_train
     windows = replace(
         loaded,
@@ -194,7 +214,7 @@ def _cut(loaded: LabelledData, cut: Callable[..., Windows], window: int, hop: in
     )
     if loaded.x_test is None:
         return windows
-    test = cut(np.asarray(loaded.x_test), loaded.groups_test, window, hop)
+    test = cut_rows(loaded.x_test, loaded.groups_test)
     y_test = loaded.y_test
     return replace(
         windows,
@@ -202,3 +222,22 @@ def _cut(loaded: LabelledData, cut: Callable[..., Windows], window: int, hop: in
         y_test=None if y_test is None else y_test[test.last],
         groups_test=None if loaded.groups_test is None else test.groups,
     )
+
+
+def _cut_rows(name: str, cut: Callable[..., Windows], rows: RowsLike, groups: np.ndarray | None) -> Windows:
+    """Cut rows into windows: short gaps are filled, and windows over longer ones left out."""
+    x = np.asarray(rows)
+    check(x.dtype != object, f"{name} has columns of text: leave them out (--drop) to cut windows")
+    if x.ndim != 2 or x.dtype.kind != "f" or not np.isnan(x).any():
+        return cut(x, groups)
+    filled = fill_gaps(x, groups)
+    windows = cut(filled, groups)
+    is_whole = ~np.isnan(windows.x.reshape(len(windows.x), -1)).any(axis=1)
+    check(is_whole.any(), f"{name}: every window holds a gap of more than {LONGEST_GAP} rows")
+    n_filled = int(np.isnan(x).sum() - np.isnan(filled).sum())
+    warnings.warn(
+        f"{name}: {n_filled} missing values in gaps of up to {LONGEST_GAP} rows are interpolated, "
+        f"{int((~is_whole).sum())} of {len(is_whole)} windows are left out for longer gaps",
+        stacklevel=2,
+    )
+    return Windows(windows.x[is_whole], windows.last[is_whole], windows.groups[is_whole])

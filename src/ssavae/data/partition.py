@@ -11,7 +11,7 @@ from ssavae._checks import UsageError
 from ssavae.data.catalog import SETS, unknown_name
 from ssavae.data.labelled import DEFAULT_READING, LabelledData, Part, Reading, RowsLike
 from ssavae.data.loading import load_dataset
-from ssavae.data.tables import parquet_columns
+from ssavae.data.tables import is_table, table_columns
 from ssavae.preprocessing.inputs import check_finite, open_rows
 from ssavae.preprocessing.labels import encode_labels
 from ssavae.preprocessing.lazy import LazyArray, concatenate, wrap_array
@@ -41,8 +41,9 @@ def read(data: str, reading: Reading = DEFAULT_READING, kind: str | None = None)
 
 def read_like(data: str, reading: Reading, kind: str, label: str | None = None) -> LabelledData:
     """Read data for a model as for training; columns of label, group and drop only where it has them."""
-    columns = _table_columns(Path(data).expanduser())
-    if columns is not None:
+    path = Path(data).expanduser()
+    if data not in SETS and is_table(path):
+        columns = table_columns(path, reading)
         reading = replace(
             reading,
             label=reading.label if reading.label in columns else None,
@@ -50,18 +51,6 @@ def read_like(data: str, reading: Reading, kind: str, label: str | None = None) 
             drop=tuple(name for name in reading.drop if name in columns),
         )
     return read(data, replace(reading, label=label or reading.label), None if reading.window else kind)
-
-
-def _table_columns(path: Path) -> list[str] | None:
-    """Return the columns of a .csv or .parquet table, none of an empty file; None where data is no table."""
-    import pandas as pd
-
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".parquet"):
-        return None
-    if not path.is_file() or path.stat().st_size == 0:
-        return []
-    return parquet_columns(path) if suffix == ".parquet" else list(pd.read_csv(path, nrows=0).columns)
 
 
 def whole(loaded: LabelledData) -> Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxtyping import Float, Int
 
 from ssavae._checks import check
 
+LONGEST_GAP = 3  # missing rows that are interpolated
 FLOOR = 1e-6  # of a standard deviation, or of a spectrum's mean power: a smaller one is rounding error
 
 
@@ -62,8 +64,30 @@ def windows_of_rows(x: np.ndarray, groups: np.ndarray | None, window: int, hop: 
     starts = np.concatenate([begin + window_starts(end - begin, window, hop) for begin, end in pairs])
     longest = int((ends - begins).max())
     check(len(starts) > 0, f"window={window}: no record is as long, the longest has {longest} rows")
+    short = names[ends - begins < window]
+    if len(short):
+        problem = f"records are shorter than a window of {window} rows and left out, the first {short[0]}"
+        warnings.warn(f"{len(short)} {problem}", stacklevel=2)
     rows = starts[:, None] + np.arange(window)
     return Windows(x[rows], rows[:, -1], groups[rows[:, -1]])
+
+
+def fill_gaps(x: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Interpolate NaN in measurements (n, d) where at most ``LONGEST_GAP`` rows of a record lack it.
+
+    Examples
+    --------
+    >>> fill_gaps(np.array([[1.0], [np.nan], [3.0], [np.nan]]), None).ravel()
+    array([ 1.,  2.,  3., nan])
+    """
+    filled = x.copy()
+    for c in range(x.shape[1]):
+        edges = np.flatnonzero(np.diff(np.isnan(x[:, c]), prepend=False, append=False))
+        for begin, end in edges.reshape(-1, 2).tolist():
+            is_inside = begin > 0 and end < len(x) and (groups is None or groups[begin - 1] == groups[end])
+            if is_inside and end - begin <= LONGEST_GAP:
+                filled[begin:end, c] = np.linspace(x[begin - 1, c], x[end, c], end - begin + 2)[1:-1]
+    return filled
 
 
 def windows_of_records(x: np.ndarray, groups: np.ndarray | None, window: int, hop: int) -> Windows:

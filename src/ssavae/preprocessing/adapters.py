@@ -184,7 +184,7 @@ def _read_column(
     table: Any = dataset[numbers]
     column = table.column(name)
     if decode is None:
-        return _nested_arrays(column, name)
+        return nested_arrays(column, name)
     images = [decode(item) for item in column.to_pylist()]
     sizes = sorted({image.shape for image in images})
     check(len(sizes) < 2, f"images of two sizes in column {name!r}: {' and '.join(map(str, sizes))}")
@@ -199,7 +199,7 @@ def _decode_image(item: Any, name: str, mode: str | None, size: tuple[int, int] 
         return pixels_of(image if mode is None else image.convert(mode), size)
 
 
-def _nested_arrays(column: pa.ChunkedArray, name: str) -> np.ndarray:
+def nested_arrays(column: pa.ChunkedArray, name: str) -> np.ndarray:
     """Return a column of nested lists as one array (n, ...)."""
     import pyarrow as pa
     import pyarrow.compute

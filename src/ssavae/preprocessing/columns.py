@@ -292,7 +292,7 @@ def object_cells(x: object) -> np.ndarray | None:
         return None
     try:
         x.astype(np.float64)
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError of pandas' NA
         return x.astype(object)
     return None
 

@@ -1,0 +1,161 @@
+"""Parquet tables, a file or a folder of parts, read column by column: all at once took 5.7 times the rows."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import weakref
+from collections.abc import Collection, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ssavae._checks import check, require_package
+from ssavae.data.class_folders import walk
+from ssavae.data.guards import guard
+from ssavae.data.source import Source
+from ssavae.preprocessing.adapters import nested_arrays
+from ssavae.preprocessing.lazy import CHUNK_BYTES, FileReader, LazyArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+
+
+def parquet_parts(path: Path) -> list[Path]:
+    """Return the parts of a parquet table, ``part-2`` before ``part-10``; none where it is none."""
+    if path.is_file():
+        return [path] if path.suffix.lower() in PARQUET_SUFFIXES else []
+    parts = [file for file in walk(path) if file.suffix.lower() in PARQUET_SUFFIXES and file.name[0] != "_"]
+    return sorted(parts, key=lambda part: [(len(s), s) for s in re.findall("[0-9]+|[^0-9]+", str(part))])
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Return the names of a table's columns, without pandas' index; those of folders ``name=value`` last."""
+    parts = parquet_parts(path)
+    schema = _schema_of(parts[0])
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    return [*(name for name in schema.names if name not in index), *_folder_columns(parts[0], path)]
+
+
+def open_parquet(path: Path, kept_whole: Collection[str] = ()) -> Source:
+    """Open a table whose columns are read one by one; columns of lists of numbers are spread into columns.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or a folder of parts.
+    kept_whole : collection of str
+        Columns that are not spread.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, parts differ in their columns, or lists in their lengths.
+    ImportError
+        Without the extra ``parquet``.
+    """
+    require_package("pyarrow", "parquet", f"reading {path}")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    parts = parquet_parts(path)
+    schemas = [_schema_of(part) for part in parts]
+    for part, schema in zip(parts, schemas, strict=True):
+        check(schema.names == schemas[0].names, f"{part} has other columns than {parts[0]}")
+    types = dict(zip(schemas[0].names, schemas[0].types, strict=True))
+    stored = {name for name, each in types.items() if pa.types.is_integer(each) or pa.types.is_floating(each)}
+    columns: list[str] = []
+    spread: dict[str, np.ndarray] = {}
+    for name in parquet_columns(path):
+        lists = None if name in kept_whole or name not in types else _read_lists(parts, name, types[name])
+        new = {name: None} if lists is None else {f"{name}[{i}]": lists[:, i] for i in range(lists.shape[1])}
+        columns += new
+        spread |= {} if lists is None else new
+    n_rows = sum(pq.read_metadata(part).num_rows for part in parts)
+    read = partial(_read_column, path, parts, spread)
+    return Source(columns, n_rows, read, frozenset(stored | spread.keys()), frozenset(stored))
+
+
+def _schema_of(part: Path) -> pa.Schema:
+    import pyarrow.parquet as pq
+
+    with guard(part, "parquet file"):
+        return pq.read_schema(part)
+
+
+def _folder_columns(part: Path, path: Path) -> dict[str, str]:
+    """Return the columns that folders called ``name=value`` make, and their values for a part."""
+    folders = part.relative_to(path).parts[:-1] if part != path else ()
+    return dict(folder.split("=", 1) for folder in folders if "=" in folder)
+
+
+def _read_lists(parts: Sequence[Path], name: str, type: pa.DataType) -> np.ndarray | None:
+    """Return a column of lists of numbers (n, d); None where it holds none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    value = type
+    while pa.types.is_list(value) or pa.types.is_large_list(value) or pa.types.is_fixed_size_list(value):
+        value = value.value_type
+    if value == type or not (pa.types.is_integer(value) or pa.types.is_floating(value)):
+        return None
+    rows = []
+    for part in parts:
+        with guard(part, "parquet file"):
+            rows.append(nested_arrays(pq.read_table(part, columns=[name]).column(name), name))
+    shapes = {each.shape[1:] for each in rows}
+    check(len(shapes) == 1, f"lists of column {name!r} differ in length between the parts of the table")
+    joined = np.concatenate(rows)
+    return joined.reshape(len(joined), -1)
+
+
+def _read_column(path: Path, parts: Sequence[Path], spread: dict[str, np.ndarray], name: str) -> pd.Series:
+    import pandas as pd
+
+    if name in spread:
+        return pd.Series(spread[name])
+    return pd.concat([_read_part(path, part, name) for part in parts], ignore_index=True)
+
+
+def _read_part(path: Path, part: Path, name: str) -> pd.Series:
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    value = _folder_columns(part, path).get(name)
+    with guard(part, "parquet file"):
+        if value is not None:
+            return pd.Series([value] * pq.read_metadata(part).num_rows, dtype=object)
+        return pd.read_parquet(part, engine="pyarrow", columns=[name], partitioning=None)[name]
+
+
+def to_plain_file(path: Path, features: tuple[str, ...], shape: tuple[int, int]) -> LazyArray:
+    """Write a table of numbers, batch by batch, to a temporary file from which single rows can be read.
+
+    The file is removed with its last reader. In the parquet file itself a row can only be read by unpacking
+    the thousands around it.
+    """
+    import pyarrow.parquet as pq
+
+    row_bytes = 8 * shape[1]
+    n_rows = max(1, CHUNK_BYTES // row_bytes)
+    with tempfile.NamedTemporaryFile(prefix="ssavae-", suffix=".rows", delete=False) as file:
+        reader = FileReader(file.name, 0, row_bytes, shape[1:], np.dtype(np.float64))
+        weakref.finalize(reader, _remove, file.name, os.getpid())
+        for part in parquet_parts(path):
+            with guard(part, "parquet file"):
+                table = pq.ParquetFile(part, pre_buffer=False)
+                for batch in table.iter_batches(n_rows, columns=list(features), use_threads=False):
+                    columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in features]
+                    file.write(np.column_stack(columns).astype(np.float64).tobytes())
+    return LazyArray(shape, reader.dtype, reader, features)
+
+
+def _remove(path: str, pid: int) -> None:
+    if os.getpid() == pid:  # worker processes hold a copy of the reader
+        Path(path).unlink(missing_ok=True)
