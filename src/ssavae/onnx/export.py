@@ -22,7 +22,7 @@ from ssavae._version import __version__
 from ssavae.estimator import SSAVAE
 from ssavae.inference.predictor import Predictor
 from ssavae.networks import VEC
-from ssavae.onnx.runtime import DESCRIPTION_FILE, SCHEMA_VERSION, Exported
+from ssavae.onnx.runtime import DESCRIPTION_FILE, SCHEMA_VERSION, Exported, turn_off_telemetry
 from ssavae.preprocessing.preprocessor import Preprocessor
 
 PARITY_ROWS = (1, 2, 257)  # batch sizes at which onnxruntime is compared with torch
@@ -63,6 +63,7 @@ def export_onnx(
     _check_free(folder, overwrite)
     for module in ("onnx", "onnxscript", "onnxruntime"):
         require_package(module, "onnx", "writing ONNX")
+    turn_off_telemetry()  # torch's exporter may import onnxruntime too
     graphs = _graphs(model)
     with atomic_folder(folder) as fresh:
         for name, graph in graphs.items():

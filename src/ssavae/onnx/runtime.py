@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,7 @@ class Exported:
         expected = f"this ssavae reads {SCHEMA_VERSION}: export the model again"
         check(version == SCHEMA_VERSION, f"{path} has schema version {version}, {expected}")
         require_package("onnxruntime", "onnx", "running an exported model")
+        turn_off_telemetry()
         self._sessions = {
             name: _session(folder / f"{name}.onnx", sha256) for name, sha256 in checksums.items()
         }
@@ -151,6 +153,11 @@ class Exported:
     def _run(self, name: str, values: np.ndarray) -> np.ndarray:
         session = self._sessions[name]
         return np.asarray(session.run(None, {session.get_inputs()[0].name: values})[0])
+
+
+def turn_off_telemetry() -> None:
+    """Keep onnxruntime, not imported yet, from storing an identifier of the user and asking for a host."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def _batches(rows: np.ndarray) -> list[np.ndarray]:
