@@ -48,7 +48,7 @@ from ssavae.preprocessing.columns import to_frame, warn_of_columns
 from ssavae.preprocessing.inputs import Rows, check_finite, is_data_set, labels_in, open_rows
 from ssavae.preprocessing.labels import Labels, check_labels, class_indices, encode_labels
 from ssavae.preprocessing.lazy import LazyArray, sample_rows
-from ssavae.preprocessing.preprocessor import Preprocessor
+from ssavae.preprocessing.preprocessor import Preprocessor, detect_kind
 from ssavae.preprocessing.splits import hold_out, label_folds
 from ssavae.preprocessing.tensors import NetworkInputs, network_inputs, streamed_inputs
 from ssavae.training.augmentations import check_augment, current_names
@@ -394,11 +394,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _fit_preprocessing(self, rows: Rows, y: Labels | None) -> np.ndarray:
         """Learn the scaling of the rows and the classes; return the class indices (n,)."""
-        self.preprocess_ = Preprocessor.fit(rows, self.kind)
-        is_table = self.preprocess_.kind == "table"
-        check_finite(rows, missing_allowed=is_table)
-        check_augment(self.augment, self.preprocess_.kind)
-        if is_table:
+        kind = detect_kind(rows.shape, self.kind)
+        check_finite(rows, missing_allowed=kind == "table")
+        self.preprocess_ = Preprocessor.fit(rows, kind)
+        check_augment(self.augment, kind)
+        if kind == "table":
             warn_of_columns(sample_rows(rows.values), self.preprocess_.names)
         labels, self.classes_ = check_labels(y, len(rows))
         return labels
@@ -700,6 +700,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         rows = self._open(X, reset=False)
         if not isinstance(rows.values, LazyArray) or rows.values.is_cheap_to_scan:
             check_finite(rows, missing_allowed=self.preprocess_.kind == "table")
+            self.preprocess_.warn_of_range(rows.values)
         return rows
 
     def _inputs(self, rows: Rows) -> NetworkInputs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
@@ -28,7 +29,17 @@ class Items(Protocol):
     def __getitem__(self, index: int, /) -> object: ...
 
 
-# ------------------------------------------------------------------------------- torch Datasets
+# -------------------------------------------------------------------------- tensors and Datasets
+
+
+def tensor_array(x: object) -> object:
+    """Return a torch tensor as an array, of any device, layout and type; all else as it is."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(x, torch.Tensor):
+        return x
+    x = x.detach().cpu().to_dense()
+    is_known = not x.is_floating_point() or x.dtype in (torch.float16, torch.float32, torch.float64)
+    return (x if is_known else x.float()).numpy()
 
 
 def lazy_dataset(dataset: Items) -> LazyArray:
