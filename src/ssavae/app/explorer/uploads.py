@@ -14,6 +14,7 @@ from ssavae.app.explorer.errors import Problem
 from ssavae.app.explorer.row_format import LARGEST_NUMBER, ArrayOrFrame, RowFormat, read_cell
 from ssavae.app.explorer.security import IMAGE_PIXELS, LANDED_ROWS
 from ssavae.preprocessing.columns import Cell, Column
+from ssavae.preprocessing.images import open_image, upright_and_opaque
 
 PNG = "image/png"
 CSV = "text/csv"
@@ -67,10 +68,10 @@ def _decode_png(content: bytes, mode: str, size: tuple[int, int]) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        with open_image(content, "the body", ["PNG"]) as image:
             if image.mode[0] in "IF":  # 16 bits of gray, which convert() would clip
                 image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
-            image = image.convert(mode)
+            image = upright_and_opaque(image).convert(mode)
     except (*DAMAGE, Image.DecompressionBombError):
         raise Problem(422, "the PNG is damaged") from None
     if image.size != size:
