@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from ssavae._checks import check, check_array
+from ssavae.figures.plain_text import PlainTextFigure
 
 RGB = tuple[float, float, float]
 
@@ -33,7 +34,7 @@ MARKERS = "o^sDvP*"
 
 def new_figure(height: float, title: str, width: float = WIDTH) -> Figure:
     """Return a white figure of this size in inches, with constrained layout."""
-    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
+    figure = PlainTextFigure(figsize=(width, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     if title:
         figure.suptitle(title, fontsize=11)
