@@ -145,7 +145,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     n_workers : int
         Worker processes that read rows which are not held in memory.
     checkpoint_folder : path or None
-        Where the state of an unfinished run is in_training, for ``fit(..., resume=True)``.
+        Where the state of the training is written, for ``fit(..., resume=True)``; :meth:`save` removes it.
     checkpoint_every : int
         Batches between two such states.
     verbose : bool
@@ -313,8 +313,6 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
                 labels, self.calibration_folds, self.seed_, None if groups is None else np.asarray(groups)
             )
             self._cross_calibrate(sample_inputs(training, NOVELTY_ROWS)[0], rows, labels, folds)
-        if self.checkpoint_folder is not None and (fabric is None or fabric.is_global_zero):
-            drop_state(Path(self.checkpoint_folder))
         return self
 
     def fit_decoder(self, X: Data, *, beta: float | None = None, gamma: float | None = None) -> SSAVAE:
@@ -748,7 +746,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return model_params(self.get_params(deep=False), self.seed_)
 
     def save(self, folder: str | Path) -> None:
-        """Write the model folder: model.json, weights.safetensors and history.csv."""
+        """Write the model folder: model.json, weights.safetensors and history.csv.
+
+        The state of the training in ``checkpoint_folder`` is removed afterwards: until then
+        ``fit(X, y, resume=True)`` brings the model back.
+        """
         check_is_fitted(self, "calibration_")
         state = FittedState(
             params=self._model_params(),
@@ -768,6 +770,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         )
         state.save(Path(folder))
         save_history(Path(folder), self.history_)
+        if self.checkpoint_folder is not None:
+            drop_state(Path(self.checkpoint_folder))
 
     def _restore(self, state: FittedState) -> None:
         """Take over all that a model folder holds."""

@@ -7,7 +7,6 @@ from a program without ``if __name__ == "__main__"``, and no code of the caller'
 from __future__ import annotations
 
 import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from ssavae._serialize import lists_to_tuples
 from ssavae.networks import Networks, Spec, build_networks
 from ssavae.persistence.training_state import State, load_state, save_state
 from ssavae.training.batches import TensorRows
-from ssavae.training.distributed.launcher import run_processes
+from ssavae.training.distributed.launcher import run_processes_in, scratch_folder
 from ssavae.training.plan import Labelled, Settings, Trained, TrainingPlan
 
 RESULT = "result"  # folder of the result in that of the plan
@@ -42,11 +41,10 @@ def train_remotely(plan: TrainingPlan, *, devices: int, device: str, precision: 
             "model's VEC cannot be sent to processes; "
             f"start the program by torchrun --nproc-per-node {devices} PROGRAM"
         )
-    with tempfile.TemporaryDirectory(prefix="ssavae-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         where = {"device": device, "precision": precision, "devices": devices}
         save_state(folder, {"where": where} | plan_state(plan))
-        run_processes([sys.executable, "-m", "ssavae.training.worker", name], devices)
+        run_processes_in(folder, [sys.executable, "-m", "ssavae.training.worker", str(folder)], devices)
         return load_result(folder, plan.networks)
 
 
