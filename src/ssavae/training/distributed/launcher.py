@@ -136,7 +136,7 @@ def exit_process(status: int) -> None:
 
 
 def follow_parent() -> None:
-    """Send this process SIGTERM when the one that started it has been killed, and remove what that one left."""
+    """Send this process SIGTERM when the one that started it has been killed, and remove its leftovers."""
 
     def watch() -> None:
         while os.read(0, 1):
