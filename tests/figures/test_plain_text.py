@@ -90,7 +90,7 @@ CHARACTERS = st.characters() | st.sampled_from("$\\_^{}<>&%#\n\t\0中ก😀\u20
 def test_any_names_can_be_drawn(tmp_path_factory: pytest.TempPathFactory, function: str, suffix: str) -> None:
     path = tmp_path_factory.mktemp("any") / f"a.{suffix}"
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=5, deadline=None)
     @given(st.lists(st.text(CHARACTERS, min_size=1, max_size=12), min_size=3, max_size=3, unique=True))
     def check(names: list[str]) -> None:
         with warnings.catch_warnings():

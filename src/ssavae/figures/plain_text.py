@@ -22,6 +22,7 @@ class PlainTextFigure(Figure):
     """A figure in which a name like ``$x_1$`` or ``中文`` is drawn as it is written."""
 
     def draw(self, renderer: RendererBase) -> None:
+        """Prepare the texts, and draw."""
         prepare_texts(self)
         super().draw(renderer)
 
