@@ -112,9 +112,9 @@ class Exported:
         """Return the most probable class of each row, (n,)."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
-    def inverse_transform(self, Z: ArrayLike) -> np.ndarray | pd.DataFrame:
-        """Decode codes (n, latent_dim) to rows in the shape and units of X."""
-        decoded = self.decode(Z)
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
+        """Decode codes (n, latent_dim) to rows in the shape and units of the training rows."""
+        decoded = self.decode(X)
         if self.preprocess_.kind != "table":
             return self.preprocess_.finish(decoded)
         return to_frame(self.preprocess_.inverse(decoded), getattr(self, "feature_names_in_", None))
