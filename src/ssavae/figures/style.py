@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ssavae._checks import check, check_array
 from ssavae._serialize import write_atomically
+from ssavae.figures.plain_text import PlainTextFigure
 
 RGB = tuple[float, float, float]
 
@@ -35,7 +36,7 @@ MARKERS = "o^sDvP*"
 
 def new_figure(height: float, title: str, width: float = WIDTH) -> Figure:
     """Return a white figure of this size in inches, with constrained layout."""
-    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
+    figure = PlainTextFigure(figsize=(width, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     if title:
         figure.suptitle(title, fontsize=11)

@@ -266,8 +266,9 @@ def _measure_vec(plan: TrainingPlan, vec: VEC) -> dict[str, float]:
     measures = {}
     if plan.validation is not None:
         measures["val_loss"] = predictor.class_loss(*plan.validation)
-    if plan.eval_set is not None:
-        measures["eval_accuracy"] = predictor.class_accuracy(*plan.eval_set)
+    for i, eval_set in enumerate(plan.eval_sets, start=1):
+        name = "eval_accuracy" if i == 1 else f"eval_accuracy_{i}"
+        measures[name] = predictor.class_accuracy(*eval_set)
     return measures
 
 

@@ -136,7 +136,7 @@ def exit_process(status: int) -> None:
 
 
 def follow_parent() -> None:
-    """End as by SIGTERM when the process that started this one has been killed; remove what it left."""
+    """Send this process SIGTERM when the one that started it has been killed, and remove its leftovers."""
 
     def watch() -> None:
         while os.read(0, 1):

@@ -59,8 +59,8 @@ def plan_state(plan: TrainingPlan) -> State:
         "rows": [rows.x, torch.from_numpy(rows.y)],
         "seed": plan.seed,
         "fingerprint": plan.fingerprint,
-        "validation": _tensors(plan.validation),
-        "eval_set": _tensors(plan.eval_set),
+        "validation": None if plan.validation is None else _tensors(plan.validation),
+        "eval_sets": [_tensors(each) for each in plan.eval_sets],
         "train_vec": plan.train_vec,
         "history": plan.history,
         "resume": plan.resume,
@@ -86,8 +86,8 @@ def plan_from(state: State, device: torch.device) -> TrainingPlan:
         rows=TensorRows(x, y.numpy(), device),
         seed=state["seed"],
         fingerprint=state["fingerprint"],
-        validation=_labelled(state["validation"]),
-        eval_set=_labelled(state["eval_set"]),
+        validation=None if state["validation"] is None else _labelled(state["validation"]),
+        eval_sets=[_labelled(each) for each in state["eval_sets"]],
         train_vec=state["train_vec"],
         history=state["history"],
         resume=state["resume"],
@@ -123,12 +123,10 @@ def _load_network_states(networks: Networks, states: dict[str, dict[str, Tensor]
         network.load_state_dict(states[name])
 
 
-def _tensors(labelled: Labelled | None) -> list[Tensor] | None:
-    if labelled is None:
-        return None
+def _tensors(labelled: Labelled) -> list[Tensor]:
     x, y = labelled
     return [x if isinstance(x, Tensor) else torch.cat([*x.split(len(x))]), torch.from_numpy(y)]
 
 
-def _labelled(tensors: list[Tensor] | None) -> tuple[Tensor, np.ndarray] | None:
-    return None if tensors is None else (tensors[0], tensors[1].numpy())
+def _labelled(tensors: list[Tensor]) -> tuple[Tensor, np.ndarray]:
+    return tensors[0], tensors[1].numpy()
