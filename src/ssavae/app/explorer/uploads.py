@@ -14,6 +14,7 @@ from ssavae.app.explorer.errors import Problem
 from ssavae.app.explorer.limits import AXES, CSV_CELLS, IMAGE_PIXELS, LANDED_ROWS
 from ssavae.app.explorer.row_format import LARGEST_NUMBER, ArrayOrFrame, RowFormat, read_cell
 from ssavae.preprocessing.columns import Cell, Column
+from ssavae.preprocessing.images import open_image, upright_and_opaque
 
 PNG = "image/png"
 CSV = "text/csv"
@@ -66,10 +67,10 @@ def _decode_png(content: bytes, mode: str, size: tuple[int, int]) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        with open_image(content, "the body", ["PNG"]) as image:
             if image.mode[0] == "I":  # 16 bits of gray, which convert() would clip
                 image = image.convert("I").point([round(value / 257) for value in range(65536)], "L")
-            image = image.convert(mode)
+            image = upright_and_opaque(image).convert(mode)
     except (*DAMAGE, Image.DecompressionBombError):
         raise Problem(422, "the PNG is damaged") from None
     if image.size != size:
