@@ -104,7 +104,7 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
         raise _too_large()
     try:
         body = await asyncio.wait_for(_read_chunks(receive), BODY_SECONDS)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         detail = f"the body took more than {BODY_SECONDS} seconds"
         raise Problem(408, detail, {"connection": "close"}) from None
     if body.count(b"[") + body.count(b"{") > CONTAINERS and "json" in headers.get("content-type", ""):
