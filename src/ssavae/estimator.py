@@ -55,7 +55,7 @@ from ssavae.training.augmentations import check_augment, current_names
 from ssavae.training.batches import TrainingRows, sample_inputs, training_rows
 from ssavae.training.constraints import CONSTRAINTS
 from ssavae.training.distributed.context import context_of
-from ssavae.training.distributed.fabric import launch_fabric, make_fabric
+from ssavae.training.distributed.fabric import AnyFabric, launch_fabric, make_fabric
 from ssavae.training.distributed.launcher import must_launch
 from ssavae.training.distributed.remote import train_remotely
 from ssavae.training.parameters import check_params, model_params, pairs_of, seed_of
@@ -72,7 +72,6 @@ from ssavae.training.steps import train_networks
 
 if TYPE_CHECKING:
     import pandas as pd
-    from lightning_fabric import Fabric
 
 Data = ArrayLike | LazyArray | Rows | Dataset[object]
 
@@ -429,7 +428,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         labels, self.classes_ = check_labels(y, len(rows))
         return labels
 
-    def _fabric(self) -> Fabric | None:
+    def _fabric(self) -> AnyFabric | None:
         """Return where to train; None where :meth:`fit` has to start processes for it."""
         if must_launch(self.devices, self.nodes):
             make_fabric(self.device, self.precision, self.devices)  # raises what they would
@@ -448,7 +447,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         fraction = resolve_validation_fraction(params, int((labels >= 0).sum()))
         return hold_out(labels, fraction, self.seed_, groups)
 
-    def _training_rows(self, rows: Rows, labels: np.ndarray, fabric: Fabric | None) -> TrainingRows:
+    def _training_rows(self, rows: Rows, labels: np.ndarray, fabric: AnyFabric | None) -> TrainingRows:
         device = torch.device("cpu") if fabric is None else fabric.device
         return training_rows(self.preprocess_, rows, labels, device=device, n_workers=self.n_workers)
 
