@@ -19,7 +19,7 @@ from ssavae.data.labelled import LabelledData, Reading
 from ssavae.data.loading import load_dataset
 from ssavae.data.partition import Part, divide, read, whole
 from ssavae.persistence.model_folder import load_model
-from ssavae.preprocessing import adapters, lazy
+from ssavae.preprocessing import adapters, images, lazy
 from ssavae.preprocessing.lazy import LazyArray
 
 
@@ -77,7 +77,8 @@ def test_few_images_are_read_at_once_and_many_when_they_are_needed(tmp_path, mon
     monkeypatch.setattr(lazy, "RESIDENT_BYTES", 0)
     decoded = []
     monkeypatch.setattr(
-        "ssavae.data.image_folder.pixels_of", lambda image: decoded.append(1) or np.asarray(image)
+        "ssavae.data.image_folder.read_image",
+        lambda *source: decoded.append(1) or images.read_image(*source),
     )
     stored = load_dataset(folder)
     assert isinstance(in_memory.x_train, np.ndarray) and isinstance(stored.x_train, LazyArray) and not decoded

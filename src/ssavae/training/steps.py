@@ -68,6 +68,8 @@ def _session(plan: TrainingPlan, fabric: Fabric) -> Session:
         session.checkpoint_every = 0 if plan.folder is None else plan.checkpoint_every
     if plan.resume:
         session.resume()
+    if session.folder is not None:
+        session.folder.mkdir(parents=True, exist_ok=True)
     if plan.pretrained is not None:
         plan.networks.vec.load_state_dict(plan.pretrained.weights)
         if "vec" not in session.done:
@@ -84,9 +86,6 @@ def run_vec(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
     stage = vec_stage(plan, session, fabric)
     schedule = Schedule(settings.n_epochs, settings.batch_size, plan.seed, settings.patience)
     train(session, stage, plan.rows, schedule)
-    teacher = session.modules.pop("teacher", None)
-    if isinstance(teacher, Teacher):
-        teacher.copy_to(plan.networks.vec)
 
 
 def vec_stage(plan: TrainingPlan, session: Session, fabric: Fabric) -> Stage:
@@ -118,7 +117,15 @@ def vec_stage(plan: TrainingPlan, session: Session, fabric: Fabric) -> Stage:
     )
     measured = vec.bare() if consistency is None else consistency.teacher.vec
     measure = partial(_measure_vec, plan, measured)
-    return Stage("vec", step, arguments, {"vec": optimizer}, measure)
+    finish = partial(_take_teacher, session, vec)
+    return Stage("vec", step, arguments, {"vec": optimizer}, measure, finish)
+
+
+def _take_teacher(session: Session, vec: VEC) -> None:
+    """Copy the teacher's weights into the VEC, where there is a teacher."""
+    teacher = session.modules.pop("teacher", None)
+    if isinstance(teacher, Teacher):
+        teacher.copy_to(vec)
 
 
 def _consistency(plan: TrainingPlan, session: Session, fabric: Fabric) -> Consistency | None:
@@ -259,8 +266,9 @@ def _measure_vec(plan: TrainingPlan, vec: VEC) -> dict[str, float]:
     measures = {}
     if plan.validation is not None:
         measures["val_loss"] = predictor.class_loss(*plan.validation)
-    if plan.eval_set is not None:
-        measures["eval_accuracy"] = predictor.class_accuracy(*plan.eval_set)
+    for i, eval_set in enumerate(plan.eval_sets, start=1):
+        name = "eval_accuracy" if i == 1 else f"eval_accuracy_{i}"
+        measures[name] = predictor.class_accuracy(*eval_set)
     return measures
 
 

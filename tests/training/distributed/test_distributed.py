@@ -123,7 +123,7 @@ class RandomRows(torch.utils.data.Dataset):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"devices": 0}, "devices=0 must be at least 1"),
+        ({"devices": 0}, "'devices' .* must be an int in the range .1, inf.. Got 0 "),
         ({"devices": 3}, "batch_size=128 cannot be divided among 3 processes"),
         ({"devices": 2, "device": "cuda"}, "cannot run on device='cuda', devices=2"),
         ({"devices": 2, "device": "mps"}, "device='mps' is one device"),

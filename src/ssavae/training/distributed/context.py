@@ -55,6 +55,11 @@ class Context:
         """Return the mean over the processes."""
         return values
 
+    def mean_of(self, measures: dict[str, float]) -> dict[str, float]:
+        """Average numbers over the processes: on unlike machines they may differ in the last digit."""
+        doubles = {name: torch.tensor(value, dtype=torch.float64) for name, value in measures.items()}
+        return {name: float(self.mean(value)) for name, value in doubles.items()}
+
     def should_stop(self, requested: bool, synchronize: bool) -> bool:
         """Return whether to stop: if any process was asked to, as all agree where they ``synchronize``."""
         return requested
