@@ -6,7 +6,6 @@ their inputs and outputs; docs/onnx.md documents it for other languages.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ssavae._checks import UsageError, check, require_package
+from ssavae._serialize import read_checked
 from ssavae.preprocessing.columns import is_frame, object_cells, to_frame
 from ssavae.preprocessing.inputs import check_finite, plain_array
 from ssavae.preprocessing.preprocessor import Preprocessor
@@ -198,9 +198,10 @@ def _session(path: Path, sha256: str) -> InferenceSession:
     """Open a graph, if its checksum is the one in exported.json."""
     import onnxruntime
 
-    if hashlib.sha256(_existing(path).read_bytes()).hexdigest() != sha256:
-        raise ValueError(f"{path} is damaged: its checksum is not the one in {DESCRIPTION_FILE}")
+    graph = read_checked(path, sha256)
+    if graph is None:
+        raise ValueError(f"{_existing(path)} is damaged: its checksum is not the one in {DESCRIPTION_FILE}")
     try:
-        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common class
         raise ValueError(f"{path} is not a graph that onnxruntime can run: {error}") from error
