@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Column:
         Of numbers: whether values were missing in training; a second network input then marks them.
     """
 
-    kind: str
+    kind: Literal["number", "whole", "category"]
     low: float = 0.0
     scale: float = 1.0
     categories: tuple[Category, ...] = ()

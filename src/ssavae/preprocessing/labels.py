@@ -106,6 +106,7 @@ def check_labels(y: Labels | None, n_rows: int) -> tuple[np.ndarray, np.ndarray]
         raise ValueError(f"Input y contains infinity or a value too large for {y.dtype!r}")
     if y.dtype.kind in "Mm":
         raise ValueError("y holds dates or durations: give classes, as text or integers")
+    _check_types(y)
     labels, classes = encode_labels(y)
     if len(classes) and classes.dtype.kind == "f":
         check_classification_targets(y[~_is_missing(y)].astype(float))
@@ -115,6 +116,19 @@ def check_labels(y: Labels | None, n_rows: int) -> tuple[np.ndarray, np.ndarray]
             "pass y=None to train without labels"
         )
     return labels, classes
+
+
+def _check_types(y: np.ndarray) -> None:
+    """Refuse labels that a model folder, which is JSON, could not hold."""
+    if y.dtype.kind in "biuU" or (y.dtype.kind == "f" and y.dtype.itemsize <= 8):
+        return
+    for label in map(_python_value, y[~_is_missing(y)].tolist()):
+        if not isinstance(label, str | bool | int | float):
+            convert = "label.decode()" if isinstance(label, bytes) else "str(label)"
+            raise ValueError(
+                f"y holds labels of type {type(label).__name__}, as {label!r}: a model can store text, "
+                f"integers, floats and booleans; pass [{convert} for label in y]"
+            )
 
 
 def class_indices(y: object, classes: np.ndarray, n: int) -> np.ndarray:
