@@ -20,29 +20,31 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ssavae._checks import check
-from ssavae._serialize import lists_to_tuples, plain
+from ssavae._serialize import plain
 from ssavae.inference.active_learning import candidates, choose_rows, uncertainty
 from ssavae.inference.calibration import Calibration, conformal_limit
 from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
 from ssavae.networks import (
-    Discriminator,
     Networks,
     Spec,
     build_networks,
     build_step2,
     reparameterize,
-    to_memory_format,
 )
 from ssavae.persistence.hub import fetch, is_on_hub
+from ssavae.persistence.model_document import ModelDocument
 from ssavae.persistence.model_folder import (
+    MODEL_FILE,
+    WEIGHTS_FILE,
     FittedState,
     HistoryRow,
-    load_history,
+    check_storable,
     load_networks,
     network_weights,
-    save_history,
 )
+from ssavae.persistence.parametrized import picklable, restored
+from ssavae.persistence.schema import Classes, damaged, read_arguments
 from ssavae.persistence.training_state import drop_state, load_state
 from ssavae.preprocessing.columns import to_frame, warn_of_columns
 from ssavae.preprocessing.inputs import Rows, check_finite, is_data_set, labels_in, open_rows
@@ -65,7 +67,7 @@ from ssavae.training.distributed.context import context_of
 from ssavae.training.distributed.fabric import AnyFabric, launch_fabric, make_fabric
 from ssavae.training.distributed.launcher import must_launch
 from ssavae.training.distributed.remote import train_remotely
-from ssavae.training.parameters import check_params, model_params, pairs_of, seed_of
+from ssavae.training.parameters import RUNTIME, check_params, model_params, pairs_of, seed_of
 from ssavae.training.plan import (
     Labelled,
     Pretrained,
@@ -317,7 +319,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         FloatingPointError
             If a loss becomes NaN or infinite.
         """
-        check_params(self.get_params(deep=False))
+        self._check_params()
         self._forget()
         y = labels_in(X) if y is None else y
         rows = self._open(X, reset=True)
@@ -355,7 +357,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         rows = self._checked(X)
         self.beta = self.beta if beta is None else beta
         self.gamma = self.gamma if gamma is None else gamma
-        check_params(self.get_params(deep=False))
+        self._check_params()
         fabric = self._fabric()
         self.history_ = [row for row in self.history_ if row["step"] != "decoder"]
         with _own_random_state(self.seed_):
@@ -479,6 +481,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             student_widths,
         )
         self._build_networks(with_detail=settings.weight_detail > 0)
+
+    def _check_params(self) -> None:
+        check_params(self.get_params(deep=False))
+        for name in self._custom:
+            check_storable(getattr(self, name), name)
 
     def _build_networks(self, with_detail: bool) -> None:
         networks = build_networks(self.spec_, with_detail, self.encoder, self.decoder)
@@ -801,18 +808,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     # ---------------------------------------------------------------------------------- files
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the weights of the discriminator alone: torch's spectral norm cannot be pickled."""
-        state = dict(super().__getstate__())
-        if "discriminator_" in state:
-            state["discriminator_"] = state["discriminator_"].state_dict()
-        return state
+        """Return all attributes, networks with spectral or weight norm in a form that can be pickled."""
+        return {name: picklable(value) for name, value in dict(super().__getstate__()).items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "discriminator_" in state:
-            with _own_random_state(0):
-                self.discriminator_ = to_memory_format(Discriminator(self.spec_), self.spec_).eval()
-            self.discriminator_.load_state_dict(state["discriminator_"])
+        super().__setstate__({name: restored(value) for name, value in state.items()})
 
     @property
     def _custom(self) -> tuple[str, ...]:
@@ -829,44 +829,45 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         ``fit(X, y, resume=True)`` brings the model back.
         """
         check_is_fitted(self, "calibration_")
-        state = FittedState(
+        document = ModelDocument(
             params=self._model_params(),
             custom=self._custom,
             spec=self.spec_,
-            preprocessor=self.preprocess_,
-            classes=self.classes_,
+            preprocess=self.preprocess_,
+            classes=Classes.of(self.classes_),
             feature_names=tuple(getattr(self, "feature_names_in_", ())),
             n_features_in=self.n_features_in_,
             seed=self.seed_,
             data_sha256=self.data_sha256_,
             feature_weights=self.feature_weights_,
-            class_shares=self.class_shares_,
-            calibration=self.calibration_,
-            samplers=self.samplers_,
-            weights=network_weights(self._networks),
+            class_shares=tuple(self.class_shares_.tolist()),
+            temperature=self.calibration_.temperature,
+            novelty_held_out=self.calibration_.held_out,
         )
-        state.save(Path(folder))
-        save_history(Path(folder), self.history_)
+        weights = network_weights(self._networks)
+        FittedState(document, self.calibration_, self.samplers_, weights, self.history_).save(Path(folder))
         if self.checkpoint_folder is not None:
             drop_state(Path(self.checkpoint_folder))
 
     def _restore(self, state: FittedState) -> None:
         """Take over all that a model folder holds."""
-        self.preprocess_ = state.preprocessor
-        self.classes_ = state.classes
-        if state.feature_names:
-            self.feature_names_in_ = np.array(state.feature_names, dtype=object)
-        self.n_features_in_ = state.n_features_in
-        self.seed_ = state.seed
-        self.data_sha256_ = state.data_sha256
-        self.spec_ = state.spec
-        self.feature_weights_ = state.feature_weights
-        self.class_shares_ = state.class_shares
+        document = state.document
+        self.preprocess_ = document.preprocess
+        self.classes_ = document.classes.array()
+        if document.feature_names:
+            self.feature_names_in_ = np.array(document.feature_names, dtype=object)
+        self.n_features_in_ = document.n_features_in
+        self.seed_ = document.seed
+        self.data_sha256_ = document.data_sha256
+        self.spec_ = document.spec
+        self.feature_weights_ = document.feature_weights
+        self.class_shares_ = np.array(document.class_shares)
         self.calibration_ = state.calibration
         self.samplers_ = state.samplers
+        self.history_ = state.history
         with _own_random_state(self.seed_):
             self._build_networks(with_detail=False)
-        load_networks(self._networks, state.weights)
+        load_networks(self._networks, state.weights, document.custom)
 
 
 def load(
@@ -890,25 +891,37 @@ def load(
     ------
     FileNotFoundError
         If a file is missing.
+    ModelFolderError
+        If a file is damaged or from another schema version, or a network does not fit: a ValueError that
+        names the file and the place in it.
     ValueError
-        If a file is damaged or from another schema version, or a network does not fit.
+        If a network of your own is missing.
     """
     on_hub = is_on_hub(folder)
     check(revision is None or on_hub, f"revision={revision!r} needs a model on the hub, hf://user/name")
     local = fetch(str(folder), revision) if on_hub else Path(folder)
     state = FittedState.load(local)
     own: dict[str, Any] = {"encoder": encoder, "decoder": decoder}
-    missing = [name for name in state.custom if own[name] is None]
+    missing = [name for name in state.document.custom if own[name] is None]
     if missing:
         raise ValueError(
             f"{folder} was trained with your own {missing[0]}: pass it as load(folder, {missing[0]}=...)"
         )
-    params = lists_to_tuples(state.params)
-    params["augment"] = current_names(params["augment"])
-    model = SSAVAE(**params, **own)
-    model._restore(state)
-    model.history_ = load_history(local)
+    with damaged(local / MODEL_FILE):
+        model = SSAVAE(**_model_arguments(state.document.params), **own)
+    with damaged(local / WEIGHTS_FILE, "does not fit the networks"):
+        model._restore(state)
     return model
+
+
+def _model_arguments(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a model folder, checked as those of a user are."""
+    runtime = sorted(params.keys() & set(RUNTIME))
+    check(not runtime, f"model.params must hold what defines a model, found {', '.join(runtime)}")
+    arguments = read_arguments(SSAVAE.__init__, params, "model.params")
+    arguments["augment"] = current_names(arguments.get("augment", ()))
+    check_params(arguments)
+    return arguments
 
 
 def _data_sha256(rows: Rows, labels: np.ndarray, in_training: np.ndarray) -> str:

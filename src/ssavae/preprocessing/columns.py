@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Column:
         10 % quantile of the absolute numbers, which another unit would change.
     """
 
-    kind: str
+    kind: Literal["number", "whole", "category"]
     low: float = 0.0
     scale: float = 1.0
     categories: tuple[Category, ...] = ()

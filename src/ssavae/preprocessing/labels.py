@@ -157,6 +157,7 @@ def check_labels(y: Labels | None, n_rows: int) -> tuple[np.ndarray, np.ndarray]
         raise ValueError(f"Input y contains infinity or a value too large for {y.dtype!r}")
     if y.dtype.kind in "Mm":
         raise ValueError("y holds dates or durations: give classes, as text or integers")
+    _check_types(y)
     labels, classes = encode_labels(y)
     if len(classes) and classes.dtype.kind == "f":
         check_classification_targets(y[labels >= 0].astype(float))
@@ -177,6 +178,19 @@ def _looks_like_a_class(fraction: float, classes: np.ndarray) -> bool:
     if classes.dtype.kind not in "if" or len(classes) == 0:
         return False
     return bool(classes.min() < 0) or (fraction < 0.5 and classes.tolist() == [0, 1])
+
+
+def _check_types(y: np.ndarray) -> None:
+    """Refuse labels that a model folder, which is JSON, could not hold."""
+    if y.dtype.kind in "biuU" or (y.dtype.kind == "f" and y.dtype.itemsize <= 8):
+        return
+    for label in map(_python_value, y[is_labelled(y)].tolist()):
+        if not isinstance(label, str | bool | int | float):
+            convert = "label.decode()" if isinstance(label, bytes) else "str(label)"
+            raise ValueError(
+                f"y holds labels of type {type(label).__name__}, as {label!r}: a model can store text, "
+                f"integers, floats and booleans; pass [{convert} for label in y]"
+            )
 
 
 def class_indices(y: object, classes: np.ndarray, n: int) -> np.ndarray:

@@ -232,7 +232,7 @@ def test_a_run_of_two_processes_stopped_and_resumed_is_the_run_of_torchrun(tmp_p
     a, b = (model_folder.load_model(folder)[1] for folder in (whole, resumed))
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
     losses = [
-        [{k: v for k, v in row.items() if k != "seconds"} for row in model_folder.load_history(folder)]
+        [{k: v for k, v in row.items() if k != "seconds"} for row in model_folder.load_model(folder)[2]]
         for folder in (whole, resumed)
     ]
     assert losses[0] == losses[1]
