@@ -51,9 +51,9 @@ class Teacher(nn.Module):
     def __init__(self, vec: VEC, n_classes: int) -> None:
         super().__init__()
         self.vec = copy.deepcopy(vec.bare()).requires_grad_(False)
-        self.register_buffer("n_updates", torch.zeros(()))
-        self.register_buffer("confidence", torch.tensor(INITIAL_THRESHOLD))
-        self.register_buffer("shares", torch.full((n_classes,), 1.0 / n_classes))
+        self.register_buffer("n_updates", torch.zeros((), dtype=torch.float32))
+        self.register_buffer("confidence", torch.tensor(INITIAL_THRESHOLD, dtype=torch.float32))
+        self.register_buffer("shares", torch.full((n_classes,), 1.0 / n_classes, dtype=torch.float32))
 
     @torch.no_grad()
     def update(self, vec: VEC) -> None:
