@@ -920,6 +920,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
 
 @torch.inference_mode(False)
+@torch.device("cpu")
 def load(
     folder: str | Path,
     *,

@@ -184,8 +184,8 @@ class Session:
             optimizer.load_state_dict(state["optimizers"][name])
             _match_layout(optimizer)
             stage.schedulers[name].load_state_dict(state["schedulers"][name])
-        if (rng := state.get(self._rng_key)) is not None:  # else the run began on another kind of device
-            self.generator.set_state(rng)
+        if state.get(self._rng_key) is not None:  # else that was another kind of device
+            self.generator.set_state(state[self._rng_key])
 
     def save_last_good(self, weights: Weights) -> str:
         """Write finite weights beside the state of a run that diverged; return words that say where."""
@@ -334,10 +334,9 @@ def one_cycle(progress: float) -> float:
 
 
 def _stopped(session: Session, where: str) -> Stopped:
-    saved = "nothing was saved, since there is no checkpoint folder"
-    if session.folder is not None:
-        saved = f"saved in {session.folder}: go on with --resume (Python: fit(X, y, resume=True))"
-    return Stopped(where, saved)
+    if session.folder is None:
+        return Stopped(where, "nothing was saved, since there is no checkpoint folder")
+    return Stopped(where, f"saved in {session.folder}: go on with --resume (Python: fit(X, y, resume=True))")
 
 
 class Guard:

@@ -170,7 +170,8 @@ def _consistency(plan: TrainingPlan, session: Session, fabric: Fabric) -> Consis
     """Build the teacher of ``loss_consistency``, where that loss has a weight."""
     if plan.settings.weight_consistency == 0:
         return None
-    teacher = Teacher(plan.networks.vec, plan.spec.n_classes)
+    with torch.device("cpu"):
+        teacher = Teacher(plan.networks.vec, plan.spec.n_classes)
     session.add("teacher", teacher)
     teacher.to(fabric.device)
     on_device = wrap_vec(fabric, teacher.vec)
