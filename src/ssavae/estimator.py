@@ -920,7 +920,6 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
 
 @torch.inference_mode(False)
-@torch.device("cpu")
 def load(
     folder: str | Path,
     *,
@@ -948,7 +947,8 @@ def load(
     on_hub = is_on_hub(folder)
     check(revision is None or on_hub, f"revision={revision!r} needs a model on the hub, hf://user/name")
     local = fetch(str(folder), revision) if on_hub else Path(folder)
-    state = FittedState.load(local)
+    with torch.device("cpu"):
+        state = FittedState.load(local)
     own: dict[str, Any] = {"encoder": encoder, "decoder": decoder}
     missing = [name for name in state.custom if own[name] is None]
     if missing:
