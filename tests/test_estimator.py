@@ -118,7 +118,7 @@ def test_a_saved_model_is_the_model(model, digits, tmp_path):
     assert (again.sample(6, random_state=1) == model.sample(6, random_state=1)).all()
     assert (again.is_novel(X) == model.is_novel(X)).all()
     assert [row["step"] for row in again.history_] == [row["step"] for row in model.history_]
-    assert again.fit_decoder(X, gamma=0.0).gamma == 0.0
+    assert again.fit_decoder(X, gamma=0.0).gamma_ == 0.0
 
 
 def test_the_decoder_alone_can_be_trained_again(digits):
@@ -127,7 +127,7 @@ def test_the_decoder_alone_can_be_trained_again(digits):
     vec = [value.clone() for value in model.vec_.state_dict().values()]
     before = model.reconstruct(X)
     model.fit_decoder(X, beta=0.0, gamma=0.0)
-    assert (model.beta, model.gamma) == (0.0, 0.0)
+    assert (model.beta_, model.gamma_) == (0.0, 0.0)
     assert all(torch.equal(p, q) for p, q in zip(vec, model.vec_.state_dict().values(), strict=True))
     assert not np.allclose(before, model.reconstruct(X))
     assert set(model.history_[-1]) >= {"loss_rec"} and "loss_adv" not in model.history_[-1]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 
 from ssavae._checks import check
 from ssavae._serialize import plain
+from ssavae._torch_state import drawn_from
 from ssavae.inference.active_learning import candidates, choose_rows, uncertainty
 from ssavae.inference.calibration import Calibration, conformal_limit
 from ssavae.inference.predictor import Predictor
@@ -67,6 +68,7 @@ from ssavae.training.distributed.context import context_of
 from ssavae.training.distributed.fabric import AnyFabric, launch_fabric, make_fabric
 from ssavae.training.distributed.launcher import must_launch
 from ssavae.training.distributed.remote import train_remotely
+from ssavae.training.interrupts import StopRequest, handle_stop_signals
 from ssavae.training.parameters import RUNTIME, check_params, model_params, pairs_of, seed_of
 from ssavae.training.plan import (
     Labelled,
@@ -177,6 +179,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Epochs that step 1 was trained.
     history_ : list of dict
         One row per epoch and step with every loss.
+    beta_, gamma_ : float
+        Weights that the decoder was trained with: the parameters, or those of :meth:`fit_decoder`.
     seed_ : int
         The seed drawn from ``random_state``.
     preprocess_ : Preprocessor
@@ -279,6 +283,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     # ------------------------------------------------------------------------------- training
 
+    @torch.inference_mode(False)  # with gradients, whatever the caller has switched off
     def fit(
         self,
         X: Data,
@@ -318,6 +323,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             If a parameter, X or y is not valid, or there is nothing to resume.
         FloatingPointError
             If a loss becomes NaN or infinite.
+        KeyboardInterrupt
+            After Ctrl-C. With a ``checkpoint_folder`` the run can be resumed; without one, the model has been
+            trained as far as the message says, and can be used.
         """
         self._check_params()
         self._forget()
@@ -330,47 +338,63 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         held_out = self._hold_out(labels, groups)
         in_training = np.setdiff1d(np.arange(len(labels)), held_out)
         validation = (self._inputs(rows.take(held_out)), labels[held_out]) if len(held_out) else None
+        folds = self._folds(labels, groups) if validation is None else []
         self.data_sha256_ = _data_sha256(rows, labels, in_training)
-        with _own_random_state(self.seed_):
-            training = self._training_rows(rows.take(in_training), labels[in_training], fabric)
-            settings = self._resolve(labels[in_training])
-            self._build(settings)
-            plan = self._plan(training, settings, resume=resume)
-            plan.validation = validation
-            plan.eval_sets = [self._eval_set(*pair) for pair in pairs_of(eval_set)]
-            plan.pretrained = None if vec is None else self._pretrained(vec)
-            trained = self._train_remotely(plan) if fabric is None else train_networks(plan, fabric)
-            self._take(trained)
-            self._fit_samplers(training)
+        training = self._training_rows(rows.take(in_training), labels[in_training], fabric)
+        settings = self._resolve(labels[in_training])
+        self._build(settings)
+        plan = self._plan(training, settings, self._networks)
+        plan.resume = resume
+        plan.validation = validation
+        plan.eval_sets = [self._eval_set(*pair) for pair in pairs_of(eval_set)]
+        plan.pretrained = None if vec is None else self._pretrained(vec)
+        trained = self._train(plan, fabric)
+        self._take(trained, settings)
         self.vec_.detail = None  # the auxiliary decoder is only needed in step 1
-        if validation is not None:
-            self._calibrate(*validation)
-        else:
-            folds = label_folds(
-                labels, self.calibration_folds, self.seed_, None if groups is None else np.asarray(groups)
-            )
-            self._cross_calibrate(sample_inputs(training, NOVELTY_ROWS)[0], rows, labels, folds)
+        stop = StopRequest()
+        with handle_stop_signals(stop):
+            self._fit_samplers(training)
+            if validation is not None:
+                self._calibrate(*validation)
+            else:
+                is_stopped = bool(trained.stopped) or stop.is_made
+                self._cross_calibrate(training, rows, labels, [] if is_stopped else folds)
+        if trained.stopped or stop.is_made:
+            raise KeyboardInterrupt(trained.stopped or "stopped after the training; the model can be used")
         return self
 
+    @torch.inference_mode(False)
     def fit_decoder(self, X: Data, *, beta: float | None = None, gamma: float | None = None) -> SSAVAE:
-        """Train step 2 again, with new networks, on the same VEC; ``None`` keeps beta or gamma as it is."""
+        """Train step 2 again, with new networks, on the same VEC.
+
+        If it fails or is stopped, the model is as it was before.
+
+        Parameters
+        ----------
+        X : rows as in :meth:`fit`
+        beta, gamma : float or None
+            Weights in place of the model's parameters, which stay as they are: see ``beta_`` and ``gamma_``.
+        """
         rows = self._checked(X)
-        self.beta = self.beta if beta is None else beta
-        self.gamma = self.gamma if gamma is None else gamma
-        self._check_params()
+        weights = {
+            "beta": self.beta if beta is None else beta,
+            "gamma": self.gamma if gamma is None else gamma,
+        }
+        check_params(self.get_params(deep=False) | weights)
         fabric = self._fabric()
-        self.history_ = [row for row in self.history_ if row["step"] != "decoder"]
-        with _own_random_state(self.seed_):
-            self.decoder_, self.discriminator_ = build_step2(self.spec_, self.decoder)
-            unlabelled = np.full(len(rows), -1)
-            training = self._training_rows(rows, unlabelled, fabric)
-            plan = self._plan(training, self._resolve(unlabelled))
-            plan.train_vec = False
-            plan.history = self.history_
-            trained = self._train_remotely(plan) if fabric is None else train_networks(plan, fabric)
-            self._take(trained)
-        components = self._novelty_components(sample_inputs(training, NOVELTY_ROWS)[0])
-        self.calibration_ = self.calibration_.fit_novelty(components, held_out=False)
+        with drawn_from(self.seed_):
+            networks = Networks(self.vec_, *build_step2(self.spec_, self.decoder))
+        unlabelled = np.full(len(rows), -1)
+        training = self._training_rows(rows, unlabelled, fabric)
+        settings = replace(self._resolve(unlabelled), **weights)
+        plan = self._plan(training, settings, networks)
+        plan.train_vec = False
+        plan.history = [row for row in self.history_ if row["step"] != "decoder"]
+        trained = self._train(plan, fabric)
+        predictor = Predictor(self.vec_, trained.networks.decoder, trained.feature_weights)
+        sample = sample_inputs(training, NOVELTY_ROWS)[0]
+        components = predictor.novelty_components(sample, self._log_density)
+        self._take(trained, settings, self.calibration_.fit_novelty(components, held_out=False))
         return self
 
     def calibrate(self, X: Data, y: Labels | None = None) -> SSAVAE:
@@ -403,14 +427,27 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.calibration_ = Calibration.fit(logits, labels, self._novelty_components(inputs), held_out=True)
 
     def _cross_calibrate(
-        self, inputs: Tensor, rows: Rows, labels: np.ndarray, folds: list[np.ndarray]
+        self, training: TrainingRows, rows: Rows, labels: np.ndarray, folds: list[np.ndarray]
     ) -> None:
-        """Calibrate novelty on training rows, and the classifier by cross-validation over the labels."""
-        logits = [self._logits_without(rows, labels, fold) for fold in folds]
-        logits.append(np.empty((0, self.spec_.n_classes)))
-        y = labels[np.concatenate([*folds, np.empty(0, dtype=np.int64)])]
-        components = self._novelty_components(inputs)
-        self.calibration_ = Calibration.fit(np.concatenate(logits), y, components, held_out=False)
+        """Calibrate novelty on training rows, then the classifier by cross-validation over the labels."""
+        components = self._novelty_components(sample_inputs(training, NOVELTY_ROWS)[0])
+        none = np.empty((0, self.spec_.n_classes))
+        self.calibration_ = Calibration.fit(none, np.empty(0, dtype=np.int64), components, held_out=False)
+        if not folds:
+            return
+        try:
+            logits = np.concatenate([self._logits_without(rows, labels, fold) for fold in folds])
+        except KeyboardInterrupt as stop:
+            message = (
+                "stopped in calibration_folds; the model can be used, but its confidence is not calibrated"
+            )
+            raise KeyboardInterrupt(message) from stop
+        y = labels[np.concatenate(folds)]
+        self.calibration_ = Calibration.fit(logits, y, components, held_out=False)
+
+    def _folds(self, labels: np.ndarray, groups: ArrayLike | None) -> list[np.ndarray]:
+        group_of = None if groups is None else np.asarray(groups)
+        return label_folds(labels, self.calibration_folds, self.seed_, group_of)
 
     def _logits_without(self, rows: Rows, labels: np.ndarray, fold: np.ndarray) -> np.ndarray:
         """Train another VEC without the labels of a fold, and return its logits of these rows."""
@@ -488,31 +525,41 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             check_storable(getattr(self, name), name)
 
     def _build_networks(self, with_detail: bool) -> None:
-        networks = build_networks(self.spec_, with_detail, self.encoder, self.decoder)
+        with drawn_from(self.seed_):
+            networks = build_networks(self.spec_, with_detail, self.encoder, self.decoder)
         self.vec_, self.decoder_, self.discriminator_ = networks
 
-    def _plan(self, training: TrainingRows, settings: Settings, *, resume: bool = False) -> TrainingPlan:
+    def _plan(self, training: TrainingRows, settings: Settings, networks: Networks) -> TrainingPlan:
         identity = json.dumps([self._model_params(), self.seed_, self.data_sha256_], sort_keys=True)
         return TrainingPlan(
-            networks=self._networks,
+            networks=networks,
             spec=self.spec_,
             kind=self.preprocess_.kind,
             settings=settings,
             rows=training,
             seed=self.seed_,
             fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
-            resume=resume,
             folder=None if self.checkpoint_folder is None else Path(self.checkpoint_folder),
             checkpoint_every=self.checkpoint_every,
             verbose=self.verbose,
             has_own_networks=bool(self._custom),
         )
 
-    def _take(self, trained: Trained) -> None:
-        self.history_ = trained.history
-        self.feature_weights_ = trained.feature_weights
+    def _take(self, trained: Trained, settings: Settings, calibration: Calibration | None = None) -> None:
+        """Take over what was trained, and the calibration that belongs to it, all at once."""
+        vars(self).update(
+            decoder_=trained.networks.decoder,
+            discriminator_=trained.networks.discriminator,
+            history_=trained.history,
+            feature_weights_=trained.feature_weights,
+            beta_=settings.beta,
+            gamma_=settings.gamma,
+            **({} if calibration is None else {"calibration_": calibration}),
+        )
 
-    def _train_remotely(self, plan: TrainingPlan) -> Trained:
+    def _train(self, plan: TrainingPlan, fabric: Fabric | None) -> Trained:
+        if fabric is not None:
+            return train_networks(plan, fabric)
         return train_remotely(plan, devices=self.devices, device=self.device, precision=self.precision)
 
     def _eval_set(self, X: Data, y: Labels) -> Labelled:
@@ -538,8 +585,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         predictor = Predictor(self.vec_, self.decoder_)
         mu, logvar = predictor.posterior(inputs)
         labels = np.where(labels >= 0, labels, predictor.classify(mu).argmax(dim=1).numpy())
-        with _own_random_state(self.seed_):  # the same draws in a run that was resumed in step 2
-            codes = reparameterize(mu, logvar, torch.randn_like(mu)).double().numpy()
+        eps = torch.empty_like(mu).normal_(generator=torch.Generator().manual_seed(self.seed_))
+        codes = reparameterize(mu, logvar, eps).double().numpy()
         self.samplers_ = fit_samplers(codes, labels, len(self.classes_), self.seed_)
         self.class_shares_ = np.bincount(labels, minlength=len(self.classes_)) / len(labels)
 
@@ -811,6 +858,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Return all attributes, networks with spectral or weight norm in a form that can be pickled."""
         return {name: picklable(value) for name, value in dict(super().__getstate__()).items()}
 
+    @torch.inference_mode(False)
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({name: restored(value) for name, value in state.items()})
 
@@ -830,7 +878,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "calibration_")
         document = ModelDocument(
-            params=self._model_params(),
+            params=self._model_params() | {"beta": self.beta_, "gamma": self.gamma_},
             custom=self._custom,
             spec=self.spec_,
             preprocess=self.preprocess_,
@@ -865,11 +913,13 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.calibration_ = state.calibration
         self.samplers_ = state.samplers
         self.history_ = state.history
-        with _own_random_state(self.seed_):
-            self._build_networks(with_detail=False)
+        self.beta_ = self.beta
+        self.gamma_ = self.gamma
+        self._build_networks(with_detail=False)
         load_networks(self._networks, state.weights, document.custom)
 
 
+@torch.inference_mode(False)
 def load(
     folder: str | Path,
     *,
@@ -900,7 +950,8 @@ def load(
     on_hub = is_on_hub(folder)
     check(revision is None or on_hub, f"revision={revision!r} needs a model on the hub, hf://user/name")
     local = fetch(str(folder), revision) if on_hub else Path(folder)
-    state = FittedState.load(local)
+    with torch.device("cpu"):
+        state = FittedState.load(local)
     own: dict[str, Any] = {"encoder": encoder, "decoder": decoder}
     missing = [name for name in state.document.custom if own[name] is None]
     if missing:
@@ -928,11 +979,3 @@ def _data_sha256(rows: Rows, labels: np.ndarray, in_training: np.ndarray) -> str
     """Return a digest of training rows and labels, by which a model of the same data is recognised."""
     content = rows.scan.sha256.encode() + labels.tobytes() + in_training.tobytes()
     return hashlib.sha256(content).hexdigest()
-
-
-@contextmanager
-def _own_random_state(seed: int) -> Iterator[None]:
-    """Seed torch, and restore the caller's random state afterwards, on every GPU: all are seeded."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield

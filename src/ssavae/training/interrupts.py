@@ -22,9 +22,14 @@ class StopRequest:
     being saved.
     """
 
-    def __init__(self, on_first: Callable[[], object]) -> None:
+    def __init__(self, on_first: Callable[[], object] = bool) -> None:
         self.on_first = on_first
         self.deadline: float | None = None
+
+    @property
+    def is_made(self) -> bool:
+        """Whether a signal has come."""
+        return self.deadline is not None
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         """Handle a signal."""
@@ -48,3 +53,11 @@ def handle_stop_signals(handler: Callable[[int, FrameType | None], None]) -> Ite
     finally:
         for number, previous in former.items():
             signal.signal(number, previous)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal has stopped the training, between two updates."""
+
+    def __init__(self, where: str, saved: str) -> None:
+        super().__init__(f"stopped {where}; {saved}")
+        self.where = where

@@ -22,7 +22,7 @@ from ssavae.algorithms import Losses
 from ssavae.persistence.training_state import State, load_state, save_state
 from ssavae.training.batches import TrainingRows, epoch_order
 from ssavae.training.distributed.context import SINGLE_PROCESS, Batches, Context
-from ssavae.training.interrupts import StopRequest, handle_stop_signals
+from ssavae.training.interrupts import Stopped, StopRequest, handle_stop_signals
 from ssavae.training.progress import HistoryRow, Progress, Record, progress_bar, tensorboard_events
 
 READ_EVERY = 25  # batches between two reads of the losses: on a GPU each read waits for the device
@@ -105,6 +105,7 @@ class Session:
     done: list[str] = field(default_factory=list)
     stop: bool = False
     resumed: State | None = None
+    generator: torch.Generator = field(default_factory=lambda: torch.default_generator)
 
     def resume(self) -> None:
         """Go on with the run whose state the folder holds.
@@ -160,16 +161,18 @@ class Session:
         self.context.barrier()
 
     def position(self, stage: Stage, loop: Loop) -> State:
-        """Return the position in a stage, with optimisers and random states."""
-        is_cuda = self.device.type == "cuda"
+        """Return the position in a stage, with optimisers and the state of the generator."""
         return {
             "stage": stage.name,
             "loop": vars(loop),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in stage.optimizers.items()},
             "schedulers": {name: scheduler.state_dict() for name, scheduler in stage.schedulers.items()},
-            "rng": torch.get_rng_state(),
-            "rng_device": torch.cuda.get_rng_state(self.device) if is_cuda else None,
+            self._rng_key: self.generator.get_state(),
         }
+
+    @property
+    def _rng_key(self) -> str:
+        return "rng" if self.generator.device.type == "cpu" else "rng_device"
 
     def restore(self, stage: Stage, loop: Loop) -> None:
         """Restore the resumed state, if it is of this stage."""
@@ -181,9 +184,8 @@ class Session:
             optimizer.load_state_dict(state["optimizers"][name])
             _match_layout(optimizer)
             stage.schedulers[name].load_state_dict(state["schedulers"][name])
-        torch.set_rng_state(state["rng"])
-        if state["rng_device"] is not None:
-            torch.cuda.set_rng_state(state["rng_device"], self.device)
+        if state.get(self._rng_key) is not None:  # else that was another kind of device
+            self.generator.set_state(state[self._rng_key])
 
     def save_last_good(self, weights: Weights) -> str:
         """Write finite weights beside the state of a run that diverged; return words that say where."""
@@ -253,7 +255,7 @@ def train(session: Session, stage: Stage, rows: TrainingRows, schedule: Schedule
     seed = (schedule.seed, list(STAGES).index(stage.name))
     loop = Loop(n_batches=len(epoch_order(rows.y, schedule.batch_size, (*seed, 0))))
     stage.start(schedule.n_epochs * loop.n_batches)
-    torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+    session.generator.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
     session.restore(stage, loop)
     guard = Guard(session, stage, loop)
     request = StopRequest(session.request_stop)
@@ -331,11 +333,10 @@ def one_cycle(progress: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1.0 - WARM_UP)))
 
 
-def _stopped(session: Session, where: str) -> KeyboardInterrupt:
-    saved = "nothing was saved, since there is no checkpoint folder"
-    if session.folder is not None:
-        saved = f"saved in {session.folder}: go on with --resume (Python: fit(X, y, resume=True))"
-    return KeyboardInterrupt(f"stopped {where}; {saved}")
+def _stopped(session: Session, where: str) -> Stopped:
+    if session.folder is None:
+        return Stopped(where, "nothing was saved, since there is no checkpoint folder")
+    return Stopped(where, f"saved in {session.folder}: go on with --resume (Python: fit(X, y, resume=True))")
 
 
 class Guard:

@@ -112,11 +112,12 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class Trained:
-    """Trained networks, the history of their training, and w_l of ``loss_rec``."""
+    """Trained networks, their history, w_l of ``loss_rec``, and where a signal has stopped the training."""
 
     networks: Networks
     history: list[HistoryRow]
     feature_weights: tuple[float, ...]
+    stopped: str = ""
 
 
 def resolve(params: Params, *, n_rows: int, n_labelled: int, n_classes: int) -> Settings:

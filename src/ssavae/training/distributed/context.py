@@ -36,9 +36,9 @@ class Context:
         """Return (x, y) of this process's rows, for each batch of ``order`` (n_batches, batch_size)."""
         return rows.batches(order)
 
-    def normal(self, n: int, latent_dim: int, device: torch.device) -> Tensor:
-        """Draw from N(0, I) for the n rows of this process, (n, K)."""
-        return torch.randn(n, latent_dim, device=device)
+    def normal(self, n: int, latent_dim: int, generator: torch.Generator) -> Tensor:
+        """Draw from N(0, I) for the n rows of this process, (n, K), on the generator's device."""
+        return _normal(n, latent_dim, generator)
 
     def n_labelled(self, y: Tensor) -> Tensor | float:
         """Return the number of labels in the batch, per process and at least one in all.
@@ -58,7 +58,9 @@ class Context:
 
     def mean_of(self, measures: dict[str, float]) -> dict[str, float]:
         """Average numbers over the processes: on unlike machines they may differ in the last digit."""
-        doubles = {name: torch.tensor(value, dtype=torch.float64) for name, value in measures.items()}
+        doubles = {
+            name: torch.tensor(value, dtype=torch.float64, device="cpu") for name, value in measures.items()
+        }
         return {name: float(self.mean(value)) for name, value in doubles.items()}
 
     def should_stop(self, requested: bool, synchronize: bool) -> bool:
@@ -99,9 +101,9 @@ class DistributedContext(Context):
             self.n_labels = int(n_labels)
             yield batch
 
-    def normal(self, n: int, latent_dim: int, device: torch.device) -> Tensor:
+    def normal(self, n: int, latent_dim: int, generator: torch.Generator) -> Tensor:
         """Draw for the whole batch, as one process would, and return the part of these rows."""
-        return torch.randn(n * self.n_processes, latent_dim, device=device)[self.positions]
+        return _normal(n * self.n_processes, latent_dim, generator)[self.positions]
 
     def n_labelled(self, y: Tensor) -> float:
         """Return the number of labels in the whole batch, per process."""
@@ -151,6 +153,10 @@ class DistributedContext(Context):
 
 
 SINGLE_PROCESS = Context()
+
+
+def _normal(n: int, latent_dim: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(n, latent_dim, device=generator.device, dtype=torch.float32, generator=generator)
 
 
 def context_of(fabric: AnyFabric) -> Context:
