@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -46,7 +46,14 @@ from ssavae.persistence.model_folder import (
 from ssavae.persistence.training_state import drop_state, load_state
 from ssavae.preprocessing.columns import to_frame, warn_of_columns
 from ssavae.preprocessing.inputs import Rows, check_finite, is_data_set, labels_in, open_rows
-from ssavae.preprocessing.labels import Labels, check_labels, class_indices, encode_labels
+from ssavae.preprocessing.labels import (
+    Labels,
+    check_labels,
+    class_indices,
+    encode_labels,
+    is_labelled,
+    labelled_rows,
+)
 from ssavae.preprocessing.lazy import LazyArray, sample_rows
 from ssavae.preprocessing.preprocessor import Preprocessor, detect_kind
 from ssavae.preprocessing.splits import hold_out, label_folds
@@ -55,7 +62,7 @@ from ssavae.training.augmentations import check_augment, current_names
 from ssavae.training.batches import TrainingRows, sample_inputs, training_rows
 from ssavae.training.constraints import CONSTRAINTS
 from ssavae.training.distributed.context import context_of
-from ssavae.training.distributed.fabric import launch_fabric, make_fabric
+from ssavae.training.distributed.fabric import AnyFabric, launch_fabric, make_fabric
 from ssavae.training.distributed.launcher import must_launch
 from ssavae.training.distributed.remote import train_remotely
 from ssavae.training.parameters import check_params, model_params, pairs_of, seed_of
@@ -72,7 +79,6 @@ from ssavae.training.steps import train_networks
 
 if TYPE_CHECKING:
     import pandas as pd
-    from lightning_fabric import Fabric
 
 Data = ArrayLike | LazyArray | Rows | Dataset[object]
 
@@ -290,7 +296,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             A Dataset gives rows, or (row, class index) pairs, of the same shapes without n. Many rows of a
             ``np.memmap`` stay in their file and are read batch by batch: see ``preprocessing.lazy``.
         y : (n,) or None
-            Labels of any type; -1, None or NaN where unlabelled.
+            Labels of any type. A row has none where y is -1, None, NaN, NA, NaT or masked, or text that is
+            empty or "nan".
         groups : (n,) or None
             The group of each row (a machine, a patient, a recording): all rows of a group are held out, or
             none is.
@@ -383,7 +390,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             If X and y differ in length.
         """
         inputs = self._inputs(self._checked(X))
-        labels = np.full(len(inputs), -1) if y is None else encode_labels(y, self.classes_)[0]
+        labels = np.full(len(inputs), -1) if y is None else self._encode(y)
         check(len(labels) == len(inputs), f"y has {len(labels)} labels, X has {len(inputs)} rows")
         self._calibrate(inputs, labels)
         return self
@@ -429,7 +436,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         labels, self.classes_ = check_labels(y, len(rows))
         return labels
 
-    def _fabric(self) -> Fabric | None:
+    def _fabric(self) -> AnyFabric | None:
         """Return where to train; None where :meth:`fit` has to start processes for it."""
         if must_launch(self.devices, self.nodes):
             make_fabric(self.device, self.precision, self.devices)  # raises what they would
@@ -448,7 +455,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         fraction = resolve_validation_fraction(params, int((labels >= 0).sum()))
         return hold_out(labels, fraction, self.seed_, groups)
 
-    def _training_rows(self, rows: Rows, labels: np.ndarray, fabric: Fabric | None) -> TrainingRows:
+    def _training_rows(self, rows: Rows, labels: np.ndarray, fabric: AnyFabric | None) -> TrainingRows:
         device = torch.device("cpu") if fabric is None else fabric.device
         return training_rows(self.preprocess_, rows, labels, device=device, n_workers=self.n_workers)
 
@@ -503,9 +510,12 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _eval_set(self, X: Data, y: Labels) -> Labelled:
         inputs = self._inputs(self._checked(X, fitted="classes_"))
-        labels = encode_labels(y, self.classes_)[0]
+        labels = self._encode(y)
         check(len(inputs) == len(labels), f"eval_set has {len(inputs)} rows and {len(labels)} labels")
         return inputs, labels
+
+    def _encode(self, y: Labels) -> np.ndarray:
+        return encode_labels(y, self.classes_)[0]
 
     def _pretrained(self, other: SSAVAE) -> Pretrained:
         """Return step 1 of another model, if it is that of this one."""
@@ -550,6 +560,22 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Return the most probable class of each row, (n,)."""
         probs = self.predict_proba(X)
         return self.classes_[probs.argmax(axis=1)]
+
+    def score(self, X: Data, y: Labels, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy over the rows that have a label; a class the model does not know is an error.
+
+        Raises
+        ------
+        ValueError
+            If X, y and sample_weight differ in length, or no row has a label.
+        """
+        rows = self._checked(X)
+        labelled = labelled_rows(y, len(rows))
+        correct = self._proba(rows.take(labelled)).argmax(axis=1) == self._encode(y)[labelled]
+        if sample_weight is None:
+            return float(correct.mean())
+        weights = _check_sample_weight(sample_weight, np.empty((len(rows), 0)))[labelled]
+        return float(np.average(correct, weights=weights))
 
     def network_inputs(self, X: Data) -> Tensor:
         """Return rows as the networks take them: scaled, float32, channels first."""
@@ -627,11 +653,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         X : rows as in :meth:`fit`
         n : int
         y : (rows,) or None
-            Labels, -1 or None where there is none yet: only such rows are suggested.
+            Labels as in :meth:`fit`: only rows that have none yet are suggested.
         """
         rows = self._checked(X)
         probs = self._proba(rows)
-        labelled = np.zeros(len(probs), dtype=bool) if y is None else encode_labels(y, self.classes_)[0] >= 0
+        labelled = np.zeros(len(probs), dtype=bool) if y is None else is_labelled(y)
         check(len(labelled) == len(probs), f"y has {len(labelled)} labels, X has {len(probs)} rows")
         features = partial(self._features, rows)
         uncertain = uncertainty(probs)

@@ -227,9 +227,9 @@ def _to_plain_file(path: Path, features: tuple[str, ...], shape: tuple[int, int]
     The file is removed with its last reader; on Linux it has no name, so that none is left by a process that
     is killed. In the parquet file itself a row can only be read by unpacking the thousands around it.
     """
-    file = _temporary_file()
-    reader = FileReader(str(file.name), 0, 8 * shape[1], shape[1:], np.dtype(np.float64))
-    weakref.finalize(reader, _close, file, os.getpid())
+    file, name = _temporary_file()
+    reader = FileReader(name, 0, 8 * shape[1], shape[1:], np.dtype(np.float64))
+    weakref.finalize(reader, _close, file, name, os.getpid())
     try:
         for rows in _row_batches(path, features):
             file.write(rows.tobytes())
@@ -252,21 +252,21 @@ def _row_batches(path: Path, features: tuple[str, ...]) -> Iterator[np.ndarray]:
             yield np.column_stack(columns).astype(np.float64)
 
 
-def _temporary_file() -> IO[bytes]:
-    """Open a temporary file; on Linux one without a name, which worker processes open through this one."""
-    if not os.path.isdir("/proc/self/fd"):
-        return tempfile.NamedTemporaryFile(prefix="ssavae-", suffix=".rows", delete=False)
-    descriptor = os.dup(tempfile.TemporaryFile(buffering=0).fileno())  # noqa: SIM115
-    path = f"/proc/{os.getpid()}/fd/{descriptor}"
-    return open(path, "r+b", opener=lambda *_: descriptor)
+def _temporary_file() -> tuple[IO[bytes], str]:
+    """Open a temporary file, on Linux one without a name; return it and a path for worker processes too."""
+    if os.path.isdir("/proc/self/fd"):
+        file = tempfile.TemporaryFile()  # noqa: SIM115
+        return file, f"/proc/{os.getpid()}/fd/{file.fileno()}"
+    file = tempfile.NamedTemporaryFile(prefix="ssavae-", suffix=".rows", delete=False)  # noqa: SIM115
+    return file, file.name
 
 
-def _close(file: IO[bytes], pid: int) -> None:
+def _close(file: IO[bytes], path: str, pid: int) -> None:
     """Close and remove a temporary file; worker processes hold a copy of the reader."""
     if os.getpid() == pid:
         file.close()
-        if not file.name.startswith("/proc/"):
-            Path(file.name).unlink(missing_ok=True)
+        if not path.startswith("/proc/"):
+            Path(path).unlink(missing_ok=True)
 
 
 # ----------------------------------------------------------------------------------------- columns

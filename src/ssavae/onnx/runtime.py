@@ -6,9 +6,9 @@ their inputs and outputs; docs/onnx.md documents it for other languages.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ssavae._checks import UsageError, check, require_package
+from ssavae._serialize import read_checked
 from ssavae.preprocessing.columns import is_frame, object_cells, to_frame
 from ssavae.preprocessing.inputs import check_finite, plain_array
 from ssavae.preprocessing.preprocessor import Preprocessor
@@ -80,6 +81,7 @@ class Exported:
         expected = f"this ssavae reads {SCHEMA_VERSION}: export the model again"
         check(version == SCHEMA_VERSION, f"{path} has schema version {version}, {expected}")
         require_package("onnxruntime", "onnx", "running an exported model")
+        turn_off_telemetry()
         self._sessions = {
             name: _session(folder / f"{name}.onnx", sha256) for name, sha256 in checksums.items()
         }
@@ -154,6 +156,11 @@ class Exported:
         return np.asarray(session.run(None, {session.get_inputs()[0].name: values})[0])
 
 
+def turn_off_telemetry() -> None:
+    """Keep onnxruntime, not imported yet, from storing an identifier of the user and asking for a host."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
 def _batches(rows: np.ndarray) -> list[np.ndarray]:
     return np.array_split(rows, max(1, math.ceil(len(rows) / BATCH)))
 
@@ -191,9 +198,10 @@ def _session(path: Path, sha256: str) -> InferenceSession:
     """Open a graph, if its checksum is the one in exported.json."""
     import onnxruntime
 
-    if hashlib.sha256(_existing(path).read_bytes()).hexdigest() != sha256:
-        raise ValueError(f"{path} is damaged: its checksum is not the one in {DESCRIPTION_FILE}")
+    graph = read_checked(path, sha256)
+    if graph is None:
+        raise ValueError(f"{_existing(path)} is damaged: its checksum is not the one in {DESCRIPTION_FILE}")
     try:
-        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common class
         raise ValueError(f"{path} is not a graph that onnxruntime can run: {error}") from error

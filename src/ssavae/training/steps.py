@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,18 +16,16 @@ from ssavae.networks import VEC
 from ssavae.training.augmentations import AUGMENTATIONS, STRONG, augment_batches, weak
 from ssavae.training.batches import sample_inputs
 from ssavae.training.distributed.context import Augmentation, Batches, Context, context_of
+from ssavae.training.distributed.fabric import AnyFabric
 from ssavae.training.loop import Schedule, Session, Stage, train
 from ssavae.training.plan import Trained, TrainingPlan
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 SCALE_ROWS = 2000  # rows from which variances and feature weights are computed
 # Little memory of past gradients in step 2: each player meets another opponent in every batch.
 ADVERSARIAL_BETAS = (0.5, 0.99)
 
 
-def train_networks(plan: TrainingPlan, fabric: Fabric) -> Trained:
+def train_networks(plan: TrainingPlan, fabric: AnyFabric) -> Trained:
     """Train the networks of a plan, both steps or the second alone.
 
     Raises
@@ -51,7 +48,7 @@ def train_networks(plan: TrainingPlan, fabric: Fabric) -> Trained:
     return Trained(plan.networks, session.history, weights)
 
 
-def _session(plan: TrainingPlan, fabric: Fabric) -> Session:
+def _session(plan: TrainingPlan, fabric: AnyFabric) -> Session:
     """Set up a run; one of both steps saves its state in the checkpoint folder."""
     session = Session(
         plan.networks._asdict(),
@@ -78,7 +75,7 @@ def _session(plan: TrainingPlan, fabric: Fabric) -> Session:
     return session
 
 
-def run_vec(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
+def run_vec(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None:
     """Run step 1, Algorithm 1; where there is a teacher, its weights are what remains."""
     if "vec" in session.done:
         return
@@ -88,7 +85,7 @@ def run_vec(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
     train(session, stage, plan.rows, schedule)
 
 
-def vec_stage(plan: TrainingPlan, session: Session, fabric: Fabric) -> Stage:
+def vec_stage(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> Stage:
     """Bind ``algorithms.vec_step`` to the networks and settings of a plan, on the device."""
     settings = plan.settings
     vec = plan.networks.vec
@@ -128,7 +125,7 @@ def _take_teacher(session: Session, vec: VEC) -> None:
         teacher.copy_to(vec)
 
 
-def _consistency(plan: TrainingPlan, session: Session, fabric: Fabric) -> Consistency | None:
+def _consistency(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> Consistency | None:
     """Build the teacher of ``loss_consistency``, where that loss has a weight."""
     if plan.settings.weight_consistency == 0:
         return None
@@ -140,7 +137,7 @@ def _consistency(plan: TrainingPlan, session: Session, fabric: Fabric) -> Consis
     return Consistency(teacher, plan.networks.vec, on_device, weight, session.context.mean)
 
 
-def run_student(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
+def run_student(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None:
     """Run the stage in which the student learns the codes of step 1."""
     settings = plan.settings
     vec = plan.networks.vec
@@ -165,7 +162,7 @@ def run_student(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
     train(session, stage, plan.rows, schedule)
 
 
-def run_decoder(plan: TrainingPlan, session: Session, fabric: Fabric) -> tuple[float, ...]:
+def run_decoder(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> tuple[float, ...]:
     """Run step 2, Algorithm 2; return w_l of ``loss_rec``."""
     settings = plan.settings
     vec, decoder, _ = plan.networks
@@ -180,7 +177,7 @@ def run_decoder(plan: TrainingPlan, session: Session, fabric: Fabric) -> tuple[f
 
 
 def decoder_stage(
-    plan: TrainingPlan, session: Session, fabric: Fabric, weights: tuple[float, ...], weight_latent: float
+    plan: TrainingPlan, session: Session, fabric: AnyFabric, weights: tuple[float, ...], weight_latent: float
 ) -> Stage:
     """Bind ``algorithms.decoder_step`` to the networks and settings of a plan, on the device."""
     settings = plan.settings
@@ -280,7 +277,7 @@ def _measure_decoder(plan: TrainingPlan, weights: tuple[float, ...]) -> dict[str
     return {"val_loss": float(predictor.feature_loss(plan.validation[0]).mean())}
 
 
-def wrap_vec(fabric: Fabric, vec: VEC) -> VEC:
+def wrap_vec(fabric: AnyFabric, vec: VEC) -> VEC:
     """Return a VEC on the device, less its student, each part wrapped for the chosen precision.
 
     It shares the weights.

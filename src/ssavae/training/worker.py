@@ -19,9 +19,7 @@ def train_plan(folder: Path) -> None:
     fabric = launch_fabric(where["device"], where["precision"], where["devices"])
     fabric.barrier()
     if is_first():
-        drop_state(
-            folder
-        )  # all have read the rows, which would stay if this process and its parent were killed
+        drop_state(folder)  # the rows, which all have read
     trained = train_networks(plan_from(state, fabric.device), fabric)
     if is_first():
         save_result(folder, trained)

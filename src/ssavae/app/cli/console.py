@@ -18,7 +18,7 @@ class Output:
     """A standard stream that swallows what is written once nobody reads it: ``| head``, a closed terminal."""
 
     def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream or open(os.devnull, "w")
+        self._stream = stream or open(os.devnull, "w")  # noqa: SIM115
         self.is_closed = stream is None
 
     def __getattr__(self, name: str) -> Any:

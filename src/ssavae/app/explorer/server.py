@@ -30,7 +30,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_made(transport)
         self._watch()
         if len(self.connections) > CONNECTIONS:
-            _drop_oldest([c for c in self.connections if isinstance(c, BoundedProtocol)])
+            self._make_room()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -60,6 +60,15 @@ class BoundedProtocol(H11Protocol):
         if self.clock is not None:
             self.clock.cancel()
 
+    def _make_room(self) -> None:
+        """End the connection that has waited for its client for the longest time."""
+        is_open = [
+            c for c in self.connections if isinstance(c, BoundedProtocol) and not c.transport.is_closing()
+        ]
+        if len(is_open) > CONNECTIONS:
+            waiting = [connection for connection in is_open if connection.waits_for_client]
+            min(waiting, key=lambda connection: connection.since).transport.abort()
+
     @property
     def waits_for_client(self) -> bool:
         """Whether the client has to send, or to read."""
@@ -75,12 +84,6 @@ class BoundedProtocol(H11Protocol):
         for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
-
-
-def _drop_oldest(connections: list[BoundedProtocol]) -> None:
-    """End the connection that has waited for its client for the longest time."""
-    waiting = [connection for connection in connections if connection.waits_for_client]
-    min(waiting, key=lambda connection: connection.since).transport.abort()
 
 
 class BoundedServer(uvicorn.Server):

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ssavae.preprocessing.tensors import channels_last
 from ssavae.training.batches import TrainingRows
+from ssavae.training.distributed.fabric import AnyFabric, SingleDevice
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -152,6 +153,6 @@ class DistributedContext(Context):
 SINGLE_PROCESS = Context()
 
 
-def context_of(fabric: Fabric) -> Context:
+def context_of(fabric: AnyFabric) -> Context:
     """Return the context of this process."""
-    return SINGLE_PROCESS if fabric.world_size == 1 else DistributedContext(fabric)
+    return SINGLE_PROCESS if isinstance(fabric, SingleDevice) else DistributedContext(fabric)
