@@ -11,13 +11,16 @@ from typing import TypeGuard
 
 import numpy as np
 
+from ssavae._checks import check
 from ssavae.preprocessing.adapters import (
     Items,
     dataset_labels,
     hugging_face_labels,
     is_hugging_face,
+    is_sparse,
     lazy_dataset,
     lazy_hugging_face,
+    lazy_sparse,
     tensor_array,
 )
 from ssavae.preprocessing.columns import categorical_columns, is_frame, object_cells
@@ -115,7 +118,7 @@ def open_rows(X: object, *, min_samples: int = 1) -> Rows:
 
     Parameters
     ----------
-    X : (n, ...) array, DataFrame, map-style torch Dataset, Hugging Face data set, LazyArray or Rows
+    X : (n, ...) array, DataFrame, tensor, sparse matrix, map-style torch Dataset, Hugging Face data set, Rows
         Rows that are memory-mapped and large stay in their file: see ``lazy.load_if_small``.
     min_samples : int
 
@@ -128,6 +131,8 @@ def open_rows(X: object, *, min_samples: int = 1) -> Rows:
         return X
     lazy = _lazy(X)
     if lazy is not None:
+        few = f"Found array with {len(lazy)} sample(s) (shape={lazy.shape}) while a minimum of {min_samples}"
+        check(len(lazy) >= min_samples, f"{few} is required by SSAVAE.")  # scikit-learn's own words
         return Rows(load_if_small(lazy), lazy.names)
     X = plain_array(X)
     cells = object_cells(X)
@@ -137,7 +142,7 @@ def open_rows(X: object, *, min_samples: int = 1) -> Rows:
 
 
 def plain_array(X: object) -> object:
-    """Return a masked array with NaN where it is masked, and a tensor as an array; all else as it is.
+    """Return masked arrays (with NaN where masked), tensors and sparse rows as arrays, others as they are.
 
     Examples
     --------
@@ -146,14 +151,14 @@ def plain_array(X: object) -> object:
     """
     if isinstance(X, np.ma.MaskedArray):
         return _unmasked(X)
-    return tensor_array(X)
+    return lazy_sparse(X)[:] if is_sparse(X) else tensor_array(X)
 
 
 def _unmasked(X: np.ma.MaskedArray) -> np.ndarray:
     if not np.ma.is_masked(X):
         return np.asarray(X)
     if X.dtype.kind == "O":
-        return X.filled(None)
+        return np.where(np.ma.getmaskarray(X), None, X.data)
     return X.astype(X.dtype if X.dtype.kind == "f" else np.float64).filled(np.nan)
 
 
@@ -179,11 +184,13 @@ def _numbers(X: object, min_samples: int) -> np.ndarray:
 
 
 def _lazy(X: object) -> LazyArray | None:
-    """Return data sets of torch and Hugging Face as a LazyArray; None for what is held in memory."""
+    """Return data sets of torch and Hugging Face, and sparse rows, as a LazyArray; None for dense arrays."""
     if isinstance(X, LazyArray):
         return X
     if is_hugging_face(X):
         return lazy_hugging_face(X)
+    if is_sparse(X):
+        return lazy_sparse(X)
     return lazy_dataset(X) if is_torch_dataset(X) else None
 
 

@@ -296,11 +296,28 @@ def _shape_message(shape: Sequence[int], expected: Sequence[int]) -> str:
 
 
 def _check_sides(row_shape: Sequence[int], kind: str) -> None:
-    sides = row_shape[: {"table": 0, "signal": 1, "image": 2}[kind]]
-    if sides and min(sides) < SHORTEST[kind]:
-        raise ValueError(
-            f"X has {kind} rows of shape {tuple(row_shape)}: every side must be at least {SHORTEST[kind]}"
-        )
+    """Refuse rows too small for a convolutional network; warn where channels seem to come first."""
+    n_sides = {"table": 0, "signal": 1, "image": 2}[kind]
+    if n_sides == 0:
+        return
+    rows = f"X has {kind} rows of shape {tuple(row_shape)}"
+    channels_last = (*row_shape[1:], row_shape[0])
+    remedy = f"channels go last: pass np.moveaxis(X, 1, -1), rows of shape {channels_last}"
+    has_channels = len(row_shape) > n_sides
+    if min(row_shape[:n_sides]) < SHORTEST[kind]:
+        is_first = has_channels and min(channels_last[:n_sides]) >= SHORTEST[kind]
+        advice = f"; {remedy}" if is_first else ""
+        raise ValueError(f"{rows}: every side must be at least {SHORTEST[kind]}{advice}")
+    if has_channels and _seems_channels_first(row_shape):
+        guess = f"{rows}, read as {row_shape[-1]} channels"
+        warnings.warn(f"{guess}: if the first side is that of channels, {remedy}", stacklevel=5)
+
+
+def _seems_channels_first(row_shape: Sequence[int]) -> bool:
+    """Return whether a signal has more channels than samples, or an image as many as pixels in a row."""
+    if len(row_shape) == 2:
+        return row_shape[1] > row_shape[0]
+    return row_shape[0] < row_shape[1] == row_shape[2]
 
 
 def _plain_dtype(rows: Rows) -> np.dtype[Any]:

@@ -181,7 +181,8 @@ class NumberColumns:
 
     def inverse(self, inputs: np.ndarray) -> np.ndarray:
         """Return numbers (n, m) of network inputs, within the range of training, with NaN for gaps."""
-        value = unsquash(inputs[:, self.inputs].astype(np.float64)) * self.scale + self.low
+        with np.errstate(over="ignore"):
+            value = unsquash(inputs[:, self.inputs].astype(np.float64)) * self.scale + self.low
         value = np.where(self.is_whole, np.rint(value), value)
         value = np.fmin(np.fmax(value, self.lowest), self.highest)  # as they are where no range is known
         markers = self.inputs[self.has_missing] + 1

@@ -232,7 +232,7 @@ def read_cell(value: object, column: Column, path: str) -> Cell:
     """
     if column.kind == "category":
         cell = column.parse(value) if isinstance(value, str) else value
-        if cell is None or isinstance(cell, bool if column.is_boolean else str):
+        if cell is None or isinstance(cell, bool if column.is_boolean else str) or cell in column.categories:
             return cell
         raise Problem(422, f"{path}: {'true or false' if column.is_boolean else 'text'} or null is wanted")
     if value is None:
