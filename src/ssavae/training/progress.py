@@ -8,9 +8,14 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ssavae.persistence.model_folder import HistoryRow
+
+if TYPE_CHECKING:
+    from tensorboard.summary.writer.record_writer import RecordWriter
 
 Progress = Callable[[int, float, Mapping[str, str | int | float]], None]
 Record = Callable[[HistoryRow], None]
@@ -63,16 +68,21 @@ def tensorboard_events(folder: Path | None) -> Iterator[Record | None]:
     name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}"
     path = folder / name
     with open(path, "ab", buffering=0) as file:
-        writer = RecordWriter(file)
-        writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+        write = partial(_write_event, RecordWriter(file), path)
+        write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
 
         def record(row: HistoryRow) -> None:
             numbers = {name: value for name, value in row.items() if isinstance(value, float)}
             values = [Summary.Value(tag=f"{row['step']}/{k}", simple_value=v) for k, v in numbers.items()]
             event = Event(wall_time=time.time(), step=int(row["epoch"]), summary=Summary(value=values))
-            try:
-                writer.write(event.SerializeToString())
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, str(path)) from error
+            write(event.SerializeToString())
 
         yield record
+
+
+def _write_event(writer: RecordWriter, path: Path, event: bytes) -> None:
+    """Write an event; an error names the file."""
+    try:
+        writer.write(event)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -290,8 +290,8 @@ def before(module, name, action):
 @pytest.mark.parametrize(
     ("action", "message"),
     [
-        ("before(estimator, 'fit_samplers', stop)", "stopped after the training"),
-        ("before(estimator.SSAVAE, '_logits_without', stop)", "stopped after the training"),
+        ("before(estimator, 'fit_samplers', stop)", "stopped; the state of the training is saved"),
+        ("before(estimator.SSAVAE, '_logits_without', stop)", "stopped; the state of the training is saved"),
         (
             "before(loop, '_end_batch', lambda: os.kill(os.getpid(), signal.SIGHUP))",
             "stopped in step vec, epoch 1, batch 1",

@@ -155,6 +155,7 @@ def _train(
     context: typer.Context, folder: RunFolder, plan: Callable[[], Run | None], resume: bool = False
 ) -> None:
     """Train the planned run, in processes of its own where there are to be several."""
+    from ssavae.app.runs.train import saying_how_to_resume
     from ssavae.training.distributed.fabric import make_fabric
     from ssavae.training.parameters import check_params
 
@@ -170,7 +171,8 @@ def _train(
             _train_here(context, folder, run, resume)
             return
         make_fabric(parameters["device"], parameters["precision"], devices)  # fails before processes start
-    launcher.run_processes([sys.executable, "-c", PROGRAM, *context.obj.words], devices)
+    with saying_how_to_resume(folder):
+        launcher.run_processes([sys.executable, "-c", PROGRAM, *context.obj.words], devices)
 
 
 def _report_complete(folder: RunFolder) -> None:

@@ -50,7 +50,7 @@ def train_run(
     model = SSAVAE().set_params(
         **run.parameters | {"kind": loaded.kind, "checkpoint_folder": folder.path, "verbose": True}
     )
-    with _saying_how_to_resume(folder):
+    with saying_how_to_resume(folder):
         _fit(model, run, granted.rows_without(test_rows), train, test, resumed, vec_folder)
         if not is_first():
             return {}, []
@@ -64,14 +64,14 @@ def train_run(
 
 
 @contextmanager
-def _saying_how_to_resume(folder: RunFolder) -> Iterator[None]:
-    """Add to the message of a stop after the training that the run can be resumed."""
+def saying_how_to_resume(folder: RunFolder) -> Iterator[None]:
+    """Add to the message of a stop outside the training loop that the run can be resumed."""
     try:
         yield
     except KeyboardInterrupt as stop:
         if "--resume" in str(stop) or not folder.has_state:
             raise
-        text = f"stopped after the training, which is saved in {folder.path}: finish the run with --resume"
+        text = f"stopped; the state of the training is saved in {folder.path}: go on with --resume"
         raise KeyboardInterrupt(text) from None
 
 
