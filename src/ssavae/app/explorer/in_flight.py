@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 
 from starlette.types import Receive
 
@@ -16,7 +16,7 @@ class InFlight:
 
     def __init__(self) -> None:
         self.is_closing = False
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Future[None]] = set()
 
     def check_open(self) -> None:
         """Raise Problem if the server is ending."""
@@ -32,7 +32,7 @@ class InFlight:
         for task in self.tasks:
             task.cancel()
 
-    async def run(self, answer: Coroutine[None, None, None], receive: Receive) -> None:
+    async def run(self, answer: Awaitable[None], receive: Receive) -> None:
         """Answer a request, unless its client leaves before.
 
         Raises

@@ -85,11 +85,14 @@ class Service:
         Raises
         ------
         Problem
-            If a value is too large.
+            If the model does not take them, or a value is too large.
         """
         with warnings.catch_warnings(record=True) as caught, np.errstate(over="ignore"):
             warnings.simplefilter("always")
-            inputs = self.model.network_inputs(rows)
+            try:
+                inputs = self.model.network_inputs(rows)
+            except ValueError as error:  # the model's own reading of rows is stricter than their format
+                raise Problem(422, f"x: {error}") from None
         too_large = ~(inputs.abs().flatten(1).amax(dim=1) <= FARTHEST)  # NaN is too large as well
         if too_large.any():
             row = int(too_large.int().argmax())
