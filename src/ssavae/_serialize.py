@@ -1,12 +1,11 @@
-"""Plain values for JSON, checksums, and atomic writes of files and folders."""
+"""Plain values for JSON, checksums, and atomic writes of one or several files."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +13,136 @@ import numpy as np
 
 JSONObject = dict[str, Any]  # what json.loads returns of an object
 
+TEMPORARY = ".ssavae-tmp"  # ends the name of a file that is being written
+PENDING = ".ssavae-new"  # of one that is complete and waits for its name
+
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it: readers see the old or the new one, never a part."""
+    """Replace a file: readers see the old or the new one, never a part, whenever this process is killed.
+
+    What a killed process leaves is ``.NAME.ssavae-tmp``, which the next write of that file replaces and
+    :func:`sweep` removes.  Writers of one folder, threads or processes, take turns.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, with its name; the old one is still there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with _locked(path.parent):
+        _replace(path, content)
+
+
+def write_together(folder: Path, commit: str, contents: Mapping[str, bytes]) -> None:
+    """Replace several files of a folder at once; ``contents[commit]`` has to hold the others' sha256.
+
+    The rename of ``commit`` is the moment of change.  Until the other files have their names too, they are
+    beside them under a name with their sha256, where :func:`read_checked` looks for them.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written, with its name; the old files are still there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        pending = {
+            name: _pending(folder / name, sha256(content))
+            for name, content in contents.items()
+            if name != commit
+        }
+        with _removed_on_error([path for path in pending.values() if not path.exists()]):
+            for name, path in pending.items():
+                _replace(path, contents[name])
+            _replace(folder / commit, contents[commit])
+        for name, path in pending.items():
+            os.replace(path, folder / name)
+        _sync_folder(folder)
+        _remove(folder, TEMPORARY, PENDING)
+
+
+def read_checked(path: Path, checksum: str) -> bytes | None:
+    """Read the file of this sha256; None if neither it nor the one about to replace it is that file."""
+    for candidate in (_pending(path, checksum), path):  # in this order: a writer may rename it meanwhile
+        with suppress(FileNotFoundError):
+            content = candidate.read_bytes()
+            if sha256(content) == checksum:
+                return content
+    return None
+
+
+def sweep(folder: Path) -> None:
+    """Remove the unfinished files that killed processes left in a folder; nobody writes there meanwhile."""
+    with _locked(folder):
+        _remove(folder, TEMPORARY)
+
+
+def is_leftover(path: Path) -> bool:
+    """Return whether a file is one that only a killed process leaves."""
+    return path.name.startswith(".") and path.name.endswith((TEMPORARY, PENDING))
+
+
+def _remove(folder: Path, *suffixes: str) -> None:
+    for path in folder.iterdir():
+        if path.name.startswith(".") and path.name.endswith(suffixes):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _removed_on_error(paths: Iterable[Path]) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}{TEMPORARY}")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _pending(path: Path, checksum: str) -> Path:
+    return path.with_name(f".{path.name}.{checksum[:16]}{PENDING}")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make renames last beyond a power failure, on systems that can."""
+    with suppress(OSError), _opened(folder) as descriptor:
+        os.fsync(descriptor)
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a folder to write into, which replaces ``folder`` at the end; an error removes it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    fresh.mkdir()
+def _locked(folder: Path) -> Iterator[None]:
+    """Wait until no other thread or process writes to a folder; some file systems cannot lock one."""
+    with ExitStack() as stack:
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            descriptor = stack.enter_context(_opened(folder))
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            stack.callback(fcntl.flock, descriptor, fcntl.LOCK_UN)  # also for a process forked meanwhile
+        yield
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        yield fresh
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(fresh, folder)
+        yield descriptor
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        if old.exists() and not folder.exists():
-            os.replace(old, folder)
-        shutil.rmtree(old, ignore_errors=True)
+        os.close(descriptor)
 
 
 def plain(value: Any) -> Any:
@@ -69,6 +166,11 @@ def lists_to_tuples(values: Mapping[str, Any]) -> JSONObject:
     {'widths': (8, 8), 'beta': 0.5}
     """
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def sha256(content: bytes) -> str:
+    """Return the sha256 of bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def sha256_of(path: Path) -> str:

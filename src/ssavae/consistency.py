@@ -10,12 +10,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from ssavae.networks import VEC
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 EMA_DECAY = 0.999  # of the weights, once there are enough updates to average over
 INITIAL_THRESHOLD = 0.95  # of a pseudo-label's confidence, while the teacher knows nothing
@@ -51,9 +54,14 @@ class Teacher(nn.Module):
     def __init__(self, vec: VEC, n_classes: int) -> None:
         super().__init__()
         self.vec = copy.deepcopy(vec.bare()).requires_grad_(False)
-        self.register_buffer("n_updates", torch.zeros(()))
-        self.register_buffer("confidence", torch.tensor(INITIAL_THRESHOLD))
-        self.register_buffer("shares", torch.full((n_classes,), 1.0 / n_classes))
+        self.averaged = {  # all but counts, and masks of infinities, whose average would be NaN
+            name
+            for name, value in self.vec.state_dict().items()
+            if value.is_floating_point() and bool(torch.isfinite(value).all())
+        }
+        self.register_buffer("n_updates", torch.zeros((), dtype=torch.float32))
+        self.register_buffer("confidence", torch.tensor(INITIAL_THRESHOLD, dtype=torch.float32))
+        self.register_buffer("shares", torch.full((n_classes,), 1.0 / n_classes, dtype=torch.float32))
 
     @torch.no_grad()
     def update(self, vec: VEC) -> None:
@@ -62,10 +70,10 @@ class Teacher(nn.Module):
         rate = (10.0 / (9.0 + self.n_updates)).clamp(1.0 - EMA_DECAY, 1.0)
         current = vec.bare().state_dict()
         for name, average in self.vec.state_dict().items():
-            if average.is_floating_point():
+            if name in self.averaged:
                 average.lerp_(current[name], rate)
             else:
-                average.copy_(current[name])  # batch norm's count of batches
+                average.copy_(current[name])
 
     @torch.no_grad()
     def threshold(self, means: Float[Tensor, "c+1"]) -> Float[Tensor, "c"]:

@@ -4,60 +4,72 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ssavae._checks import check
-from ssavae._serialize import lists_to_tuples, plain
+from ssavae._serialize import plain
+from ssavae._torch_state import drawn_from
 from ssavae.inference.active_learning import candidates, choose_rows, uncertainty
 from ssavae.inference.calibration import Calibration, conformal_limit
 from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
 from ssavae.networks import (
-    Discriminator,
     Networks,
     Spec,
     build_networks,
     build_step2,
     reparameterize,
-    to_memory_format,
 )
 from ssavae.persistence.hub import fetch, is_on_hub
+from ssavae.persistence.model_document import ModelDocument
 from ssavae.persistence.model_folder import (
+    MODEL_FILE,
+    WEIGHTS_FILE,
     FittedState,
     HistoryRow,
-    load_history,
+    check_storable,
     load_networks,
     network_weights,
-    save_history,
 )
+from ssavae.persistence.parametrized import picklable, restored
+from ssavae.persistence.schema import Classes, damaged, read_arguments
 from ssavae.persistence.training_state import drop_state, load_state
 from ssavae.preprocessing.columns import to_frame, warn_of_columns
 from ssavae.preprocessing.inputs import Rows, check_finite, is_data_set, labels_in, open_rows
-from ssavae.preprocessing.labels import Labels, check_labels, class_indices, encode_labels
+from ssavae.preprocessing.labels import (
+    Labels,
+    check_labels,
+    class_indices,
+    encode_labels,
+    is_labelled,
+    labelled_rows,
+)
 from ssavae.preprocessing.lazy import LazyArray, sample_rows
-from ssavae.preprocessing.preprocessor import Preprocessor
+from ssavae.preprocessing.preprocessor import Preprocessor, detect_kind
 from ssavae.preprocessing.splits import hold_out, label_folds
 from ssavae.preprocessing.tensors import NetworkInputs, network_inputs, streamed_inputs
 from ssavae.training.augmentations import check_augment, current_names
 from ssavae.training.batches import TrainingRows, sample_inputs, training_rows
+from ssavae.training.constraints import CONSTRAINTS
 from ssavae.training.distributed.context import context_of
-from ssavae.training.distributed.fabric import launch_fabric, make_fabric
+from ssavae.training.distributed.fabric import AnyFabric, launch_fabric, make_fabric
 from ssavae.training.distributed.launcher import must_launch
 from ssavae.training.distributed.remote import train_remotely
-from ssavae.training.parameters import check_params, model_params, seed_of
+from ssavae.training.interrupts import StopRequest, handle_stop_signals
+from ssavae.training.parameters import RUNTIME, check_params, model_params, pairs_of, seed_of
 from ssavae.training.plan import (
     Labelled,
     Pretrained,
@@ -71,7 +83,6 @@ from ssavae.training.steps import train_networks
 
 if TYPE_CHECKING:
     import pandas as pd
-    from lightning_fabric import Fabric
 
 Data = ArrayLike | LazyArray | Rows | Dataset[object]
 
@@ -145,20 +156,47 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     n_workers : int
         Worker processes that read rows which are not held in memory.
     checkpoint_folder : path or None
-        Where the state of an unfinished run is in_training, for ``fit(..., resume=True)``.
+        Where the state of the training is written, for ``fit(..., resume=True)``; :meth:`save` removes it.
     checkpoint_every : int
         Batches between two such states.
     verbose : bool
         Show progress with every loss and the time left.
-    random_state : int or None
-        Seed; on CPU, the same seed on the same machine gives the same weights, bit for bit.
+    random_state : int, Generator, RandomState or None
+        Seed, or what it is drawn from; on CPU, the same seed on the same machine gives the same weights, bit
+        for bit.
 
     Attributes
     ----------
     vec_, decoder_, discriminator_ : torch.nn.Module
-    classes_ : ndarray of the class names; empty if no row had a label
+        The networks.
+    classes_ : (n_classes,) ndarray
+        The classes in order; empty if no row had a label.
+    n_features_in_ : int
+        Columns of X; the length of the first side of an image or a signal.
+    feature_names_in_ : (n_features_in_,) ndarray
+        Names of the columns; only where all of them are strings.
+    n_iter_ : int
+        Epochs that step 1 was trained.
     history_ : list of dict
         One row per epoch and step with every loss.
+    beta_, gamma_ : float
+        Weights that the decoder was trained with: the parameters, or those of :meth:`fit_decoder`.
+    seed_ : int
+        The seed drawn from ``random_state``.
+    preprocess_ : Preprocessor
+        Turns rows into network inputs, and back.
+    spec_ : Spec
+        Sizes of the networks.
+    feature_weights_ : tuple of float
+        Weights of the layers in ``loss_rec``.
+    samplers_ : dict of Mixture
+        Gaussian mixtures of the codes, of all and of each class.
+    class_shares_ : (n_classes,) ndarray
+        Fraction of each class in the training rows, predicted where there is no label.
+    calibration_ : Calibration
+        Temperature, and the reference scores of :meth:`predict_set` and :meth:`novelty`.
+    data_sha256_ : str
+        Digest of training rows and labels.
 
     Examples
     --------
@@ -169,6 +207,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     ((150, 2), (1, 4))
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = CONSTRAINTS
     feature_names_in_: np.ndarray  # where X had column names
     history_: list[HistoryRow]
     feature_weights_: tuple[float, ...]
@@ -207,7 +246,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         checkpoint_folder: str | Path | None = None,
         checkpoint_every: int = 500,
         verbose: bool = False,
-        random_state: int | None = None,
+        random_state: int | np.random.Generator | np.random.RandomState | None = None,
     ) -> None:
         self.latent_dim = latent_dim
         self.kind = kind
@@ -244,13 +283,14 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     # ------------------------------------------------------------------------------- training
 
+    @torch.inference_mode(False)  # with gradients, whatever the caller has switched off
     def fit(
         self,
         X: Data,
         y: Labels | None = None,
         *,
         groups: ArrayLike | None = None,
-        eval_set: tuple[Data, Labels] | None = None,
+        eval_set: tuple[Data, Labels] | list[tuple[Data, Labels]] | None = None,
         vec: SSAVAE | None = None,
         resume: bool = False,
     ) -> SSAVAE:
@@ -263,12 +303,14 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             A Dataset gives rows, or (row, class index) pairs, of the same shapes without n. Many rows of a
             ``np.memmap`` stay in their file and are read batch by batch: see ``preprocessing.lazy``.
         y : (n,) or None
-            Labels of any type; -1, None or NaN where unlabelled.
+            Labels of any type. A row has none where y is -1, None, NaN, NA, NaT or masked, or text that is
+            empty or "nan".
         groups : (n,) or None
             The group of each row (a machine, a patient, a recording): all rows of a group are held out, or
             none is.
-        eval_set : (X, y) or None
+        eval_set : (X, y), list of (X, y), or None
             Rows whose ``eval_accuracy`` is recorded after each epoch of step 1; nothing is chosen by it.
+            Of several pairs, the second and later ones get ``eval_accuracy_2``, ...
         vec : SSAVAE or None
             A model of the same rows, seed and parameters of step 1, whose VEC is taken in place of training
             it again: the result is the same to the bit.
@@ -281,8 +323,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             If a parameter, X or y is not valid, or there is nothing to resume.
         FloatingPointError
             If a loss becomes NaN or infinite.
+        KeyboardInterrupt
+            After Ctrl-C. With a ``checkpoint_folder`` the run can be resumed; without one, the model has been
+            trained as far as the message says, and can be used.
         """
-        check_params(self.get_params(deep=False))
+        self._check_params()
         self._forget()
         y = labels_in(X) if y is None else y
         rows = self._open(X, reset=True)
@@ -293,49 +338,63 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         held_out = self._hold_out(labels, groups)
         in_training = np.setdiff1d(np.arange(len(labels)), held_out)
         validation = (self._inputs(rows.take(held_out)), labels[held_out]) if len(held_out) else None
+        folds = self._folds(labels, groups) if validation is None else []
         self.data_sha256_ = _data_sha256(rows, labels, in_training)
-        with _own_random_state(self.seed_):
-            training = self._training_rows(rows.take(in_training), labels[in_training], fabric)
-            settings = self._resolve(labels[in_training])
-            self._build(settings)
-            plan = self._plan(training, settings, resume=resume)
-            plan.validation = validation
-            plan.eval_set = None if eval_set is None else self._eval_set(*eval_set)
-            plan.pretrained = None if vec is None else self._pretrained(vec)
-            trained = self._train_remotely(plan) if fabric is None else train_networks(plan, fabric)
-            self._take(trained)
-            self._fit_samplers(training)
+        training = self._training_rows(rows.take(in_training), labels[in_training], fabric)
+        settings = self._resolve(labels[in_training])
+        self._build(settings)
+        plan = self._plan(training, settings, self._networks)
+        plan.resume = resume
+        plan.validation = validation
+        plan.eval_sets = [self._eval_set(*pair) for pair in pairs_of(eval_set)]
+        plan.pretrained = None if vec is None else self._pretrained(vec)
+        trained = self._train(plan, fabric)
+        self._take(trained, settings)
         self.vec_.detail = None  # the auxiliary decoder is only needed in step 1
-        if validation is not None:
-            self._calibrate(*validation)
-        else:
-            folds = label_folds(
-                labels, self.calibration_folds, self.seed_, None if groups is None else np.asarray(groups)
-            )
-            self._cross_calibrate(sample_inputs(training, NOVELTY_ROWS)[0], rows, labels, folds)
-        if self.checkpoint_folder is not None and (fabric is None or fabric.is_global_zero):
-            drop_state(Path(self.checkpoint_folder))
+        stop = StopRequest()
+        with handle_stop_signals(stop):
+            self._fit_samplers(training)
+            if validation is not None:
+                self._calibrate(*validation)
+            else:
+                is_stopped = bool(trained.stopped) or stop.is_made
+                self._cross_calibrate(training, rows, labels, [] if is_stopped else folds)
+        if trained.stopped or stop.is_made:
+            raise KeyboardInterrupt(trained.stopped or "stopped after the training; the model can be used")
         return self
 
+    @torch.inference_mode(False)
     def fit_decoder(self, X: Data, *, beta: float | None = None, gamma: float | None = None) -> SSAVAE:
-        """Train step 2 again, with new networks, on the same VEC; ``None`` keeps beta or gamma as it is."""
+        """Train step 2 again, with new networks, on the same VEC.
+
+        If it fails or is stopped, the model is as it was before.
+
+        Parameters
+        ----------
+        X : rows as in :meth:`fit`
+        beta, gamma : float or None
+            Weights in place of the model's parameters, which stay as they are: see ``beta_`` and ``gamma_``.
+        """
         rows = self._checked(X)
-        self.beta = self.beta if beta is None else beta
-        self.gamma = self.gamma if gamma is None else gamma
-        check_params(self.get_params(deep=False))
+        weights = {
+            "beta": self.beta if beta is None else beta,
+            "gamma": self.gamma if gamma is None else gamma,
+        }
+        check_params(self.get_params(deep=False) | weights)
         fabric = self._fabric()
-        self.history_ = [row for row in self.history_ if row["step"] != "decoder"]
-        with _own_random_state(self.seed_):
-            self.decoder_, self.discriminator_ = build_step2(self.spec_, self.decoder)
-            unlabelled = np.full(len(rows), -1)
-            training = self._training_rows(rows, unlabelled, fabric)
-            plan = self._plan(training, self._resolve(unlabelled))
-            plan.train_vec = False
-            plan.history = self.history_
-            trained = self._train_remotely(plan) if fabric is None else train_networks(plan, fabric)
-            self._take(trained)
-        components = self._novelty_components(sample_inputs(training, NOVELTY_ROWS)[0])
-        self.calibration_ = self.calibration_.fit_novelty(components, held_out=False)
+        with drawn_from(self.seed_):
+            networks = Networks(self.vec_, *build_step2(self.spec_, self.decoder))
+        unlabelled = np.full(len(rows), -1)
+        training = self._training_rows(rows, unlabelled, fabric)
+        settings = replace(self._resolve(unlabelled), **weights)
+        plan = self._plan(training, settings, networks)
+        plan.train_vec = False
+        plan.history = [row for row in self.history_ if row["step"] != "decoder"]
+        trained = self._train(plan, fabric)
+        predictor = Predictor(self.vec_, trained.networks.decoder, trained.feature_weights)
+        sample = sample_inputs(training, NOVELTY_ROWS)[0]
+        components = predictor.novelty_components(sample, self._log_density)
+        self._take(trained, settings, self.calibration_.fit_novelty(components, held_out=False))
         return self
 
     def calibrate(self, X: Data, y: Labels | None = None) -> SSAVAE:
@@ -357,7 +416,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             If X and y differ in length.
         """
         inputs = self._inputs(self._checked(X))
-        labels = np.full(len(inputs), -1) if y is None else encode_labels(y, self.classes_)[0]
+        labels = np.full(len(inputs), -1) if y is None else self._encode(y)
         check(len(labels) == len(inputs), f"y has {len(labels)} labels, X has {len(inputs)} rows")
         self._calibrate(inputs, labels)
         return self
@@ -368,14 +427,27 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.calibration_ = Calibration.fit(logits, labels, self._novelty_components(inputs), held_out=True)
 
     def _cross_calibrate(
-        self, inputs: Tensor, rows: Rows, labels: np.ndarray, folds: list[np.ndarray]
+        self, training: TrainingRows, rows: Rows, labels: np.ndarray, folds: list[np.ndarray]
     ) -> None:
-        """Calibrate novelty on training rows, and the classifier by cross-validation over the labels."""
-        logits = [self._logits_without(rows, labels, fold) for fold in folds]
-        logits.append(np.empty((0, self.spec_.n_classes)))
-        y = labels[np.concatenate([*folds, np.empty(0, dtype=np.int64)])]
-        components = self._novelty_components(inputs)
-        self.calibration_ = Calibration.fit(np.concatenate(logits), y, components, held_out=False)
+        """Calibrate novelty on training rows, then the classifier by cross-validation over the labels."""
+        components = self._novelty_components(sample_inputs(training, NOVELTY_ROWS)[0])
+        none = np.empty((0, self.spec_.n_classes))
+        self.calibration_ = Calibration.fit(none, np.empty(0, dtype=np.int64), components, held_out=False)
+        if not folds:
+            return
+        try:
+            logits = np.concatenate([self._logits_without(rows, labels, fold) for fold in folds])
+        except KeyboardInterrupt as stop:
+            message = (
+                "stopped in calibration_folds; the model can be used, but its confidence is not calibrated"
+            )
+            raise KeyboardInterrupt(message) from stop
+        y = labels[np.concatenate(folds)]
+        self.calibration_ = Calibration.fit(logits, y, components, held_out=False)
+
+    def _folds(self, labels: np.ndarray, groups: ArrayLike | None) -> list[np.ndarray]:
+        group_of = None if groups is None else np.asarray(groups)
+        return label_folds(labels, self.calibration_folds, self.seed_, group_of)
 
     def _logits_without(self, rows: Rows, labels: np.ndarray, fold: np.ndarray) -> np.ndarray:
         """Train another VEC without the labels of a fold, and return its logits of these rows."""
@@ -394,16 +466,16 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _fit_preprocessing(self, rows: Rows, y: Labels | None) -> np.ndarray:
         """Learn the scaling of the rows and the classes; return the class indices (n,)."""
-        self.preprocess_ = Preprocessor.fit(rows, self.kind)
-        is_table = self.preprocess_.kind == "table"
-        check_finite(rows, missing_allowed=is_table)
-        check_augment(self.augment, self.preprocess_.kind)
-        if is_table:
+        kind = detect_kind(rows.shape, self.kind)
+        check_finite(rows, missing_allowed=kind == "table")
+        self.preprocess_ = Preprocessor.fit(rows, kind)
+        check_augment(self.augment, kind)
+        if kind == "table":
             warn_of_columns(sample_rows(rows.values), self.preprocess_.names)
         labels, self.classes_ = check_labels(y, len(rows))
         return labels
 
-    def _fabric(self) -> Fabric | None:
+    def _fabric(self) -> AnyFabric | None:
         """Return where to train; None where :meth:`fit` has to start processes for it."""
         if must_launch(self.devices, self.nodes):
             make_fabric(self.device, self.precision, self.devices)  # raises what they would
@@ -422,7 +494,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         fraction = resolve_validation_fraction(params, int((labels >= 0).sum()))
         return hold_out(labels, fraction, self.seed_, groups)
 
-    def _training_rows(self, rows: Rows, labels: np.ndarray, fabric: Fabric | None) -> TrainingRows:
+    def _training_rows(self, rows: Rows, labels: np.ndarray, fabric: AnyFabric | None) -> TrainingRows:
         device = torch.device("cpu") if fabric is None else fabric.device
         return training_rows(self.preprocess_, rows, labels, device=device, n_workers=self.n_workers)
 
@@ -447,39 +519,57 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         )
         self._build_networks(with_detail=settings.weight_detail > 0)
 
+    def _check_params(self) -> None:
+        check_params(self.get_params(deep=False))
+        for name in self._custom:
+            check_storable(getattr(self, name), name)
+
     def _build_networks(self, with_detail: bool) -> None:
-        networks = build_networks(self.spec_, with_detail, self.encoder, self.decoder)
+        with drawn_from(self.seed_):
+            networks = build_networks(self.spec_, with_detail, self.encoder, self.decoder)
         self.vec_, self.decoder_, self.discriminator_ = networks
 
-    def _plan(self, training: TrainingRows, settings: Settings, *, resume: bool = False) -> TrainingPlan:
+    def _plan(self, training: TrainingRows, settings: Settings, networks: Networks) -> TrainingPlan:
         identity = json.dumps([self._model_params(), self.seed_, self.data_sha256_], sort_keys=True)
         return TrainingPlan(
-            networks=self._networks,
+            networks=networks,
             spec=self.spec_,
             kind=self.preprocess_.kind,
             settings=settings,
             rows=training,
             seed=self.seed_,
             fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
-            resume=resume,
             folder=None if self.checkpoint_folder is None else Path(self.checkpoint_folder),
             checkpoint_every=self.checkpoint_every,
             verbose=self.verbose,
             has_own_networks=bool(self._custom),
         )
 
-    def _take(self, trained: Trained) -> None:
-        self.history_ = trained.history
-        self.feature_weights_ = trained.feature_weights
+    def _take(self, trained: Trained, settings: Settings, calibration: Calibration | None = None) -> None:
+        """Take over what was trained, and the calibration that belongs to it, all at once."""
+        vars(self).update(
+            decoder_=trained.networks.decoder,
+            discriminator_=trained.networks.discriminator,
+            history_=trained.history,
+            feature_weights_=trained.feature_weights,
+            beta_=settings.beta,
+            gamma_=settings.gamma,
+            **({} if calibration is None else {"calibration_": calibration}),
+        )
 
-    def _train_remotely(self, plan: TrainingPlan) -> Trained:
+    def _train(self, plan: TrainingPlan, fabric: Fabric | None) -> Trained:
+        if fabric is not None:
+            return train_networks(plan, fabric)
         return train_remotely(plan, devices=self.devices, device=self.device, precision=self.precision)
 
     def _eval_set(self, X: Data, y: Labels) -> Labelled:
         inputs = self._inputs(self._checked(X, fitted="classes_"))
-        labels = encode_labels(y, self.classes_)[0]
+        labels = self._encode(y)
         check(len(inputs) == len(labels), f"eval_set has {len(inputs)} rows and {len(labels)} labels")
         return inputs, labels
+
+    def _encode(self, y: Labels) -> np.ndarray:
+        return encode_labels(y, self.classes_)[0]
 
     def _pretrained(self, other: SSAVAE) -> Pretrained:
         """Return step 1 of another model, if it is that of this one."""
@@ -495,8 +585,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         predictor = Predictor(self.vec_, self.decoder_)
         mu, logvar = predictor.posterior(inputs)
         labels = np.where(labels >= 0, labels, predictor.classify(mu).argmax(dim=1).numpy())
-        with _own_random_state(self.seed_):  # the same draws in a run that was resumed in step 2
-            codes = reparameterize(mu, logvar, torch.randn_like(mu)).double().numpy()
+        eps = torch.empty_like(mu).normal_(generator=torch.Generator().manual_seed(self.seed_))
+        codes = reparameterize(mu, logvar, eps).double().numpy()
         self.samplers_ = fit_samplers(codes, labels, len(self.classes_), self.seed_)
         self.class_shares_ = np.bincount(labels, minlength=len(self.classes_)) / len(labels)
 
@@ -505,6 +595,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Data) -> np.ndarray:
         """Return the codes mu, (n, latent_dim); the code of a row depends on that row alone."""
         return self._infer(X, Predictor.encode)
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Return the names of the columns of :meth:`transform`: z0, z1, ..., whatever ``input_features``."""
+        check_is_fitted(self, "calibration_")
+        return np.array([f"z{k}" for k in range(self.spec_.latent_dim)], dtype=object)
 
     def predict_proba(self, X: Data) -> np.ndarray:
         """Return the class probabilities read from mu, (n, n_classes)."""
@@ -520,6 +615,22 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         probs = self.predict_proba(X)
         return self.classes_[probs.argmax(axis=1)]
 
+    def score(self, X: Data, y: Labels, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy over the rows that have a label; a class the model does not know is an error.
+
+        Raises
+        ------
+        ValueError
+            If X, y and sample_weight differ in length, or no row has a label.
+        """
+        rows = self._checked(X)
+        labelled = labelled_rows(y, len(rows))
+        correct = self._proba(rows.take(labelled)).argmax(axis=1) == self._encode(y)[labelled]
+        if sample_weight is None:
+            return float(correct.mean())
+        weights = _check_sample_weight(sample_weight, np.empty((len(rows), 0)))[labelled]
+        return float(np.average(correct, weights=weights))
+
     def network_inputs(self, X: Data) -> Tensor:
         """Return rows as the networks take them: scaled, float32, channels first."""
         inputs = self._inputs(self._checked(X))
@@ -529,21 +640,19 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Return G(mu(x)), in the shape and units of X."""
         return self._rows(self._infer(X, Predictor.reconstruct))
 
-    def inverse_transform(self, Z: ArrayLike) -> np.ndarray | pd.DataFrame:
-        """Decode codes (n, latent_dim) to rows in the shape and units of X."""
-        return self._rows(self._predictor.decode(self._codes(Z)).numpy())
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
+        """Decode codes (n, latent_dim) to rows in the shape and units of the training rows."""
+        return self._rows(self._predictor.decode(self._codes(X)).numpy())
 
     def _rows(self, inputs: np.ndarray) -> np.ndarray | pd.DataFrame:
         """Turn network inputs into rows; a table with text that was passed as a DataFrame is one again."""
         return to_frame(self.preprocess_.inverse(inputs), getattr(self, "feature_names_in_", None))
 
-    def _codes(self, Z: ArrayLike) -> Tensor:
+    def _codes(self, values: ArrayLike) -> Tensor:
         check_is_fitted(self, "calibration_")
-        codes = np.asarray(Z, dtype=np.float32)
+        codes = np.asarray(values, dtype=np.float32)
         if codes.ndim != 2 or codes.shape[1] != self.spec_.latent_dim:
-            raise ValueError(
-                f"Z has shape {codes.shape}: codes of this model are (n, {self.spec_.latent_dim})"
-            )
+            raise ValueError(f"codes of this model are (n, {self.spec_.latent_dim}), found {codes.shape}")
         return torch.from_numpy(codes)
 
     def predict_set(self, X: Data, alpha: float = 0.1) -> np.ndarray:
@@ -571,6 +680,13 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         novelty = self.calibration_.novelty
         return self._infer(X, lambda _, x: torch.from_numpy(novelty(self._novelty_components(x))))
 
+    def score_samples(self, X: Data) -> np.ndarray:
+        """Return minus the novelty of each row, (n,) float32: as in scikit-learn, higher is more ordinary.
+
+        There is no ``decision_function``: of a classifier it would be the scores of the classes.
+        """
+        return -self.novelty(X).astype(np.float32)
+
     def is_novel(self, X: Data, alpha: float = 0.05) -> np.ndarray:
         """Return which rows are novel, (n,) of bool: of rows like the reference rows a fraction ``alpha`` is.
 
@@ -591,11 +707,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         X : rows as in :meth:`fit`
         n : int
         y : (rows,) or None
-            Labels, -1 or None where there is none yet: only such rows are suggested.
+            Labels as in :meth:`fit`: only rows that have none yet are suggested.
         """
         rows = self._checked(X)
         probs = self._proba(rows)
-        labelled = np.zeros(len(probs), dtype=bool) if y is None else encode_labels(y, self.classes_)[0] >= 0
+        labelled = np.zeros(len(probs), dtype=bool) if y is None else is_labelled(y)
         check(len(labelled) == len(probs), f"y has {len(labelled)} labels, X has {len(probs)} rows")
         features = partial(self._features, rows)
         uncertain = uncertainty(probs)
@@ -629,7 +745,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return log_density(self.samplers_, self.class_shares_, codes)
 
     def sample(
-        self, n: int, y: Labels | None = None, sampler: str = "class", random_state: int | None = None
+        self,
+        n: int,
+        y: Labels | None = None,
+        sampler: str = "class",
+        random_state: int | np.random.Generator | None = None,
     ) -> np.ndarray | pd.DataFrame:
         """Generate n rows, in the shape and units of X.
 
@@ -642,7 +762,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             One mixture per class, one mixture over all codes, or N(0, I); only "class" takes ``y``.
             A "class" code is accepted if the VEC predicts the class for the decoded row; where five
             rounds of draws do not give enough such codes, the most probable ones fill the rest.
-        random_state : int or None
+        random_state : int, Generator or None
         """
         check_is_fitted(self, "calibration_")
         if sampler not in SAMPLERS:
@@ -666,6 +786,12 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             n_codes = int((classes == c).sum())
             codes[classes == c] = draw_accepted(self.samplers_[f"class_{c}"], n_codes, score, rng)
         return codes
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs that step 1 was trained."""
+        check_is_fitted(self, "history_")
+        return sum(row["step"] == "vec" for row in self.history_)
 
     @property
     def _networks(self) -> Networks:
@@ -700,6 +826,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         rows = self._open(X, reset=False)
         if not isinstance(rows.values, LazyArray) or rows.values.is_cheap_to_scan:
             check_finite(rows, missing_allowed=self.preprocess_.kind == "table")
+            self.preprocess_.warn_of_range(rows.values)
         return rows
 
     def _inputs(self, rows: Rows) -> NetworkInputs:
@@ -719,6 +846,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.target_tags.required = False
         if tags.transformer_tags is not None:
             tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
@@ -726,18 +855,12 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     # ---------------------------------------------------------------------------------- files
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the weights of the discriminator alone: torch's spectral norm cannot be pickled."""
-        state = dict(super().__getstate__())
-        if "discriminator_" in state:
-            state["discriminator_"] = state["discriminator_"].state_dict()
-        return state
+        """Return all attributes, networks with spectral or weight norm in a form that can be pickled."""
+        return {name: picklable(value) for name, value in dict(super().__getstate__()).items()}
 
+    @torch.inference_mode(False)
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "discriminator_" in state:
-            with _own_random_state(0):
-                self.discriminator_ = to_memory_format(Discriminator(self.spec_), self.spec_).eval()
-            self.discriminator_.load_state_dict(state["discriminator_"])
+        super().__setstate__({name: restored(value) for name, value in state.items()})
 
     @property
     def _custom(self) -> tuple[str, ...]:
@@ -748,46 +871,55 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return model_params(self.get_params(deep=False), self.seed_)
 
     def save(self, folder: str | Path) -> None:
-        """Write the model folder: model.json, weights.safetensors and history.csv."""
+        """Write the model folder: model.json, weights.safetensors and history.csv.
+
+        The state of the training in ``checkpoint_folder`` is removed afterwards: until then
+        ``fit(X, y, resume=True)`` brings the model back.
+        """
         check_is_fitted(self, "calibration_")
-        state = FittedState(
-            params=self._model_params(),
+        document = ModelDocument(
+            params=self._model_params() | {"beta": self.beta_, "gamma": self.gamma_},
             custom=self._custom,
             spec=self.spec_,
-            preprocessor=self.preprocess_,
-            classes=self.classes_,
+            preprocess=self.preprocess_,
+            classes=Classes.of(self.classes_),
             feature_names=tuple(getattr(self, "feature_names_in_", ())),
             n_features_in=self.n_features_in_,
             seed=self.seed_,
             data_sha256=self.data_sha256_,
             feature_weights=self.feature_weights_,
-            class_shares=self.class_shares_,
-            calibration=self.calibration_,
-            samplers=self.samplers_,
-            weights=network_weights(self._networks),
+            class_shares=tuple(self.class_shares_.tolist()),
+            temperature=self.calibration_.temperature,
+            novelty_held_out=self.calibration_.held_out,
         )
-        state.save(Path(folder))
-        save_history(Path(folder), self.history_)
+        weights = network_weights(self._networks)
+        FittedState(document, self.calibration_, self.samplers_, weights, self.history_).save(Path(folder))
+        if self.checkpoint_folder is not None:
+            drop_state(Path(self.checkpoint_folder))
 
     def _restore(self, state: FittedState) -> None:
         """Take over all that a model folder holds."""
-        self.preprocess_ = state.preprocessor
-        self.classes_ = state.classes
-        if state.feature_names:
-            self.feature_names_in_ = np.array(state.feature_names, dtype=object)
-        self.n_features_in_ = state.n_features_in
-        self.seed_ = state.seed
-        self.data_sha256_ = state.data_sha256
-        self.spec_ = state.spec
-        self.feature_weights_ = state.feature_weights
-        self.class_shares_ = state.class_shares
+        document = state.document
+        self.preprocess_ = document.preprocess
+        self.classes_ = document.classes.array()
+        if document.feature_names:
+            self.feature_names_in_ = np.array(document.feature_names, dtype=object)
+        self.n_features_in_ = document.n_features_in
+        self.seed_ = document.seed
+        self.data_sha256_ = document.data_sha256
+        self.spec_ = document.spec
+        self.feature_weights_ = document.feature_weights
+        self.class_shares_ = np.array(document.class_shares)
         self.calibration_ = state.calibration
         self.samplers_ = state.samplers
-        with _own_random_state(self.seed_):
-            self._build_networks(with_detail=False)
-        load_networks(self._networks, state.weights)
+        self.history_ = state.history
+        self.beta_ = self.beta
+        self.gamma_ = self.gamma
+        self._build_networks(with_detail=False)
+        load_networks(self._networks, state.weights, document.custom)
 
 
+@torch.inference_mode(False)
 def load(
     folder: str | Path,
     *,
@@ -809,36 +941,41 @@ def load(
     ------
     FileNotFoundError
         If a file is missing.
+    ModelFolderError
+        If a file is damaged or from another schema version, or a network does not fit: a ValueError that
+        names the file and the place in it.
     ValueError
-        If a file is damaged or from another schema version, or a network does not fit.
+        If a network of your own is missing.
     """
     on_hub = is_on_hub(folder)
     check(revision is None or on_hub, f"revision={revision!r} needs a model on the hub, hf://user/name")
     local = fetch(str(folder), revision) if on_hub else Path(folder)
-    state = FittedState.load(local)
+    with torch.device("cpu"):
+        state = FittedState.load(local)
     own: dict[str, Any] = {"encoder": encoder, "decoder": decoder}
-    missing = [name for name in state.custom if own[name] is None]
+    missing = [name for name in state.document.custom if own[name] is None]
     if missing:
         raise ValueError(
             f"{folder} was trained with your own {missing[0]}: pass it as load(folder, {missing[0]}=...)"
         )
-    params = lists_to_tuples(state.params)
-    params["augment"] = current_names(params["augment"])
-    model = SSAVAE(**params, **own)
-    model._restore(state)
-    model.history_ = load_history(local)
+    with damaged(local / MODEL_FILE):
+        model = SSAVAE(**_model_arguments(state.document.params), **own)
+    with damaged(local / WEIGHTS_FILE, "does not fit the networks"):
+        model._restore(state)
     return model
+
+
+def _model_arguments(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a model folder, checked as those of a user are."""
+    runtime = sorted(params.keys() & set(RUNTIME))
+    check(not runtime, f"model.params must hold what defines a model, found {', '.join(runtime)}")
+    arguments = read_arguments(SSAVAE.__init__, params, "model.params")
+    arguments["augment"] = current_names(arguments.get("augment", ()))
+    check_params(arguments)
+    return arguments
 
 
 def _data_sha256(rows: Rows, labels: np.ndarray, in_training: np.ndarray) -> str:
     """Return a digest of training rows and labels, by which a model of the same data is recognised."""
     content = rows.scan.sha256.encode() + labels.tobytes() + in_training.tobytes()
     return hashlib.sha256(content).hexdigest()
-
-
-@contextmanager
-def _own_random_state(seed: int) -> Iterator[None]:
-    """Seed torch, and restore the caller's random state afterwards, on every GPU: all are seeded."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield

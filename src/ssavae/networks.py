@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from ssavae._checks import check
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 SLOPE = 0.1  # of LeakyReLU: above 0, so that none of the hidden features compared in step 2 dies
 SHORT_SIDE = 4  # convolutions halve the sides until none is longer than this
+MOST_VALUES = 2**26  # of a row: twice the pixels of the largest cameras, and far more than memory allows
 HIDDEN_DIM = 256  # units of the dense layer between the convolutions and the code
+CLASSIFIER_DIM = 64  # units of the classifier's hidden layer
 Net = TypeVar("Net", bound=nn.Module)
 _CONVS = {1: (nn.Conv1d, nn.ConvTranspose1d), 2: (nn.Conv2d, nn.ConvTranspose2d)}
 
@@ -51,6 +58,24 @@ class Spec:
     bounded: bool
     widths: tuple[int, ...] = ()
     student_widths: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for sizes that no network can have."""
+        check(len(self.input_shape) in (1, 2, 3), f"input_shape {self.input_shape} must have 1 to 3 axes")
+        sizes = (*self.input_shape, self.latent_dim, self.n_classes, *self.widths, *self.student_widths)
+        check(min(sizes) >= 1, f"sizes of networks must be at least 1, found {min(sizes)}")
+        n_values = math.prod(self.input_shape)
+        check(n_values <= MOST_VALUES, f"a row has {n_values} values, {MOST_VALUES} are allowed: resize it")
+
+    @property
+    def layer_widths(self) -> tuple[int, ...]:
+        """Units or channels of each layer."""
+        return self.widths or default_widths(self.input_shape)
+
+    @property
+    def n_hidden_layers(self) -> int:
+        """Number of hidden features that the encoder returns."""
+        return len(self.layer_widths) + (len(self.input_shape) > 1)
 
 
 class Encoding(NamedTuple):
@@ -120,7 +145,7 @@ def _norm(n_dims: int, width: int) -> nn.Module:
 def _encoder_layers(spec: Spec, batch_norm: bool) -> tuple[nn.ModuleList, int]:
     """Build the encoder's stack; return it with the number of values in its output."""
     n_dims = len(spec.input_shape) - 1
-    widths = spec.widths or default_widths(spec.input_shape)
+    widths = spec.layer_widths
     sides = _sides(spec.input_shape, len(widths))
     layers = nn.ModuleList()
     channels = spec.input_shape[0]
@@ -158,7 +183,7 @@ class Encoder(nn.Module):
 class Classifier(nn.Sequential):
     """C: z -> logits, with one hidden layer: classes of a 2-D map need not be linearly separable."""
 
-    def __init__(self, spec: Spec, hidden_dim: int = 64) -> None:
+    def __init__(self, spec: Spec, hidden_dim: int = CLASSIFIER_DIM) -> None:
         super().__init__(
             nn.Linear(spec.latent_dim, hidden_dim), nn.LeakyReLU(SLOPE), nn.Linear(hidden_dim, spec.n_classes)
         )
@@ -170,7 +195,7 @@ class Decoder(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         n_dims = len(spec.input_shape) - 1
-        widths = spec.widths or default_widths(spec.input_shape)
+        widths = spec.layer_widths
         sides = _sides(spec.input_shape, len(widths))[::-1]
         channels = [*widths[::-1], spec.input_shape[0]]
         self.shape = (channels[0], *sides[0])
@@ -236,6 +261,34 @@ class Student(nn.Module):
         return self.mu(h)
 
 
+def count_weights(spec: Spec, custom: Collection[str] = ()) -> int:
+    """Return how many weights the networks of a spec have at least: biases and norms are not counted.
+
+    Parameters
+    ----------
+    spec : Spec
+    custom : collection of {"encoder", "decoder"}
+        Networks of the user's own, which are not counted.
+
+    Examples
+    --------
+    >>> count_weights(Spec((4,), 2, 3, bounded=False, widths=(8,)))
+    472
+    """
+    n_dims = len(spec.input_shape) - 1
+    channels = (spec.input_shape[0], *spec.layer_widths)
+    convolutions = 3**n_dims * sum(n_in * n_out for n_in, n_out in pairwise(channels))
+    size = channels[-1] * math.prod(_sides(spec.input_shape, len(channels) - 1)[-1])
+    last = HIDDEN_DIM if n_dims else size
+    encoder = convolutions + (size * HIDDEN_DIM if n_dims else 0) + 2 * last * spec.latent_dim
+    decoder = spec.latent_dim * size + convolutions
+    classifier = CLASSIFIER_DIM * (spec.latent_dim + spec.n_classes)
+    student = (math.prod(spec.input_shape), *spec.student_widths, spec.latent_dim)
+    total = classifier + convolutions + size  # of the discriminator
+    total += sum(n_in * n_out for n_in, n_out in pairwise(student)) if spec.student_widths else 0
+    return total + encoder * ("encoder" not in custom) + decoder * ("decoder" not in custom)
+
+
 class VEC(nn.Module):
     """The Variational Encoder Classifier of step 1, with optional auxiliary networks.
 
@@ -293,13 +346,24 @@ def build_vec(spec: Spec, with_detail: bool, encoder: nn.Module | None = None) -
     The auxiliary decoder has half the widths: the code gets as informative at a third of the cost
     (docs/decisions.md).
     """
-    widths = spec.widths or default_widths(spec.input_shape)
+    widths = spec.layer_widths
     halved = replace(spec, widths=tuple(max(1, width // 2) for width in widths))
     detail = Decoder(halved) if with_detail else None
     vec = VEC(encoder or Encoder(spec), Classifier(spec), detail)
     if spec.student_widths:
         vec.student = Student(spec)  # last, so that the others' initial weights do not depend on it
     return to_memory_format(vec, spec)
+
+
+def copy_network(network: nn.Module) -> nn.Module:
+    """Copy a network, even one that holds results of its last forward, as with ``nn.utils.weight_norm``."""
+    derived = {
+        id(value): value.detach().clone()
+        for module in network.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    return copy.deepcopy(network, derived)
 
 
 class Networks(NamedTuple):
@@ -314,11 +378,11 @@ def build_networks(
     spec: Spec, with_detail: bool, encoder: nn.Module | None = None, decoder: nn.Module | None = None
 ) -> Networks:
     """Build the networks of both steps, around copies of the user's own encoder and decoder where given."""
-    vec = build_vec(spec, with_detail, copy.deepcopy(encoder))
+    vec = build_vec(spec, with_detail, None if encoder is None else copy_network(encoder))
     return Networks(vec, *build_step2(spec, decoder))
 
 
 def build_step2(spec: Spec, decoder: nn.Module | None = None) -> tuple[nn.Module, nn.Module]:
     """Build decoder and discriminator, around a copy of the user's own decoder where given."""
-    own = Decoder(spec) if decoder is None else copy.deepcopy(decoder)
+    own = Decoder(spec) if decoder is None else copy_network(decoder)
     return to_memory_format(own, spec), to_memory_format(Discriminator(spec), spec)

@@ -8,20 +8,25 @@ import torch
 
 from ssavae import _serialize
 from ssavae.networks import Spec, build_networks
-from ssavae.persistence import model_folder, training_state
+from ssavae.persistence import model_folder, schema, training_state
+
+HISTORY = [{"step": "vec", "epoch": 1, "loss_kl": 0.5}, {"step": "decoder", "epoch": 1, "loss_rec": 0.25}]
 
 
 @pytest.fixture
 def folder(tmp_path):
-    model_folder.save_model(tmp_path, {"a": [1, 2.5, "x", None]}, {"net.w": torch.arange(6.0).reshape(2, 3)})
+    weights = {"net.w": torch.arange(6.0).reshape(2, 3)}
+    model_folder.save_model(tmp_path, {"a": [1, 2.5, "x", None]}, weights, HISTORY)
     return tmp_path
 
 
 def test_a_model_is_read_as_it_was_written(folder):
-    model, weights = model_folder.load_model(folder)
+    model, weights, history = model_folder.load_model(folder)
     assert model == {"a": [1, 2.5, "x", None]}
     assert torch.equal(weights["net.w"], torch.arange(6.0).reshape(2, 3))
+    assert history == HISTORY
     assert sorted(path.name for path in folder.iterdir()) == [
+        model_folder.HISTORY_FILE,
         model_folder.MODEL_FILE,
         model_folder.WEIGHTS_FILE,
     ]
@@ -66,31 +71,6 @@ def test_a_newer_schema_is_refused(folder):
         model_folder.load_model(folder)
 
 
-def test_weights_that_are_not_finite_are_refused(tmp_path):
-    model_folder.save_model(tmp_path, {}, {"net.w": torch.tensor([1.0, float("nan")])})
-    with pytest.raises(ValueError, match=r"'net\.w' holds NaN"):
-        model_folder.load_model(tmp_path)
-
-
-def test_weights_of_another_shape_are_named():
-    module = torch.nn.Linear(2, 3)
-    with pytest.raises(ValueError, match=r"net\.weight is \(4, 2\), the network .* has \(3, 2\)"):
-        model_folder.load_weights(
-            module, {"net.weight": torch.zeros(4, 2), "net.bias": torch.zeros(3)}, "net"
-        )
-    with pytest.raises(ValueError, match=r"net\.bias is nothing"):
-        model_folder.load_weights(module, {"net.weight": torch.zeros(3, 2)}, "net")
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    _serialize.write_atomically(tmp_path / "file", b"old")
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        _serialize.write_atomically(tmp_path / "file", b"new")
-    assert (tmp_path / "file").read_bytes() == b"old"
-    assert len(list(tmp_path.iterdir())) == 1
-
-
 def test_a_state_is_read_with_its_types_and_integer_keys(tmp_path):
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(3))], lr=0.1)
     optimizer.param_groups[0]["params"][0].sum().backward()
@@ -124,11 +104,24 @@ def test_a_state_that_is_missing_or_damaged_is_refused(tmp_path):
     assert not (tmp_path / training_state.RESUME_FOLDER).exists()
 
 
-def test_the_history_is_read_as_it_was_written(tmp_path):
-    history = [{"step": "vec", "epoch": 1, "loss_kl": 0.5}, {"step": "decoder", "epoch": 1, "loss_rec": 0.25}]
-    model_folder.save_history(tmp_path, history)
-    assert model_folder.load_history(tmp_path) == history
-    assert model_folder.load_history(tmp_path / "elsewhere") == []
+@pytest.mark.parametrize(
+    "content", [b"step,epoch\nvec,x\n", b"step\nvec,1,2\n", b"a\n1\n", b"\xff\xfe", b'"' + b"a" * 200_000]
+)
+def test_a_damaged_history_is_warned_of_and_empty(folder, content):
+    (folder / model_folder.HISTORY_FILE).write_bytes(content)
+    with pytest.warns(UserWarning, match=r"history\.csv is damaged, history_ is empty: its checksum"):
+        assert model_folder.load_model(folder)[2] == []
+    document = json.loads((folder / model_folder.MODEL_FILE).read_text())
+    document |= {"history_sha256": _serialize.sha256(content)}
+    document["sha256"] = schema.document_sha256(document)
+    (folder / model_folder.MODEL_FILE).write_text(json.dumps(document))
+    with pytest.warns(UserWarning, match=r"history\.csv is damaged, history_ is empty: "):
+        assert model_folder.load_model(folder)[2] == []
+
+
+def test_a_model_without_history_loads(folder):
+    (folder / model_folder.HISTORY_FILE).unlink()
+    assert model_folder.load_model(folder)[2] == []
 
 
 def test_weights_of_all_networks_are_named_saved_and_loaded_into_eval_mode():
@@ -137,10 +130,28 @@ def test_weights_of_all_networks_are_named_saved_and_loaded_into_eval_mode():
     weights = {name: value.clone() for name, value in model_folder.network_weights(networks).items()}
     assert {name.partition(".")[0] for name in weights} == {"vec", "decoder", "discriminator"}
     others = build_networks(spec, with_detail=False)
-    model_folder.load_networks(others, weights | {"class_scores": torch.zeros(3)})
+    model_folder.load_networks(others, weights)
     loaded = model_folder.network_weights(others)
     assert weights.keys() == loaded.keys()
     assert [name for name in weights if not torch.equal(weights[name], loaded[name])] == []
     assert not any(part.training for network in others for part in network.modules())
-    with pytest.raises(ValueError, match=r"decoder\..* is nothing"):
-        model_folder.load_networks(others, {k: v for k, v in weights.items() if not k.startswith("decoder")})
+
+
+LOGIT = "discriminator.logit.bias"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({LOGIT: torch.zeros(2)}, r"logit\.bias is \(2,\), wanted is \(1,\)"),
+        ({LOGIT: torch.zeros(1, dtype=torch.bool)}, r"logit\.bias is torch\.bool, wanted is torch\.float32"),
+        ({LOGIT: torch.tensor([torch.nan])}, r"'discriminator\.logit\.bias' holds NaN or infinity"),
+        ({"decoder.more": torch.zeros(1)}, r"decoder\.more is \(1,\), wanted is nothing"),
+        ({LOGIT: None}, r"logit\.bias is nothing, wanted is \(1,\)"),
+    ],
+)
+def test_weights_that_do_not_fit_the_networks_are_refused(changed, message):
+    networks = build_networks(Spec((4,), 2, 3, bounded=False, widths=(8,)), with_detail=False)
+    weights = model_folder.network_weights(networks) | changed
+    with pytest.raises(ValueError, match=message):
+        model_folder.load_networks(networks, {name: t for name, t in weights.items() if t is not None})

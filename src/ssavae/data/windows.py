@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from ssavae._checks import check
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 LONGEST_GAP = 3  # missing rows that are interpolated
 FLOOR = 1e-6  # of a standard deviation, or of a spectrum's mean power: a smaller one is rounding error

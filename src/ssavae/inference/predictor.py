@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssavae.algorithms import frozen
+from ssavae._torch_state import evaluated, without_autocast
 from ssavae.losses import loss_latent, loss_rec
 from ssavae.networks import VEC
 from ssavae.preprocessing.tensors import NetworkInputs, channels_last
@@ -125,6 +125,6 @@ class Predictor:
     def apply(self, function: Callable[[Tensor], Tensor], x: NetworkInputs) -> Tensor:
         """Apply a function to batches, in eval mode; the result is on the CPU, in float32."""
         device = next(self.vec.parameters()).device
-        with frozen(self.vec), frozen(self.decoder), torch.no_grad():
+        with evaluated(self.vec), evaluated(self.decoder), torch.no_grad(), without_autocast(device):
             batches = (channels_last(batch.to(device)) for batch in x.split(BATCH))
             return torch.cat([function(batch).float().cpu() for batch in batches])

@@ -1,36 +1,55 @@
 """Model folder: model.json, weights.safetensors and history.csv, without pickle; loading runs no code.
 
-Each file is written under a temporary name and renamed, so that a reader never sees a part of one.
+model.json holds the checksums of the others and of itself, and its rename is the moment at which a new
+model takes the place of an older one: see ``_serialize.write_together``.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
-from ssavae._serialize import JSONObject, lists_to_tuples, write_atomically
+from ssavae._checks import check
+from ssavae._serialize import JSONObject, read_checked, sha256, write_together
 from ssavae._version import __version__
 from ssavae.inference.calibration import Calibration
 from ssavae.inference.samplers import Mixture, pack, unpack
-from ssavae.networks import Networks, Spec
-from ssavae.preprocessing.preprocessor import Preprocessor
+from ssavae.networks import Networks, copy_network
+from ssavae.persistence.model_document import (
+    SCORES,
+    ModelDocument,
+    check_arrays,
+    check_document,
+    check_size,
+    compare_shapes,
+)
+from ssavae.persistence.schema import (
+    ModelFolderError,
+    damaged,
+    document_sha256,
+    parse_document,
+    read,
+)
 
 SCHEMA_VERSION = 2
 MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
 HISTORY_FILE = "history.csv"
-SCORES = ("class_scores", "novelty_scale", "novelty_scores")  # arrays of a Calibration
+ADVICE = "load it with the version of ssavae that wrote it, or a newer one"
+NETWORKS = tuple(f"{name}." for name in Networks._fields)  # how the names of their weights begin
+OWN_NETWORKS = {"encoder": "vec.encoder.", "decoder": "decoder."}  # where a user's own networks are
 
 HistoryRow = dict[str, str | int | float]
 
@@ -41,92 +60,50 @@ class FittedState:
 
     Parameters
     ----------
-    params : dict
-        Parameters that define the model, as plain values.
-    custom : tuple of str
-        Which of encoder and decoder are the user's own; their classes are not stored.
-    spec : Spec
-    preprocessor : Preprocessor
-    classes : (C,) array
-    feature_names : tuple of str
-        Names of a table's columns; empty without names.
-    n_features_in : int
-    seed : int
-    data_sha256 : str
-        Digest of the training rows and labels.
-    feature_weights : tuple of float
-        w_l of ``loss_rec``.
-    class_shares : (C,) array
-        Fraction of each class in the training rows.
+    document : ModelDocument
+        What model.json holds.
     calibration : Calibration
     samplers : dict of Mixture
     weights : dict of Tensor
         Weights of the networks, named ``vec.*``, ``decoder.*``, ``discriminator.*``.
+    history : list of dict
     """
 
-    params: JSONObject
-    custom: tuple[str, ...]
-    spec: Spec
-    preprocessor: Preprocessor
-    classes: np.ndarray
-    feature_names: tuple[str, ...]
-    n_features_in: int
-    seed: int
-    data_sha256: str
-    feature_weights: tuple[float, ...]
-    class_shares: np.ndarray
+    document: ModelDocument
     calibration: Calibration
     samplers: dict[str, Mixture]
     weights: dict[str, Tensor]
+    history: list[HistoryRow]
 
     def save(self, folder: Path) -> None:
-        """Write model.json and weights.safetensors."""
+        """Write the model folder; raises ValueError, and writes nothing, if it could not be loaded again."""
         arrays = pack(self.samplers) | {name: getattr(self.calibration, name) for name in SCORES}
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        save_model(folder, self._document(), self.weights | tensors)
-
-    def _document(self) -> JSONObject:
+        tensors = self.weights | {name: torch.from_numpy(array) for name, array in arrays.items()}
         versions = {"ssavae": __version__, "torch": str(torch.__version__), "numpy": np.__version__}
-        return {
-            "versions": versions,
-            "data_sha256": self.data_sha256,
-            "params": self.params,
-            "custom": list(self.custom),
-            "spec": asdict(self.spec),
-            "preprocess": asdict(self.preprocessor),
-            "classes": {"dtype": self.classes.dtype.str, "names": self.classes.tolist()},
-            "feature_names": list(self.feature_names),
-            "n_features_in": self.n_features_in,
-            "seed": self.seed,
-            "feature_weights": list(self.feature_weights),
-            "class_shares": self.class_shares.tolist(),
-            "temperature": self.calibration.temperature,
-            "novelty_held_out": self.calibration.held_out,
-        }
+        model = asdict(replace(self.document, versions=versions))
+        self.checked(json.loads(json.dumps(model)), tensors, self.history)
+        save_model(folder, model, tensors, self.history)
 
     @classmethod
     def load(cls, folder: Path) -> FittedState:
         """Read what :meth:`save` wrote; raises as :func:`load_model`."""
-        model, tensors = load_model(folder)
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        with damaged(folder / MODEL_FILE):
+            return cls.checked(*load_model(folder))
+
+    @classmethod
+    def checked(
+        cls, model: JSONObject, tensors: Mapping[str, Tensor], history: list[HistoryRow]
+    ) -> FittedState:
+        """Return the state of plain values and tensors; raises ValueError unless they are a model's."""
+        document: ModelDocument = read(ModelDocument, model, "model")
+        check_document(document)
+        weights = {name: tensor for name, tensor in tensors.items() if name.startswith(NETWORKS)}
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items() if name not in weights}
+        check_size(document, _shapes(weights))
+        check_arrays(document, arrays)
         scores = {name: arrays[name] for name in SCORES}
-        classes = model["classes"]
-        return cls(
-            params=model["params"],
-            custom=tuple(model["custom"]),
-            spec=Spec(**lists_to_tuples(model["spec"])),
-            preprocessor=Preprocessor.restored(model["preprocess"]),
-            classes=np.array(classes["names"], dtype=np.dtype(classes["dtype"])),
-            feature_names=tuple(model["feature_names"]),
-            n_features_in=model["n_features_in"],
-            seed=model["seed"],
-            data_sha256=model["data_sha256"],
-            feature_weights=tuple(model["feature_weights"]),
-            class_shares=np.array(model["class_shares"]),
-            calibration=Calibration(model["temperature"], held_out=model["novelty_held_out"], **scores),
-            samplers=unpack(arrays),
-            weights=tensors,
-        )
+        calibration = Calibration(document.temperature, held_out=document.novelty_held_out, **scores)
+        return cls(document, calibration, unpack(arrays), weights, history)
 
 
 def network_weights(networks: Networks) -> dict[str, Tensor]:
@@ -138,113 +115,183 @@ def network_weights(networks: Networks) -> dict[str, Tensor]:
     }
 
 
-def load_networks(networks: Networks, weights: Mapping[str, Tensor]) -> None:
-    """Load the weights of all networks, and set them to eval mode."""
+def load_networks(networks: Networks, weights: Mapping[str, Tensor], custom: Collection[str] = ()) -> None:
+    """Load the weights of all networks, and set them to eval mode.
+
+    Raises
+    ------
+    ValueError
+        If a weight is missing, has another shape or type, or is not finite; in networks of the user's own,
+        ``custom``, what is not trained may hold infinity, such as the mask of an attention.
+    """
+    expected = network_weights(networks)
+    compare_shapes(_shapes(weights), _shapes(expected))
+    for name, tensor in weights.items():
+        dtype = expected[name].dtype
+        fits = tensor.is_floating_point() if dtype.is_floating_point else tensor.dtype == dtype
+        check(fits, f"{name} is {tensor.dtype}, wanted is {dtype}")
+    _check_finite({name: weights[name] for name in _finite_names(networks, custom)})
     for name, network in networks._asdict().items():
-        load_weights(network.eval(), weights, name)
+        n = len(name) + 1
+        own = {key[n:]: tensor for key, tensor in weights.items() if key[:n] == f"{name}."}
+        network.eval().load_state_dict(own)
+
+
+def check_storable(network: nn.Module, name: str) -> None:
+    """Raise ValueError, before it is trained, for a network of the user's that could not be loaded again."""
+    try:
+        copied = copy_network(network)
+        _check_finite({f"{name}.{key}": p for key, p in copied.named_parameters() if p.requires_grad})
+        copied.load_state_dict(load_tensors(_tensor_bytes(copied.state_dict())))
+    except Exception as error:  # whatever the code of the network raises
+        raise ValueError(
+            f"{name}={type(network).__name__}(...) could not be saved and loaded again, and is not trained: "
+            f"load_state_dict must take back what state_dict gives, finite tensors ({error})"
+        ) from error
+
+
+def _finite_names(networks: Networks, custom: Collection[str]) -> set[str]:
+    """Return the names of the weights that must be finite: all of ours, and the trained ones of others."""
+    trained = {
+        f"{name}.{key}"
+        for name, network in networks._asdict().items()
+        for key, parameter in network.named_parameters(remove_duplicate=False)
+        if parameter.requires_grad
+    }
+    own = tuple(OWN_NETWORKS[name] for name in custom)
+    return {name for name in network_weights(networks) if name in trained or not name.startswith(own)}
+
+
+def _check_finite(weights: Mapping[str, Tensor]) -> None:
+    for name, tensor in weights.items():
+        check(bool(torch.isfinite(tensor).all()), f"weight {name!r} holds NaN or infinity")
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 # ---------------------------------------------------------------------------------------- files
 
 
-def save_model(folder: Path, model: JSONObject, weights: Mapping[str, Tensor]) -> None:
-    """Write a model folder: plain values to model.json, tensors to weights.safetensors.
+@dataclass(frozen=True)
+class _Files:
+    """Top level of model.json: checksums, and the model."""
 
-    model.json holds the checksums of both, so that a flipped bit is found on loading.
-    """
-    content = save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+    schema_version: int
+    weights_sha256: str
+    sha256: str
+    model: dict[str, Any]
+    history_sha256: str | None = None  # not in folders that version 0.1.0 wrote
+
+
+def save_model(
+    folder: Path, model: JSONObject, weights: Mapping[str, Tensor], history: Sequence[HistoryRow] = ()
+) -> None:
+    """Write a model folder, or nothing: plain values, tensors, and one row of history per epoch and step."""
+    contents = {WEIGHTS_FILE: _tensor_bytes(weights), HISTORY_FILE: _history_bytes(history)}
     document = {
         "schema_version": SCHEMA_VERSION,
-        "weights_sha256": hashlib.sha256(content).hexdigest(),
+        "weights_sha256": sha256(contents[WEIGHTS_FILE]),
+        "history_sha256": sha256(contents[HISTORY_FILE]),
         "model": model,
     }
-    document["sha256"] = _document_sha256(document)
-    text = json.dumps(document, indent=1, allow_nan=False)
-    write_atomically(folder / WEIGHTS_FILE, content)
-    write_atomically(folder / MODEL_FILE, text.encode())
+    document["sha256"] = document_sha256(document)
+    contents[MODEL_FILE] = json.dumps(document, indent=1, allow_nan=False).encode()
+    write_together(folder, MODEL_FILE, contents)
 
 
-def load_model(folder: Path) -> tuple[JSONObject, dict[str, Tensor]]:
-    """Read a model folder back, checking version, checksums and finiteness.
+def load_model(folder: Path) -> tuple[JSONObject, dict[str, Tensor], list[HistoryRow]]:
+    """Read a model folder back, checking version and checksums.
+
+    A history that is damaged is warned of, and empty: the model does without it.
 
     Raises
     ------
     FileNotFoundError
         If the folder or one of its two files is missing.
-    ValueError
-        If the schema is newer, a file is damaged, or a weight is not finite.
+    ModelFolderError
+        If the schema is newer, or a file is damaged.
     """
-    document = _read_document(folder / MODEL_FILE)
-    content = _read(folder / WEIGHTS_FILE)
-    if hashlib.sha256(content).hexdigest() != document["weights_sha256"]:
-        raise ValueError(f"{folder / WEIGHTS_FILE} is damaged: its checksum is not the one in {MODEL_FILE}")
-    weights = load_tensors(content)
-    broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
-    if broken:
-        raise ValueError(f"{folder / WEIGHTS_FILE}: weight {broken[0]!r} holds NaN or infinity")
-    return document["model"], weights
+    path = folder / WEIGHTS_FILE
+    while True:
+        version = _version(folder / MODEL_FILE)
+        files = _read_files(folder / MODEL_FILE)
+        content = read_checked(path, files.weights_sha256)
+        history = _read_history(folder, files.history_sha256)
+        if None not in (content, history) or version == _version(folder / MODEL_FILE):
+            break  # else another process has saved a model meanwhile
+    if content is None:
+        _check_is_file(path)
+        raise ModelFolderError(f"{path} is damaged: its checksum is not the one in {MODEL_FILE}")
+    try:
+        tensors = load_tensors(content)
+    except Exception as error:  # those of safetensors have no common class
+        raise ModelFolderError(f"{path} is damaged: {error}") from error
+    return files.model, tensors, _history_rows(folder / HISTORY_FILE, history)
 
 
-def load_weights(module: torch.nn.Module, weights: Mapping[str, Tensor], prefix: str) -> None:
-    """Copy the weights named ``prefix.*`` into a module whose shapes must fit."""
-    own = {name[len(prefix) + 1 :]: t for name, t in weights.items() if name.startswith(prefix + ".")}
-    wanted = module.state_dict()
-    for name in sorted(wanted.keys() | own.keys()):
-        shape = tuple(own[name].shape) if name in own else "nothing"
-        expected = tuple(wanted[name].shape) if name in wanted else "nothing"
-        if shape != expected:
-            raise ValueError(
-                f"{WEIGHTS_FILE}: {prefix}.{name} is {shape}, the network of {MODEL_FILE} has {expected}"
-            )
-    module.load_state_dict(own)
+def _version(path: Path) -> tuple[int, int]:
+    _check_is_file(path)
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
 
 
-def save_history(folder: Path, history: Sequence[HistoryRow]) -> None:
-    """Write one row per epoch and step; a loss that a step does not have is left empty."""
+def _check_is_file(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no model folder at {path.parent}")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: a model folder holds {MODEL_FILE} and {WEIGHTS_FILE}")
+
+
+def _read_files(path: Path) -> _Files:
+    with damaged(path):
+        return read(_Files, parse_document(path.read_bytes(), SCHEMA_VERSION, ADVICE), "")
+
+
+def _tensor_bytes(weights: Mapping[str, Tensor]) -> bytes:
+    """Return the content of a safetensors file; tensors that share memory are stored once for each name."""
+    return save_tensors(
+        {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in weights.items()
+        }
+    )
+
+
+def _history_bytes(history: Sequence[HistoryRow]) -> bytes:
+    """Return one row per epoch and step; a loss that a step does not have is left empty."""
     columns = list(dict.fromkeys(name for row in history for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
-    write_atomically(folder / HISTORY_FILE, text.getvalue().encode())
+    return text.getvalue().encode()
 
 
-def load_history(folder: Path) -> list[HistoryRow]:
-    """Read the history back; empty where the file is missing, for the model does without it."""
-    if not (folder / HISTORY_FILE).is_file():
+def _read_history(folder: Path, checksum: str | None) -> bytes | None:
+    """Read history.csv; None where it is not the one that model.json names, empty where it is missing."""
+    path = folder / HISTORY_FILE
+    if checksum is not None:
+        content = read_checked(path, checksum)
+        return content if content is not None or path.is_file() else b""
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _history_rows(path: Path, content: bytes | None) -> list[HistoryRow]:
+    try:
+        check(content is not None, f"its checksum is not the one in {MODEL_FILE}")
+        rows = csv.DictReader(io.StringIO((content or b"").decode()))
+        return [_history_row(row) for row in rows]
+    except (ValueError, csv.Error) as error:
+        warnings.warn(f"{path} is damaged, history_ is empty: {error}", stacklevel=2)
         return []
-    rows = csv.DictReader(io.StringIO((folder / HISTORY_FILE).read_text()))
-    return [{name: _number(name, value) for name, value in row.items() if value} for row in rows]
+
+
+def _history_row(row: Mapping[str | None, str | None]) -> HistoryRow:
+    check(None not in row and bool(row.get("step") and row.get("epoch")), f"found the row {[*row.values()]}")
+    return {name: _number(name, value) for name, value in row.items() if name is not None and value}
 
 
 def _number(name: str, value: str) -> str | int | float:
     return value if name == "step" else int(value) if name == "epoch" else float(value)
-
-
-def _read(path: Path) -> bytes:
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"no model folder at {path.parent}")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: a model folder holds {MODEL_FILE} and {WEIGHTS_FILE}")
-    return path.read_bytes()
-
-
-def _read_document(path: Path) -> JSONObject:
-    try:
-        document = json.loads(_read(path))
-        version = document["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if version != SCHEMA_VERSION:
-        raise ValueError(
-            f"{path} has schema version {version}, this ssavae reads {SCHEMA_VERSION}: "
-            "load it with the version of ssavae that wrote it, or a newer one"
-        )
-    if document.get("sha256") != _document_sha256(document):
-        raise ValueError(f"{path} is damaged: its content does not match its checksum")
-    return document
-
-
-def _document_sha256(document: JSONObject) -> str:
-    body = {key: value for key, value in document.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

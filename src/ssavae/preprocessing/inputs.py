@@ -11,15 +11,19 @@ from typing import TypeGuard
 
 import numpy as np
 
+from ssavae._checks import check
 from ssavae.preprocessing.adapters import (
     Items,
     dataset_labels,
     hugging_face_labels,
     is_hugging_face,
+    is_sparse,
     lazy_dataset,
     lazy_hugging_face,
+    lazy_sparse,
+    tensor_array,
 )
-from ssavae.preprocessing.columns import is_frame, object_cells
+from ssavae.preprocessing.columns import categorical_columns, is_frame, object_cells
 from ssavae.preprocessing.lazy import LazyArray, chunks, content_of, load_if_small
 
 
@@ -62,11 +66,14 @@ class Rows:
         Names of a table's columns.
     known : Scan or None
         What is known of the rows already; None scans them when :attr:`scan` is first asked for.
+    categorical : frozenset of int
+        Columns of a DataFrame whose numbers are categories.
     """
 
     values: np.ndarray | LazyArray
     names: tuple[str, ...] | None = None
     known: Scan | None = None
+    categorical: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -89,7 +96,8 @@ class Rows:
     def take(self, indices: slice | np.ndarray) -> Rows:
         """Return some of the rows; nothing is read or copied of lazy ones."""
         values = self.values
-        return Rows(values.take(indices) if isinstance(values, LazyArray) else values[indices], self.names)
+        taken = values.take(indices) if isinstance(values, LazyArray) else values[indices]
+        return replace(self, values=taken, known=None)
 
     def subset(self, indices: np.ndarray) -> Rows:
         """Return some of rows that were scanned: only their range and their gaps are looked for again."""
@@ -110,7 +118,7 @@ def open_rows(X: object, *, min_samples: int = 1) -> Rows:
 
     Parameters
     ----------
-    X : (n, ...) array, DataFrame, map-style torch Dataset, Hugging Face data set, LazyArray or Rows
+    X : (n, ...) array, DataFrame, tensor, sparse matrix, map-style torch Dataset, Hugging Face data set, Rows
         Rows that are memory-mapped and large stay in their file: see ``lazy.load_if_small``.
     min_samples : int
 
@@ -123,11 +131,35 @@ def open_rows(X: object, *, min_samples: int = 1) -> Rows:
         return X
     lazy = _lazy(X)
     if lazy is not None:
+        few = f"Found array with {len(lazy)} sample(s) (shape={lazy.shape}) while a minimum of {min_samples}"
+        check(len(lazy) >= min_samples, f"{few} is required by SSAVAE.")  # scikit-learn's own words
         return Rows(load_if_small(lazy), lazy.names)
+    X = plain_array(X)
     cells = object_cells(X)
     if cells is None:
         cells = _numbers(X, min_samples)
-    return Rows(load_if_small(cells), column_names(X))
+    return Rows(load_if_small(cells), column_names(X), categorical=categorical_columns(X))
+
+
+def plain_array(X: object) -> object:
+    """Return masked arrays (with NaN where masked), tensors and sparse rows as arrays, others as they are.
+
+    Examples
+    --------
+    >>> plain_array(np.ma.masked_equal([[1, 2]], 2))
+    array([[ 1., nan]])
+    """
+    if isinstance(X, np.ma.MaskedArray):
+        return _unmasked(X)
+    return lazy_sparse(X)[:] if is_sparse(X) else tensor_array(X)
+
+
+def _unmasked(X: np.ma.MaskedArray) -> np.ndarray:
+    if not np.ma.is_masked(X):
+        return np.asarray(X)
+    if X.dtype.kind == "O":
+        return np.where(np.ma.getmaskarray(X), None, X.data)
+    return X.astype(X.dtype if X.dtype.kind == "f" else np.float64).filled(np.nan)
 
 
 def _numbers(X: object, min_samples: int) -> np.ndarray:
@@ -152,11 +184,13 @@ def _numbers(X: object, min_samples: int) -> np.ndarray:
 
 
 def _lazy(X: object) -> LazyArray | None:
-    """Return data sets of torch and Hugging Face as a LazyArray; None for what is held in memory."""
+    """Return data sets of torch and Hugging Face, and sparse rows, as a LazyArray; None for dense arrays."""
     if isinstance(X, LazyArray):
         return X
     if is_hugging_face(X):
         return lazy_hugging_face(X)
+    if is_sparse(X):
+        return lazy_sparse(X)
     return lazy_dataset(X) if is_torch_dataset(X) else None
 
 

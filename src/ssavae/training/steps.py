@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from ssavae._torch_state import default_generator, global_random_state, without_autocast
 from ssavae.algorithms import decoder_step, feature_weights, frozen, latent_weight, student_step, vec_step
 from ssavae.consistency import Consistency, Teacher
 from ssavae.inference.predictor import Predictor
@@ -17,19 +18,21 @@ from ssavae.networks import VEC
 from ssavae.training.augmentations import AUGMENTATIONS, STRONG, augment_batches, weak
 from ssavae.training.batches import sample_inputs
 from ssavae.training.distributed.context import Augmentation, Batches, Context, context_of
+from ssavae.training.distributed.fabric import AnyFabric
+from ssavae.training.interrupts import Stopped
 from ssavae.training.loop import Schedule, Session, Stage, train
 from ssavae.training.plan import Trained, TrainingPlan
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 SCALE_ROWS = 2000  # rows from which variances and feature weights are computed
 # Little memory of past gradients in step 2: each player meets another opponent in every batch.
 ADVERSARIAL_BETAS = (0.5, 0.99)
 
 
-def train_networks(plan: TrainingPlan, fabric: Fabric) -> Trained:
+def train_networks(plan: TrainingPlan, fabric: AnyFabric) -> Trained:
     """Train the networks of a plan, both steps or the second alone.
+
+    A run of both steps in one process that a signal stops, and that cannot be resumed, ends with the networks
+    as they are, unless a student has still to learn its codes.
 
     Raises
     ------
@@ -39,19 +42,44 @@ def train_networks(plan: TrainingPlan, fabric: Fabric) -> Trained:
         If there is nothing to resume, or the processes of the run differ in data or parameters.
     """
     session = _session(plan, fabric)
-    try:
-        if plan.train_vec:
-            run_vec(plan, session, fabric)
-            if plan.networks.vec.student is not None:
-                run_student(plan, session, fabric)
-        weights = run_decoder(plan, session, fabric)
-    finally:
-        for module in session.modules.values():
-            module.to("cpu").eval()
-    return Trained(plan.networks, session.history, weights)
+    stopped = ""
+    with ExitStack() as stack:
+        stack.enter_context(without_autocast(fabric.device))
+        if plan.has_own_networks:
+            stack.enter_context(global_random_state())
+        stack.callback(_end, session)
+        try:
+            _run_stages(plan, session, fabric)
+        except Stopped as stop:
+            if not _is_usable(plan, session):
+                raise
+            stopped = f"stopped {stop.where}; the model has been trained so far, and can be used"
+            _take_teacher(session, plan.networks.vec)
+        weights = _feature_weights(plan, fabric)
+    return Trained(plan.networks, session.history, weights, stopped)
 
 
-def _session(plan: TrainingPlan, fabric: Fabric) -> Session:
+def _run_stages(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None:
+    if plan.train_vec:
+        run_vec(plan, session, fabric)
+        if plan.networks.vec.student is not None:
+            run_student(plan, session, fabric)
+    run_decoder(plan, session, fabric)
+
+
+def _is_usable(plan: TrainingPlan, session: Session) -> bool:
+    """Return whether a stopped run leaves networks that are worth more than a run to resume, or none."""
+    if session.folder is not None or session.context.n_processes > 1 or not plan.train_vec:
+        return False
+    return plan.networks.vec.student is None or "vec" in session.done
+
+
+def _end(session: Session) -> None:
+    for module in session.modules.values():
+        module.to("cpu").eval()
+
+
+def _session(plan: TrainingPlan, fabric: AnyFabric) -> Session:
     """Set up a run; one of both steps saves its state in the checkpoint folder."""
     session = Session(
         plan.networks._asdict(),
@@ -61,6 +89,7 @@ def _session(plan: TrainingPlan, fabric: Fabric) -> Session:
         verbose=plan.verbose,
         history=plan.history,
         fingerprint=plan.fingerprint,
+        generator=_generator(plan, fabric.device),
     )
     session.context.check_same(plan.fingerprint)
     if plan.train_vec:
@@ -68,6 +97,8 @@ def _session(plan: TrainingPlan, fabric: Fabric) -> Session:
         session.checkpoint_every = 0 if plan.folder is None else plan.checkpoint_every
     if plan.resume:
         session.resume()
+    if session.folder is not None:
+        session.folder.mkdir(parents=True, exist_ok=True)
     if plan.pretrained is not None:
         plan.networks.vec.load_state_dict(plan.pretrained.weights)
         if "vec" not in session.done:
@@ -76,7 +107,12 @@ def _session(plan: TrainingPlan, fabric: Fabric) -> Session:
     return session
 
 
-def run_vec(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
+def _generator(plan: TrainingPlan, device: torch.device) -> torch.Generator:
+    """Return a generator of the run's own, or torch's global one, from which a user's networks draw."""
+    return default_generator(device) if plan.has_own_networks else torch.Generator(device)
+
+
+def run_vec(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None:
     """Run step 1, Algorithm 1; where there is a teacher, its weights are what remains."""
     if "vec" in session.done:
         return
@@ -84,12 +120,9 @@ def run_vec(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
     stage = vec_stage(plan, session, fabric)
     schedule = Schedule(settings.n_epochs, settings.batch_size, plan.seed, settings.patience)
     train(session, stage, plan.rows, schedule)
-    teacher = session.modules.pop("teacher", None)
-    if isinstance(teacher, Teacher):
-        teacher.copy_to(plan.networks.vec)
 
 
-def vec_stage(plan: TrainingPlan, session: Session, fabric: Fabric) -> Stage:
+def vec_stage(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> Stage:
     """Bind ``algorithms.vec_step`` to the networks and settings of a plan, on the device."""
     settings = plan.settings
     vec = plan.networks.vec
@@ -107,25 +140,35 @@ def vec_stage(plan: TrainingPlan, session: Session, fabric: Fabric) -> Stage:
         variance=mean_variance(sample_inputs(plan.rows, SCALE_ROWS)[0]),
         consistency=consistency,
     )
-    augmentations = [context.for_own_rows(AUGMENTATIONS[name]) for name in settings.augment]
-    strong = None if consistency is None else context.for_own_rows(STRONG[plan.kind])
+    augmentations = [AUGMENTATIONS[name] for name in settings.augment]
+    strong = None if consistency is None else _augmentation(session, STRONG[plan.kind])
     arguments = partial(
         vec_arguments,
         context=context,
         latent_dim=plan.spec.latent_dim,
-        augmentations=augmentations,
+        generator=session.generator,
+        augmentations=[_augmentation(session, each) for each in augmentations],
         strong=strong,
     )
     measured = vec.bare() if consistency is None else consistency.teacher.vec
     measure = partial(_measure_vec, plan, measured)
-    return Stage("vec", step, arguments, {"vec": optimizer}, measure)
+    finish = partial(_take_teacher, session, vec)
+    return Stage("vec", step, arguments, {"vec": optimizer}, measure, finish)
 
 
-def _consistency(plan: TrainingPlan, session: Session, fabric: Fabric) -> Consistency | None:
+def _take_teacher(session: Session, vec: VEC) -> None:
+    """Copy the teacher's weights into the VEC, where there is a teacher."""
+    teacher = session.modules.pop("teacher", None)
+    if isinstance(teacher, Teacher):
+        teacher.copy_to(vec)
+
+
+def _consistency(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> Consistency | None:
     """Build the teacher of ``loss_consistency``, where that loss has a weight."""
     if plan.settings.weight_consistency == 0:
         return None
-    teacher = Teacher(plan.networks.vec, plan.spec.n_classes)
+    with torch.device("cpu"):
+        teacher = Teacher(plan.networks.vec, plan.spec.n_classes)
     session.add("teacher", teacher)
     teacher.to(fabric.device)
     on_device = wrap_vec(fabric, teacher.vec)
@@ -133,7 +176,7 @@ def _consistency(plan: TrainingPlan, session: Session, fabric: Fabric) -> Consis
     return Consistency(teacher, plan.networks.vec, on_device, weight, session.context.mean)
 
 
-def run_student(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
+def run_student(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None:
     """Run the stage in which the student learns the codes of step 1."""
     settings = plan.settings
     vec = plan.networks.vec
@@ -151,29 +194,32 @@ def run_student(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
         backward=fabric.backward,
         variance=mean_variance(encode(sample_inputs(plan.rows, SCALE_ROWS)[0])),
     )
-    augmentation = session.context.for_own_rows(partial(weak, kind=plan.kind))
+    augmentation = _augmentation(session, partial(weak, kind=plan.kind))
     arguments = partial(student_arguments, augmentation=augmentation)
     stage = Stage("student", step, arguments, {"student": optimizer}, partial(_measure_vec, plan, vec))
     schedule = Schedule(settings.n_epochs_student, settings.batch_size, plan.seed, settings.patience)
     train(session, stage, plan.rows, schedule)
 
 
-def run_decoder(plan: TrainingPlan, session: Session, fabric: Fabric) -> tuple[float, ...]:
-    """Run step 2, Algorithm 2; return w_l of ``loss_rec``."""
+def _feature_weights(plan: TrainingPlan, fabric: AnyFabric) -> tuple[float, ...]:
+    """Return w_l of ``loss_rec``."""
+    vec = plan.networks.vec.to(fabric.device)
+    return feature_weights(vec, sample_inputs(plan.rows, SCALE_ROWS)[0])
+
+
+def run_decoder(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None:
+    """Run step 2, Algorithm 2."""
     settings = plan.settings
-    vec, decoder, _ = plan.networks
-    vec.to(fabric.device)
-    inputs = sample_inputs(plan.rows, SCALE_ROWS)[0]
-    weights = feature_weights(vec, inputs)
-    weight_latent = latent_weight(Predictor(vec, decoder).encode(inputs))
+    weights = _feature_weights(plan, fabric)
+    predictor = Predictor(plan.networks.vec, plan.networks.decoder)
+    weight_latent = latent_weight(predictor.encode(sample_inputs(plan.rows, SCALE_ROWS)[0]))
     stage = decoder_stage(plan, session, fabric, weights, weight_latent)
     schedule = Schedule(settings.n_epochs_decoder, settings.batch_size_decoder, plan.seed, settings.patience)
     train(session, stage, plan.rows, schedule)
-    return weights
 
 
 def decoder_stage(
-    plan: TrainingPlan, session: Session, fabric: Fabric, weights: tuple[float, ...], weight_latent: float
+    plan: TrainingPlan, session: Session, fabric: AnyFabric, weights: tuple[float, ...], weight_latent: float
 ) -> Stage:
     """Bind ``algorithms.decoder_step`` to the networks and settings of a plan, on the device."""
     settings = plan.settings
@@ -202,6 +248,7 @@ def decoder_stage(
         decoder_arguments,
         context=session.context,
         latent_dim=plan.spec.latent_dim,
+        generator=session.generator,
         with_prior=settings.beta > 0 or settings.gamma > 0,
     )
     if settings.beta == 0:  # the discriminator is not trained
@@ -216,23 +263,29 @@ def _adversarial_adam(module: nn.Module, learning_rate: float) -> Adam:
 # ------------------------------------------------------------------------- arguments of the steps
 
 
+def _augmentation(session: Session, function: Callable[..., Tensor]) -> Augmentation:
+    """Bind an augmentation to the random numbers and the rows of this process."""
+    return session.context.for_own_rows(partial(function, generator=session.generator))
+
+
 def vec_arguments(
     batches: Batches,
     *,
     context: Context,
     latent_dim: int,
+    generator: torch.Generator,
     augmentations: Sequence[Augmentation] = (),
     strong: Augmentation | None = None,
 ) -> Iterator[tuple[Tensor | float | None, ...]]:
     """Yield the arguments of ``algorithms.vec_step``: rows, labels, noise, their number, strong views."""
     for x, y in augment_batches(batches, augmentations):
-        eps = context.normal(len(x), latent_dim, x.device)
+        eps = context.normal(len(x), latent_dim, generator)
         n_labelled = context.n_labelled(y)
         if strong is None:
             yield x, y, eps, n_labelled
         else:
             x_strong = strong(x)
-            yield x, y, eps, n_labelled, x_strong, context.normal(len(x), latent_dim, x.device)
+            yield x, y, eps, n_labelled, x_strong, context.normal(len(x), latent_dim, generator)
 
 
 def student_arguments(batches: Batches, *, augmentation: Augmentation) -> Iterator[tuple[Tensor]]:
@@ -242,12 +295,12 @@ def student_arguments(batches: Batches, *, augmentation: Augmentation) -> Iterat
 
 
 def decoder_arguments(
-    batches: Batches, *, context: Context, latent_dim: int, with_prior: bool
+    batches: Batches, *, context: Context, latent_dim: int, generator: torch.Generator, with_prior: bool
 ) -> Iterator[tuple[Tensor | None, ...]]:
     """Yield the arguments of ``algorithms.decoder_step``: rows, noise, codes from the prior."""
     for x, _ in batches:
-        eps = context.normal(len(x), latent_dim, x.device)
-        yield x, eps, context.normal(len(x), latent_dim, x.device) if with_prior else None
+        eps = context.normal(len(x), latent_dim, generator)
+        yield x, eps, context.normal(len(x), latent_dim, generator) if with_prior else None
 
 
 # ------------------------------------------------------------------------------------- measures
@@ -259,8 +312,9 @@ def _measure_vec(plan: TrainingPlan, vec: VEC) -> dict[str, float]:
     measures = {}
     if plan.validation is not None:
         measures["val_loss"] = predictor.class_loss(*plan.validation)
-    if plan.eval_set is not None:
-        measures["eval_accuracy"] = predictor.class_accuracy(*plan.eval_set)
+    for i, eval_set in enumerate(plan.eval_sets, start=1):
+        name = "eval_accuracy" if i == 1 else f"eval_accuracy_{i}"
+        measures[name] = predictor.class_accuracy(*eval_set)
     return measures
 
 
@@ -272,7 +326,7 @@ def _measure_decoder(plan: TrainingPlan, weights: tuple[float, ...]) -> dict[str
     return {"val_loss": float(predictor.feature_loss(plan.validation[0]).mean())}
 
 
-def wrap_vec(fabric: Fabric, vec: VEC) -> VEC:
+def wrap_vec(fabric: AnyFabric, vec: VEC) -> VEC:
     """Return a VEC on the device, less its student, each part wrapped for the chosen precision.
 
     It shares the weights.

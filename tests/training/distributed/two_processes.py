@@ -115,8 +115,15 @@ def train_and_copy(
     weights: Weights, session: Session, stage: Stage, rows: TrainingRows, schedule: Schedule
 ) -> None:
     """Train one stage, and copy the weights of all networks at its end."""
+    finish = stage.finish
+
+    def copy_and_finish() -> None:  # which takes over the teacher
+        copies = copy_weights(session.modules)
+        weights.update({f"{name} after {stage.name}": each for name, each in copies.items()})
+        finish()
+
+    stage.finish = copy_and_finish
     train(session, stage, rows, schedule)
-    weights |= {f"{name} after {stage.name}": each for name, each in copy_weights(session.modules).items()}
 
 
 def run_failing(failure: str, folder: Path) -> str:

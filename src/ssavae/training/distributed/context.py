@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ssavae.preprocessing.tensors import channels_last
 from ssavae.training.batches import TrainingRows
+from ssavae.training.distributed.fabric import AnyFabric, SingleDevice
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -35,9 +36,9 @@ class Context:
         """Return (x, y) of this process's rows, for each batch of ``order`` (n_batches, batch_size)."""
         return rows.batches(order)
 
-    def normal(self, n: int, latent_dim: int, device: torch.device) -> Tensor:
-        """Draw from N(0, I) for the n rows of this process, (n, K)."""
-        return torch.randn(n, latent_dim, device=device)
+    def normal(self, n: int, latent_dim: int, generator: torch.Generator) -> Tensor:
+        """Draw from N(0, I) for the n rows of this process, (n, K), on the generator's device."""
+        return _normal(n, latent_dim, generator)
 
     def n_labelled(self, y: Tensor) -> Tensor | float:
         """Return the number of labels in the batch, per process and at least one in all.
@@ -54,6 +55,13 @@ class Context:
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean over the processes."""
         return values
+
+    def mean_of(self, measures: dict[str, float]) -> dict[str, float]:
+        """Average numbers over the processes: on unlike machines they may differ in the last digit."""
+        doubles = {
+            name: torch.tensor(value, dtype=torch.float64, device="cpu") for name, value in measures.items()
+        }
+        return {name: float(self.mean(value)) for name, value in doubles.items()}
 
     def should_stop(self, requested: bool, synchronize: bool) -> bool:
         """Return whether to stop: if any process was asked to, as all agree where they ``synchronize``."""
@@ -93,9 +101,9 @@ class DistributedContext(Context):
             self.n_labels = int(n_labels)
             yield batch
 
-    def normal(self, n: int, latent_dim: int, device: torch.device) -> Tensor:
+    def normal(self, n: int, latent_dim: int, generator: torch.Generator) -> Tensor:
         """Draw for the whole batch, as one process would, and return the part of these rows."""
-        return torch.randn(n * self.n_processes, latent_dim, device=device)[self.positions]
+        return _normal(n * self.n_processes, latent_dim, generator)[self.positions]
 
     def n_labelled(self, y: Tensor) -> float:
         """Return the number of labels in the whole batch, per process."""
@@ -147,6 +155,10 @@ class DistributedContext(Context):
 SINGLE_PROCESS = Context()
 
 
-def context_of(fabric: Fabric) -> Context:
+def _normal(n: int, latent_dim: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(n, latent_dim, device=generator.device, dtype=torch.float32, generator=generator)
+
+
+def context_of(fabric: AnyFabric) -> Context:
     """Return the context of this process."""
-    return SINGLE_PROCESS if fabric.world_size == 1 else DistributedContext(fabric)
+    return SINGLE_PROCESS if isinstance(fabric, SingleDevice) else DistributedContext(fabric)
