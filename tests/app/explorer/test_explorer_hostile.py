@@ -104,7 +104,7 @@ PACKED = {"dtype": "f4", "shape": [1, 8, 8], "bdata": ""}
         ("predict", json.dumps({"x": [[*ROW[:7], None]]}).encode(), 422, "x[0][7]"),
         ("predict", json.dumps({"x": ROW}).encode(), 422, "x[0]"),
         ("predict", json.dumps({"x": [ROW] * 1001}).encode(), 422, "1000"),
-        ("encode", json.dumps({"x": np.full((1, 8, 8), 1e300).tolist()}).encode(), 422, "farther"),
+        ("encode", json.dumps({"x": np.full((1, 8, 8), 1e300).tolist()}).encode(), 422, "x: X holds"),
         ("encode", json.dumps({"x": PACKED}).encode(), 422, "bytes"),
         ("encode", json.dumps({"x": PACKED | {"bdata": "%"}}).encode(), 422, "base64"),
         (
