@@ -726,7 +726,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the weights of the discriminator alone: torch's spectral norm cannot be pickled."""
-        state = dict(super().__getstate__())
+        state = dict(cast(dict[str, Any], super().__getstate__()))
         if "discriminator_" in state:
             state["discriminator_"] = state["discriminator_"].state_dict()
         return state
