@@ -40,6 +40,11 @@ for each in distributions():
     sizes[each.metadata["Name"].lower()] = sum(file.stat().st_size for file in files if file.is_file())
 print(json.dumps(sizes))
 """
+FIT = """
+import numpy
+from ssavae import SSAVAE
+SSAVAE(n_epochs=1, n_epochs_decoder=1, random_state=0).fit(numpy.random.default_rng(0).random((40, 3)))
+"""
 
 
 def run(*command: str | Path) -> str:
@@ -81,6 +86,8 @@ def measure(extra: str, folder: Path) -> dict[str, object]:
         "mb": round(sum(sizes.values()) / 1e6, 1),
         "mb_without_torch": round(sum(own.values()) / 1e6, 1),
         "seconds_import": seconds(python, "-c", "import ssavae"),
+        "seconds_import_estimator": seconds(python, "-c", "from ssavae import SSAVAE"),
+        "seconds_first_fit": seconds(python, "-c", FIT),
         "seconds_import_torch_alone": seconds(python, "-c", "import torch"),
         "seconds_help": seconds(folder / "venv/bin/ssavae", "--help"),
         "names": sorted(sizes),

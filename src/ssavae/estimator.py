@@ -856,7 +856,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return all attributes, networks with spectral or weight norm in a form that can be pickled."""
-        return {name: picklable(value) for name, value in dict(super().__getstate__()).items()}
+        state = cast(dict[str, Any], super().__getstate__())
+        return {name: picklable(value) for name, value in state.items()}
 
     @torch.inference_mode(False)
     def __setstate__(self, state: dict[str, Any]) -> None:

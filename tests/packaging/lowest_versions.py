@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "constraints-lowest.txt"
 HEAD = """\
-# The lowest versions of pyproject.toml: python tests/packaging/lowest_versions.py > constraints-lowest.txt
+# The lowest versions that pyproject.toml allows, written by tests/packaging/lowest_versions.py.
 # Without torch: its older builds for Linux bring several GB of CUDA libraries.
 """
 TOOLS = ("test", "dev")  # extras for those who work on this package

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -120,9 +120,10 @@ def make_fabric(device: str, precision: str, devices: int, nodes: int = 1) -> Fa
     from lightning_fabric import Fabric  # here, since it takes a second
 
     _check_precision(precision)
-    options = _distributed_options(device)
+    options: dict[str, Any] = _distributed_options(device)
+    options |= {"accelerator": device, "devices": devices, "num_nodes": nodes, "precision": precision}
     try:
-        return Fabric(device, devices=devices, num_nodes=nodes, precision=precision, **options)  # pyright: ignore
+        return Fabric(**options)
     except Exception as error:
         raise ValueError(
             f"cannot run on device={device!r}, devices={devices} with precision={precision!r}: {error}"
