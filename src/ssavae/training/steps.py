@@ -13,6 +13,7 @@ from torch.optim import Adam, Optimizer
 from ssavae.algorithms import decoder_step, feature_weights, frozen, latent_weight, student_step, vec_step
 from ssavae.consistency import Consistency, Teacher
 from ssavae.inference.predictor import Predictor
+from ssavae.inference.threads import is_small, one_thread_if
 from ssavae.networks import VEC
 from ssavae.training.augmentations import AUGMENTATIONS, STRONG, augment_batches, weak
 from ssavae.training.batches import sample_inputs
@@ -40,11 +41,12 @@ def train_networks(plan: TrainingPlan, fabric: Fabric) -> Trained:
     """
     session = _session(plan, fabric)
     try:
-        if plan.train_vec:
-            run_vec(plan, session, fabric)
-            if plan.networks.vec.student is not None:
-                run_student(plan, session, fabric)
-        weights = run_decoder(plan, session, fabric)
+        with one_thread_if(is_small(plan.networks.vec.encoder, plan.settings.batch_size)):
+            if plan.train_vec:
+                run_vec(plan, session, fabric)
+                if plan.networks.vec.student is not None:
+                    run_student(plan, session, fabric)
+            weights = run_decoder(plan, session, fabric)
     finally:
         for module in session.modules.values():
             module.to("cpu").eval()
