@@ -1,9 +1,9 @@
-"""Seconds to fit small tables with the defaults, before and after a change, alone and beside two busy processes.
+"""Seconds to fit small tables, before and after a change, alone and beside two busy processes.
 
     python benchmarks/small_tables.py --before OLD/src [--table iris] [--rounds 3]
 
-Both sources are measured in turn within each round, each fit in a process of its own with torch's own number of
-threads; the ratio is the median over the rounds.
+Both sources are measured in turn within each round, each fit in a process of its own with default parameters
+and torch's own number of threads; the ratio is the median over the rounds.
 """
 
 from __future__ import annotations

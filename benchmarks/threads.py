@@ -1,4 +1,4 @@
-"""From which size of network on a second thread saves time: one update of each step, and whether bits are equal.
+"""One update of each step with one thread and with two: milliseconds, and whether bits are equal.
 
     python benchmarks/threads.py [--out benchmarks/results/threads.json]
 
