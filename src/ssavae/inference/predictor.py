@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ssavae._torch_state import evaluated, without_autocast
+from ssavae.inference.threads import is_small, one_thread_if
 from ssavae.losses import loss_latent, loss_rec
 from ssavae.networks import VEC
 from ssavae.preprocessing.tensors import NetworkInputs, channels_last
@@ -125,6 +126,13 @@ class Predictor:
     def apply(self, function: Callable[[Tensor], Tensor], x: NetworkInputs) -> Tensor:
         """Apply a function to batches, in eval mode; the result is on the CPU, in float32."""
         device = next(self.vec.parameters()).device
-        with evaluated(self.vec), evaluated(self.decoder), torch.no_grad(), without_autocast(device):
+        one_thread = one_thread_if(is_small(self.vec.encoder, BATCH))  # however many rows there are
+        with (
+            one_thread,
+            evaluated(self.vec),
+            evaluated(self.decoder),
+            torch.no_grad(),
+            without_autocast(device),
+        ):
             batches = (channels_last(batch.to(device)) for batch in x.split(BATCH))
             return torch.cat([function(batch).float().cpu() for batch in batches])

@@ -5,6 +5,7 @@ The mixtures are plain arrays, so that a model folder can hold them.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,12 +14,14 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 SAMPLERS = ("class", "aggregate", "prior")
 MAX_ROWS = 2000  # rows per mixture: enough for a full covariance of 100 dimensions, and fast to fit
+BLAS_LOCK = threading.Lock()  # the limit is of the whole process: one thread sets it and puts it back
 MIXTURE_ARRAYS = ("weights", "means", "factors")
 
 
@@ -143,10 +146,11 @@ def fit_samplers(
 
     ``y`` may hold predictions for rows without a label.  A class without rows gets "aggregate".
     """
-    mixtures = {"aggregate": fit_mixture(z, random_state)}
-    for c in range(n_classes):
-        rows = z[y == c]
-        mixtures[f"class_{c}"] = fit_mixture(rows, random_state) if len(rows) else mixtures["aggregate"]
+    with BLAS_LOCK, threadpool_limits(1, user_api="blas"):  # matrices of K x K are too small to be divided
+        mixtures = {"aggregate": fit_mixture(z, random_state)}
+        for c in range(n_classes):
+            rows = z[y == c]
+            mixtures[f"class_{c}"] = fit_mixture(rows, random_state) if len(rows) else mixtures["aggregate"]
     return mixtures
 
 

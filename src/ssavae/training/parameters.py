@@ -91,7 +91,7 @@ def pairs_of(eval_set: object) -> list[tuple[Any, Any]]:
     ValueError
         If it is anything else.
     """
-    pairs = [] if eval_set is None else eval_set if isinstance(eval_set, list) else [eval_set]
+    pairs: list[Any] = [] if eval_set is None else eval_set if isinstance(eval_set, list) else [eval_set]
     for pair in pairs:
         valid = isinstance(pair, tuple) and len(pair) == 2
         check(valid, f"eval_set must be a tuple (X, y), or a list of them; found a {type(pair).__name__}")

@@ -14,6 +14,7 @@ from ssavae._torch_state import default_generator, global_random_state, without_
 from ssavae.algorithms import decoder_step, feature_weights, frozen, latent_weight, student_step, vec_step
 from ssavae.consistency import Consistency, Teacher
 from ssavae.inference.predictor import Predictor
+from ssavae.inference.threads import is_small, one_thread_if
 from ssavae.networks import VEC
 from ssavae.training.augmentations import AUGMENTATIONS, STRONG, augment_batches, weak
 from ssavae.training.batches import sample_inputs
@@ -45,6 +46,7 @@ def train_networks(plan: TrainingPlan, fabric: AnyFabric) -> Trained:
     stopped = ""
     with ExitStack() as stack:
         stack.enter_context(without_autocast(fabric.device))
+        stack.enter_context(one_thread_if(is_small(plan.networks.vec.encoder, plan.settings.batch_size)))
         if plan.has_own_networks:
             stack.enter_context(global_random_state())
         stack.callback(_end, session)
