@@ -557,7 +557,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             **({} if calibration is None else {"calibration_": calibration}),
         )
 
-    def _train(self, plan: TrainingPlan, fabric: Fabric | None) -> Trained:
+    def _train(self, plan: TrainingPlan, fabric: AnyFabric | None) -> Trained:
         if fabric is not None:
             return train_networks(plan, fabric)
         return train_remotely(plan, devices=self.devices, device=self.device, precision=self.precision)
