@@ -26,9 +26,10 @@ from fastapi import FastAPI
 from hostile_requests import Hostile, hostile_requests
 from PIL import Image
 
-from ssavae.app.explorer import in_flight, limits, serve, server
+from ssavae.app.explorer import limits, serve
 from ssavae.app.explorer.batching import Worker
 from ssavae.app.explorer.errors import MEDIA_TYPE, Problem
+from ssavae.app.explorer.http import in_flight, server
 from ssavae.app.explorer.service import Service
 
 HEAD = b"POST /api/%s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"

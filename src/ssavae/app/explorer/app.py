@@ -14,9 +14,9 @@ from starlette.routing import Route
 
 from ssavae._version import __version__
 from ssavae.app.explorer import errors, openapi, schema, uploads
-from ssavae.app.explorer.bodies import JSONRoute
 from ssavae.app.explorer.errors import Problem
-from ssavae.app.explorer.in_flight import InFlight
+from ssavae.app.explorer.http.bodies import JSONRoute
+from ssavae.app.explorer.http.in_flight import InFlight
 from ssavae.app.explorer.limits import BODY_BYTES, IMAGE_PIXELS, JSON_VALUES, LANDED_ROWS
 from ssavae.app.explorer.points import Points, rows_at
 from ssavae.app.explorer.row_format import ArrayOrFrame, pack, show_cell

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ssavae.app.explorer.bodies import Bodies
 from ssavae.app.explorer.errors import SECURITY_HEADERS, Problem
-from ssavae.app.explorer.in_flight import InFlight
+from ssavae.app.explorer.http.bodies import Bodies
+from ssavae.app.explorer.http.in_flight import InFlight
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 

@@ -68,7 +68,7 @@ def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None] = la
 
     import torch
 
-    from ssavae.app.explorer.server import server_of
+    from ssavae.app.explorer.http.server import server_of
 
     torch.set_num_threads(1)  # as in Worker, for the classifier, which runs on this thread
     server = server_of(app)

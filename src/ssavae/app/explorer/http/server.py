@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ssavae.app.explorer.errors import Problem
-from ssavae.app.explorer.in_flight import InFlight
+from ssavae.app.explorer.http.in_flight import InFlight
 from ssavae.app.explorer.limits import CONNECTIONS, GRACE_SECONDS, HEAD_SECONDS, REQUEST_SECONDS
 
 LOGGED = 10  # messages a minute
@@ -27,20 +27,24 @@ class BoundedProtocol(H11Protocol):
     since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:
+        """Start the clock, and make room where there are too many connections."""
         super().connection_made(transport)
         self._watch()
         if len(self.connections) > CONNECTIONS:
             self._make_room()
 
     def data_received(self, data: bytes) -> None:
+        """Take bytes of the client."""
         super().data_received(data)
         self._watch()
 
     def on_response_complete(self) -> None:
+        """Begin to wait for the next head."""
         super().on_response_complete()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
         self._stop()
         super().connection_lost(exc)
 
@@ -94,6 +98,7 @@ class BoundedServer(uvicorn.Server):
         self.in_flight = in_flight
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Refuse new requests, and end within the grace of those in flight."""
         self.in_flight.close()
         asyncio.get_running_loop().call_later(GRACE_SECONDS + 1, self._abort)
         await super().shutdown(sockets)
@@ -112,6 +117,7 @@ class RateFilter(logging.Filter):
         self.n = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a message is still within this minute's number."""
         minute = int(time.monotonic() // 60)
         if minute != self.minute:
             self.minute = minute

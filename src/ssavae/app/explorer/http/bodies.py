@@ -75,6 +75,7 @@ class JSONRequest(Request):
     """A request whose JSON is counted before it becomes objects, and parsed on a thread if it is large."""
 
     async def json(self) -> object:
+        """Return the body, or raise HTTPException if it is too large or cannot be read."""
         body = await self.body()
         _check_values(body)
         try:
@@ -104,6 +105,7 @@ class JSONRoute(APIRoute):
     """A route whose requests are :class:`JSONRequest`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[None, None, Response]]:
+        """Return the handler, which is given a :class:`JSONRequest`."""
         answer = super().get_route_handler()
 
         async def handle(request: Request) -> Response:

@@ -1,0 +1,1 @@
+"""The explorer's side of HTTP: connections, bodies, requests in flight."""
