@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 LABEL_COLUMNS = ("label", "labels", "y", "target")  # names of the class column, if none is a ClassLabel
 LIKELY_LABELS = ("class", "classes", "category", "categories")  # of columns of numbers that may be classes
-NO_ROWS = (
-    "Found array with 0 sample(s) while a minimum of 1 is required by SSAVAE."  # its own words
-)
+NO_ROWS = "Found array with 0 sample(s) while a minimum of 1 is required by SSAVAE."  # its own words
 MOST_CLASSES = 255  # different values of a column that may hold classes
 SHORTEST_SIDE = 8  # of an image; a shorter axis of a tensor is one of channels
 ARRAY_FEATURES = ("Array2D", "Array3D", "Sequence", "List", "LargeList")
@@ -48,9 +46,11 @@ def tensor_array(x: object) -> object:
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(x, torch.Tensor):
         return x
-    x = x.detach().cpu().to_dense()
-    is_known = not x.is_floating_point() or x.dtype in (torch.float16, torch.float32, torch.float64)
-    return (x if is_known else x.float()).numpy()
+    tensor: Any = x
+    tensor = tensor.detach().cpu().to_dense()
+    known = (torch.float16, torch.float32, torch.float64)
+    is_known = not tensor.is_floating_point() or tensor.dtype in known
+    return (tensor if is_known else tensor.float()).numpy()
 
 
 def lazy_dataset(dataset: Items) -> LazyArray:
