@@ -127,7 +127,7 @@ def fit_until_training(monkeypatch) -> Callable[..., None]:
 def test_before_training_each_lazy_image_is_read_once_besides_a_sample(
     calls, fit_until_training, toy_images, monkeypatch
 ):
-    monkeypatch.setattr("ssavae.preprocessing.preprocessor.COMPARED_ROWS", 5)
+    monkeypatch.setattr("ssavae.preprocessing.ranges.COMPARED_ROWS", 5)
     monkeypatch.setattr(lazy, "RESIDENT_BYTES", 0)
     monkeypatch.setattr(lazy, "CHUNK_BYTES", 10 * 8 * 8 * 4)
     X, y = toy_images

@@ -244,7 +244,6 @@ def test_training_reads_no_more_rows_at_once_than_a_chunk(tmp_path, all_large, t
         ("training.steps.SCALE_ROWS", 32),
         ("estimator.SAMPLER_ROWS", 64),
         ("estimator.NOVELTY_ROWS", 32),
-        ("preprocessing.preprocessor.COMPARED_ROWS", 32),
         ("preprocessing.ranges.COMPARED_ROWS", 32),
     ):
         monkeypatch.setattr(f"ssavae.{name}", n)

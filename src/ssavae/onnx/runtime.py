@@ -137,9 +137,9 @@ class Exported:
         names = getattr(self, "feature_names_in_", None)
         if names is not None and is_frame(X):
             _check_names([str(name) for name in X.columns], [str(name) for name in names])
-        X = plain_array(X)
-        rows = object_cells(X)
-        rows = _numbers(X) if rows is None else rows
+        plain = plain_array(X)
+        rows = object_cells(plain)
+        rows = _numbers(plain) if rows is None else rows
         check(rows.ndim > 1 and len(rows) > 0, f"X has shape {rows.shape}: wanted is at least one row")
         check_finite(rows, names, missing_allowed=self.preprocess_.kind == "table")
         self.preprocess_.warn_of_range(rows)

@@ -46,9 +46,11 @@ def tensor_array(x: object) -> object:
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(x, torch.Tensor):
         return x
-    x = x.detach().cpu().to_dense()
-    is_known = not x.is_floating_point() or x.dtype in (torch.float16, torch.float32, torch.float64)
-    return (x if is_known else x.float()).numpy()
+    tensor: Any = x
+    tensor = tensor.detach().cpu().to_dense()
+    known = (torch.float16, torch.float32, torch.float64)
+    is_known = not tensor.is_floating_point() or tensor.dtype in known
+    return (tensor if is_known else tensor.float()).numpy()
 
 
 def lazy_dataset(dataset: Items) -> LazyArray:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -154,11 +154,11 @@ def plain_array(X: object) -> object:
     return lazy_sparse(X)[:] if is_sparse(X) else tensor_array(X)
 
 
-def _unmasked(X: np.ma.MaskedArray) -> np.ndarray:
+def _unmasked(X: Any) -> np.ndarray:
     if not np.ma.is_masked(X):
         return np.asarray(X)
     if X.dtype.kind == "O":
-        return np.where(np.ma.getmaskarray(X), None, X.data)
+        return np.asarray(np.where(np.ma.getmaskarray(X), None, X.data))
     return X.astype(X.dtype if X.dtype.kind == "f" else np.float64).filled(np.nan)
 
 

@@ -19,9 +19,9 @@ from ssavae.preprocessing.columns import Column
 from ssavae.preprocessing.inputs import Rows
 from ssavae.preprocessing.lazy import LazyArray, random_subset, sample_rows
 from ssavae.preprocessing.ranges import (
-    COMPARED_ROWS,
     evenly_spaced,
     least_spread,
+    n_compared,
     row_range_problem,
     table_range_problem,
 )
@@ -119,7 +119,7 @@ class Preprocessor:
         dtype = _plain_dtype(rows)
         check_span(low, high, np.result_type(dtype, np.float32), "X")
         low, scale = image_scale(low, high, dtype)
-        some = rows.values[random_subset(len(rows), COMPARED_ROWS)]
+        some = rows.values[random_subset(len(rows), n_compared(rows.shape))]
         return cls("image", rows.shape[1:], dtype.name, (low,), (scale,), spread=least_spread(some, 1))
 
     @classmethod
@@ -201,7 +201,7 @@ class Preprocessor:
         check(is_finite, "X holds NaN, infinity or numbers far beyond training: look for extreme rows")
         return inputs
 
-    def check_shape(self, x: np.ndarray) -> None:
+    def check_shape(self, x: np.ndarray | LazyArray) -> None:
         """Raise ValueError unless x (n, ...) holds rows of the shape trained on."""
         if tuple(x.shape[1:]) != self.row_shape:
             raise ValueError(_shape_message(x.shape[1:], self.row_shape))
@@ -230,7 +230,7 @@ class Preprocessor:
         Some rows are compared, in their middle: one outlier among many is no other unit.
         """
         self.check_shape(x)
-        some = x[evenly_spaced(len(x))]
+        some = x[evenly_spaced(x.shape)]
         if self.kind == "table":
             numbers = to_numbers(some, self._numbers.positions, self._numbers.names)
             problem = table_range_problem(numbers, self._numbers)

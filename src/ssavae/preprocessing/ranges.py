@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ssavae.preprocessing.scaling import standardize
 from ssavae.preprocessing.table import NumberColumns
 
 COMPARED_ROWS = 256  # of new rows, and of training images
+COMPARED_VALUES = 2**22
 FAR = 3.0  # scales beyond the range of training, in its tails factors of e, that are another unit
 FEWEST_ROWS = 20  # whose numbers may be called too small: one alone may be small by chance
 CORNER = 0.1  # of the least that is usual in training: below it, another unit is likelier
@@ -15,13 +18,22 @@ REMEDY = "give them in the unit, and divided as, the training rows were"
 FEW_COLUMNS = 0.02  # fraction of columns that may lie outside by chance
 
 
-def evenly_spaced(n: int) -> np.ndarray:
-    """Return indices of at most ``COMPARED_ROWS`` of n rows.
+def n_compared(shape: tuple[int, ...]) -> int:
+    """Return how many of rows of a shape (n, ...) are compared: fewer, where they are large.
 
-    >>> evenly_spaced(3), len(evenly_spaced(10**6))
+    >>> n_compared((1000, 28, 28)), n_compared((1000, 2048, 2048)), n_compared((3, 5))
+    (256, 1, 3)
+    """
+    return min(shape[0], COMPARED_ROWS, max(1, COMPARED_VALUES // max(1, math.prod(shape[1:]))))
+
+
+def evenly_spaced(shape: tuple[int, ...]) -> np.ndarray:
+    """Return the indices of at most :func:`n_compared` rows.
+
+    >>> evenly_spaced((3, 5)), len(evenly_spaced((10**6, 5)))
     (array([0, 1, 2]), 256)
     """
-    return np.arange(n)[:: max(1, -(-n // COMPARED_ROWS))]
+    return np.arange(shape[0])[:: math.ceil(shape[0] / n_compared(shape))]
 
 
 def least_spread(x: np.ndarray, n_channels: int) -> tuple[float, ...]:

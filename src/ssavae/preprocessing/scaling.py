@@ -18,7 +18,7 @@ ROUNDING = 4  # units in the last place by which equal numbers may differ
 SAFE_EXPONENT = 400  # of 2: squares of numbers beyond it, or of as small ones, leave the range of float64
 
 
-def is_constant(low: np.ndarray, high: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def is_constant(low: np.ndarray | float, high: np.ndarray | float, dtype: np.dtype) -> np.ndarray:
     """Return where numbers of a dtype, from low to high, differ by rounding alone.
 
     Examples
@@ -29,7 +29,7 @@ def is_constant(low: np.ndarray, high: np.ndarray, dtype: np.dtype) -> np.ndarra
     epsilon = np.finfo(np.float64).eps  # integers and numbers of more bits become float64
     if dtype.kind == "f":
         epsilon = max(epsilon, np.finfo(dtype).eps)
-    return high - low <= ROUNDING * epsilon * np.maximum(np.abs(low), np.abs(high))
+    return np.asarray(high - low <= ROUNDING * epsilon * np.maximum(np.abs(low), np.abs(high)))
 
 
 def constant_scale(low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
@@ -86,7 +86,7 @@ def image_scale(low: float, high: float, dtype: np.dtype) -> tuple[float, float]
     ((0.0, 255.0), (0.0, 16.0))
     """
     top = 1.0 if high <= 1.0 else 255.0 if dtype == np.uint8 else 0.0
-    constant = bool(is_constant(np.float64(low), np.float64(high), dtype))
+    constant = bool(is_constant(low, high, dtype))
     if low >= 0.0 and top and (constant or high - low >= top / 2):
         return 0.0, top
     return low, float(constant_scale(low, high)) if constant else high - low

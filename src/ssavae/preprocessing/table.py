@@ -42,21 +42,21 @@ def fit_columns(x: np.ndarray, names: Sequence[str], categorical: Collection[int
     step = max(1, BLOCK_VALUES // len(x))
     for start in range(0, len(positions), step):
         block = positions[start : start + step]
-        numbers = to_numbers(x, block, [names[i] for i in block])
-        columns.update(zip(block.tolist(), _fit_numbers(numbers, x.dtype, names, block), strict=True))
+        block_names = [str(names[i]) for i in block]
+        numbers = to_numbers(x, block, block_names)
+        columns.update(zip(block.tolist(), _fit_numbers(numbers, x.dtype, block_names), strict=True))
     return tuple(columns[i] for i in range(len(names)))
 
 
-def _fit_numbers(
-    numbers: np.ndarray, dtype: np.dtype, names: Sequence[str], positions: np.ndarray
-) -> list[Column]:
+def _fit_numbers(numbers: np.ndarray, dtype: np.dtype, names: Sequence[str]) -> list[Column]:
     """Return the columns of numbers (n, m); those without gaps are learned in one step."""
     has_gap = np.isnan(numbers).any(axis=0)
+    whole = [name for name, gap in zip(names, has_gap, strict=True) if not gap]
     complete = np.ascontiguousarray(numbers[:, ~has_gap].T)
-    columns = iter(_fit_complete(complete, dtype, [names[i] for i in positions[~has_gap]]))
+    columns = iter(_fit_complete(complete, dtype, whole))
     return [
-        _fit_with_gaps(numbers[:, j], dtype, names[i]) if has_gap[j] else next(columns)
-        for j, i in enumerate(positions)
+        _fit_with_gaps(numbers[:, i], dtype, names[i]) if gap else next(columns)
+        for i, gap in enumerate(has_gap)
     ]
 
 
@@ -141,16 +141,21 @@ class NumberColumns:
         """Return the columns that hold numbers; ``inputs`` is the first network input of each column."""
         positions = np.array([i for i, column in enumerate(columns) if column.kind != "category"], dtype=int)
         chosen = [columns[i] for i in positions]
+
+        def floats(field: str) -> np.ndarray:
+            return np.array([getattr(column, field) for column in chosen], dtype=np.float64)
+
         return cls(
-            tuple(names[i] for i in positions),
-            positions,
-            inputs[positions],
-            *(
-                np.array([getattr(column, field) for column in chosen], dtype=np.float64)
-                for field in ("low", "scale", "lowest", "highest", "magnitude")
-            ),
-            np.array([column.has_missing for column in chosen], dtype=bool),
-            np.array([column.kind == "whole" for column in chosen], dtype=bool),
+            names=tuple(str(names[i]) for i in positions),
+            positions=positions,
+            inputs=inputs[positions],
+            low=floats("low"),
+            scale=floats("scale"),
+            lowest=floats("lowest"),
+            highest=floats("highest"),
+            magnitude=floats("magnitude"),
+            has_missing=np.array([column.has_missing for column in chosen], dtype=bool),
+            is_whole=np.array([column.kind == "whole" for column in chosen], dtype=bool),
         )
 
     def forward(self, x: np.ndarray, out: np.ndarray) -> None:
