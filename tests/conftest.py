@@ -1,5 +1,6 @@
 """What every test gets: a seeded random state that is put back, checked shapes, toy data."""
 
+import builtins
 import os
 import random
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-from jaxtyping import install_import_hook
+from jaxtyping import Float, Int, install_import_hook
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 20200901
@@ -19,6 +20,8 @@ SEED = 20200901
 # are imported: pytest loads this file before it collects tests or docstrings, here and in workers of xdist.
 CHECKED = [f"ssavae.{name}" for name in ("losses", "networks", "inference.samplers")]
 if not any(name in sys.modules for name in CHECKED):
+    # the modules import the names for type checkers only, and beartype looks for them in builtins at last
+    vars(builtins).update(Float=Float, Int=Int)
     install_import_hook(CHECKED, "beartype.beartype")
 
 # The same examples on every run; no deadline, because a busy machine is no failure.

@@ -152,7 +152,7 @@ def test_functions_are_short():
 
 # A quarter of it documents and stores parameters, in the form that scikit-learn wants; the rest is one short
 # method after the other, each of which calls its package.
-LONGER = {"src/ssavae/estimator.py": 860}
+LONGER = {"src/ssavae/estimator.py": 900}
 
 
 def test_files_are_small():
@@ -315,7 +315,7 @@ LAYERS = "Packages import from lower layers only"
         (
             "losses",
             "import ssavae.networks",
-            [LAYERS, "Losses, networks, metrics and figures import _checks only"],
+            [LAYERS, "Losses, networks, metrics and figures import _checks and _serialize only"],
         ),
         ("novel", "", [LAYERS]),
         ("persistence/hub", "import ssavae.training.loop", [LAYERS]),
@@ -332,11 +332,11 @@ LAYERS = "Packages import from lower layers only"
             ["The library imports no data, metrics, figures or analysis"],
         ),
         ("algorithms", "import ssavae._checks", ["Algorithms import losses, networks and consistency only"]),
-        ("metrics/latent", "import ssavae._checks", []),
+        ("metrics/latent", "import ssavae._serialize", []),
         (
             "metrics/latent",
-            "import ssavae._serialize",
-            ["Losses, networks, metrics and figures import _checks only"],
+            "import ssavae._version",
+            ["Losses, networks, metrics and figures import _checks and _serialize only"],
         ),
         (
             "app/runs/folder",

@@ -20,3 +20,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'ssavae' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name the public names, those that are not imported yet too."""
+    return sorted(__all__)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -28,6 +28,9 @@ from ssavae.losses import (
     loss_student,
 )
 from ssavae.networks import VEC, reparameterize
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 Losses = dict[str, Tensor]
 Backward = Callable[[Tensor], None]

@@ -10,12 +10,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from ssavae.networks import VEC
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 EMA_DECAY = 0.999  # of the weights, once there are enough updates to average over
 INITIAL_THRESHOLD = 0.95  # of a pseudo-label's confidence, while the teacher knows nothing

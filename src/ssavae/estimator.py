@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -48,18 +48,26 @@ from ssavae.persistence.schema import Classes, damaged, read_arguments
 from ssavae.persistence.training_state import drop_state, load_state
 from ssavae.preprocessing.columns import to_frame, warn_of_columns
 from ssavae.preprocessing.inputs import Rows, check_finite, is_data_set, labels_in, open_rows
-from ssavae.preprocessing.labels import Labels, check_labels, class_indices, encode_labels
+from ssavae.preprocessing.labels import (
+    Labels,
+    check_labels,
+    class_indices,
+    encode_labels,
+    is_labelled,
+    labelled_rows,
+)
 from ssavae.preprocessing.lazy import LazyArray, sample_rows
-from ssavae.preprocessing.preprocessor import Preprocessor
+from ssavae.preprocessing.preprocessor import Preprocessor, detect_kind
 from ssavae.preprocessing.splits import hold_out, label_folds
 from ssavae.preprocessing.tensors import NetworkInputs, network_inputs, streamed_inputs
 from ssavae.training.augmentations import check_augment, current_names
 from ssavae.training.batches import TrainingRows, sample_inputs, training_rows
+from ssavae.training.constraints import CONSTRAINTS
 from ssavae.training.distributed.context import context_of
-from ssavae.training.distributed.fabric import launch_fabric, make_fabric
+from ssavae.training.distributed.fabric import AnyFabric, launch_fabric, make_fabric
 from ssavae.training.distributed.launcher import must_launch
 from ssavae.training.distributed.remote import train_remotely
-from ssavae.training.parameters import RUNTIME, check_params, model_params, seed_of
+from ssavae.training.parameters import RUNTIME, check_params, model_params, pairs_of, seed_of
 from ssavae.training.plan import (
     Labelled,
     Pretrained,
@@ -73,7 +81,6 @@ from ssavae.training.steps import train_networks
 
 if TYPE_CHECKING:
     import pandas as pd
-    from lightning_fabric import Fabric
 
 Data = ArrayLike | LazyArray | Rows | Dataset[object]
 
@@ -147,20 +154,45 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     n_workers : int
         Worker processes that read rows which are not held in memory.
     checkpoint_folder : path or None
-        Where the state of an unfinished run is in_training, for ``fit(..., resume=True)``.
+        Where the state of the training is written, for ``fit(..., resume=True)``; :meth:`save` removes it.
     checkpoint_every : int
         Batches between two such states.
     verbose : bool
         Show progress with every loss and the time left.
-    random_state : int or None
-        Seed; on CPU, the same seed on the same machine gives the same weights, bit for bit.
+    random_state : int, Generator, RandomState or None
+        Seed, or what it is drawn from; on CPU, the same seed on the same machine gives the same weights, bit
+        for bit.
 
     Attributes
     ----------
     vec_, decoder_, discriminator_ : torch.nn.Module
-    classes_ : ndarray of the class names; empty if no row had a label
+        The networks.
+    classes_ : (n_classes,) ndarray
+        The classes in order; empty if no row had a label.
+    n_features_in_ : int
+        Columns of X; the length of the first side of an image or a signal.
+    feature_names_in_ : (n_features_in_,) ndarray
+        Names of the columns; only where all of them are strings.
+    n_iter_ : int
+        Epochs that step 1 was trained.
     history_ : list of dict
         One row per epoch and step with every loss.
+    seed_ : int
+        The seed drawn from ``random_state``.
+    preprocess_ : Preprocessor
+        Turns rows into network inputs, and back.
+    spec_ : Spec
+        Sizes of the networks.
+    feature_weights_ : tuple of float
+        Weights of the layers in ``loss_rec``.
+    samplers_ : dict of Mixture
+        Gaussian mixtures of the codes, of all and of each class.
+    class_shares_ : (n_classes,) ndarray
+        Fraction of each class in the training rows, predicted where there is no label.
+    calibration_ : Calibration
+        Temperature, and the reference scores of :meth:`predict_set` and :meth:`novelty`.
+    data_sha256_ : str
+        Digest of training rows and labels.
 
     Examples
     --------
@@ -171,6 +203,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     ((150, 2), (1, 4))
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = CONSTRAINTS
     feature_names_in_: np.ndarray  # where X had column names
     history_: list[HistoryRow]
     feature_weights_: tuple[float, ...]
@@ -209,7 +242,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         checkpoint_folder: str | Path | None = None,
         checkpoint_every: int = 500,
         verbose: bool = False,
-        random_state: int | None = None,
+        random_state: int | np.random.Generator | np.random.RandomState | None = None,
     ) -> None:
         self.latent_dim = latent_dim
         self.kind = kind
@@ -252,7 +285,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         y: Labels | None = None,
         *,
         groups: ArrayLike | None = None,
-        eval_set: tuple[Data, Labels] | None = None,
+        eval_set: tuple[Data, Labels] | list[tuple[Data, Labels]] | None = None,
         vec: SSAVAE | None = None,
         resume: bool = False,
     ) -> SSAVAE:
@@ -265,12 +298,14 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             A Dataset gives rows, or (row, class index) pairs, of the same shapes without n. Many rows of a
             ``np.memmap`` stay in their file and are read batch by batch: see ``preprocessing.lazy``.
         y : (n,) or None
-            Labels of any type; -1, None or NaN where unlabelled.
+            Labels of any type. A row has none where y is -1, None, NaN, NA, NaT or masked, or text that is
+            empty or "nan".
         groups : (n,) or None
             The group of each row (a machine, a patient, a recording): all rows of a group are held out, or
             none is.
-        eval_set : (X, y) or None
+        eval_set : (X, y), list of (X, y), or None
             Rows whose ``eval_accuracy`` is recorded after each epoch of step 1; nothing is chosen by it.
+            Of several pairs, the second and later ones get ``eval_accuracy_2``, ...
         vec : SSAVAE or None
             A model of the same rows, seed and parameters of step 1, whose VEC is taken in place of training
             it again: the result is the same to the bit.
@@ -302,7 +337,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             self._build(settings)
             plan = self._plan(training, settings, resume=resume)
             plan.validation = validation
-            plan.eval_set = None if eval_set is None else self._eval_set(*eval_set)
+            plan.eval_sets = [self._eval_set(*pair) for pair in pairs_of(eval_set)]
             plan.pretrained = None if vec is None else self._pretrained(vec)
             trained = self._train_remotely(plan) if fabric is None else train_networks(plan, fabric)
             self._take(trained)
@@ -315,8 +350,6 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
                 labels, self.calibration_folds, self.seed_, None if groups is None else np.asarray(groups)
             )
             self._cross_calibrate(sample_inputs(training, NOVELTY_ROWS)[0], rows, labels, folds)
-        if self.checkpoint_folder is not None and (fabric is None or fabric.is_global_zero):
-            drop_state(Path(self.checkpoint_folder))
         return self
 
     def fit_decoder(self, X: Data, *, beta: float | None = None, gamma: float | None = None) -> SSAVAE:
@@ -359,7 +392,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             If X and y differ in length.
         """
         inputs = self._inputs(self._checked(X))
-        labels = np.full(len(inputs), -1) if y is None else encode_labels(y, self.classes_)[0]
+        labels = np.full(len(inputs), -1) if y is None else self._encode(y)
         check(len(labels) == len(inputs), f"y has {len(labels)} labels, X has {len(inputs)} rows")
         self._calibrate(inputs, labels)
         return self
@@ -396,16 +429,16 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _fit_preprocessing(self, rows: Rows, y: Labels | None) -> np.ndarray:
         """Learn the scaling of the rows and the classes; return the class indices (n,)."""
-        self.preprocess_ = Preprocessor.fit(rows, self.kind)
-        is_table = self.preprocess_.kind == "table"
-        check_finite(rows, missing_allowed=is_table)
-        check_augment(self.augment, self.preprocess_.kind)
-        if is_table:
+        kind = detect_kind(rows.shape, self.kind)
+        check_finite(rows, missing_allowed=kind == "table")
+        self.preprocess_ = Preprocessor.fit(rows, kind)
+        check_augment(self.augment, kind)
+        if kind == "table":
             warn_of_columns(sample_rows(rows.values), self.preprocess_.names)
         labels, self.classes_ = check_labels(y, len(rows))
         return labels
 
-    def _fabric(self) -> Fabric | None:
+    def _fabric(self) -> AnyFabric | None:
         """Return where to train; None where :meth:`fit` has to start processes for it."""
         if must_launch(self.devices, self.nodes):
             make_fabric(self.device, self.precision, self.devices)  # raises what they would
@@ -424,7 +457,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         fraction = resolve_validation_fraction(params, int((labels >= 0).sum()))
         return hold_out(labels, fraction, self.seed_, groups)
 
-    def _training_rows(self, rows: Rows, labels: np.ndarray, fabric: Fabric | None) -> TrainingRows:
+    def _training_rows(self, rows: Rows, labels: np.ndarray, fabric: AnyFabric | None) -> TrainingRows:
         device = torch.device("cpu") if fabric is None else fabric.device
         return training_rows(self.preprocess_, rows, labels, device=device, n_workers=self.n_workers)
 
@@ -484,9 +517,12 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _eval_set(self, X: Data, y: Labels) -> Labelled:
         inputs = self._inputs(self._checked(X, fitted="classes_"))
-        labels = encode_labels(y, self.classes_)[0]
+        labels = self._encode(y)
         check(len(inputs) == len(labels), f"eval_set has {len(inputs)} rows and {len(labels)} labels")
         return inputs, labels
+
+    def _encode(self, y: Labels) -> np.ndarray:
+        return encode_labels(y, self.classes_)[0]
 
     def _pretrained(self, other: SSAVAE) -> Pretrained:
         """Return step 1 of another model, if it is that of this one."""
@@ -513,6 +549,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Return the codes mu, (n, latent_dim); the code of a row depends on that row alone."""
         return self._infer(X, Predictor.encode)
 
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Return the names of the columns of :meth:`transform`: z0, z1, ..., whatever ``input_features``."""
+        check_is_fitted(self, "calibration_")
+        return np.array([f"z{k}" for k in range(self.spec_.latent_dim)], dtype=object)
+
     def predict_proba(self, X: Data) -> np.ndarray:
         """Return the class probabilities read from mu, (n, n_classes)."""
         return self._proba(self._checked(X))
@@ -527,6 +568,22 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         probs = self.predict_proba(X)
         return self.classes_[probs.argmax(axis=1)]
 
+    def score(self, X: Data, y: Labels, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy over the rows that have a label; a class the model does not know is an error.
+
+        Raises
+        ------
+        ValueError
+            If X, y and sample_weight differ in length, or no row has a label.
+        """
+        rows = self._checked(X)
+        labelled = labelled_rows(y, len(rows))
+        correct = self._proba(rows.take(labelled)).argmax(axis=1) == self._encode(y)[labelled]
+        if sample_weight is None:
+            return float(correct.mean())
+        weights = _check_sample_weight(sample_weight, np.empty((len(rows), 0)))[labelled]
+        return float(np.average(correct, weights=weights))
+
     def network_inputs(self, X: Data) -> Tensor:
         """Return rows as the networks take them: scaled, float32, channels first."""
         inputs = self._inputs(self._checked(X))
@@ -536,21 +593,19 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Return G(mu(x)), in the shape and units of X."""
         return self._rows(self._infer(X, Predictor.reconstruct))
 
-    def inverse_transform(self, Z: ArrayLike) -> np.ndarray | pd.DataFrame:
-        """Decode codes (n, latent_dim) to rows in the shape and units of X."""
-        return self._rows(self._predictor.decode(self._codes(Z)).numpy())
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
+        """Decode codes (n, latent_dim) to rows in the shape and units of the training rows."""
+        return self._rows(self._predictor.decode(self._codes(X)).numpy())
 
     def _rows(self, inputs: np.ndarray) -> np.ndarray | pd.DataFrame:
         """Turn network inputs into rows; a table with text that was passed as a DataFrame is one again."""
         return to_frame(self.preprocess_.inverse(inputs), getattr(self, "feature_names_in_", None))
 
-    def _codes(self, Z: ArrayLike) -> Tensor:
+    def _codes(self, values: ArrayLike) -> Tensor:
         check_is_fitted(self, "calibration_")
-        codes = np.asarray(Z, dtype=np.float32)
+        codes = np.asarray(values, dtype=np.float32)
         if codes.ndim != 2 or codes.shape[1] != self.spec_.latent_dim:
-            raise ValueError(
-                f"Z has shape {codes.shape}: codes of this model are (n, {self.spec_.latent_dim})"
-            )
+            raise ValueError(f"codes of this model are (n, {self.spec_.latent_dim}), found {codes.shape}")
         return torch.from_numpy(codes)
 
     def predict_set(self, X: Data, alpha: float = 0.1) -> np.ndarray:
@@ -578,6 +633,13 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         novelty = self.calibration_.novelty
         return self._infer(X, lambda _, x: torch.from_numpy(novelty(self._novelty_components(x))))
 
+    def score_samples(self, X: Data) -> np.ndarray:
+        """Return minus the novelty of each row, (n,) float32: as in scikit-learn, higher is more ordinary.
+
+        There is no ``decision_function``: of a classifier it would be the scores of the classes.
+        """
+        return -self.novelty(X).astype(np.float32)
+
     def is_novel(self, X: Data, alpha: float = 0.05) -> np.ndarray:
         """Return which rows are novel, (n,) of bool: of rows like the reference rows a fraction ``alpha`` is.
 
@@ -598,11 +660,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         X : rows as in :meth:`fit`
         n : int
         y : (rows,) or None
-            Labels, -1 or None where there is none yet: only such rows are suggested.
+            Labels as in :meth:`fit`: only rows that have none yet are suggested.
         """
         rows = self._checked(X)
         probs = self._proba(rows)
-        labelled = np.zeros(len(probs), dtype=bool) if y is None else encode_labels(y, self.classes_)[0] >= 0
+        labelled = np.zeros(len(probs), dtype=bool) if y is None else is_labelled(y)
         check(len(labelled) == len(probs), f"y has {len(labelled)} labels, X has {len(probs)} rows")
         features = partial(self._features, rows)
         uncertain = uncertainty(probs)
@@ -636,7 +698,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return log_density(self.samplers_, self.class_shares_, codes)
 
     def sample(
-        self, n: int, y: Labels | None = None, sampler: str = "class", random_state: int | None = None
+        self,
+        n: int,
+        y: Labels | None = None,
+        sampler: str = "class",
+        random_state: int | np.random.Generator | None = None,
     ) -> np.ndarray | pd.DataFrame:
         """Generate n rows, in the shape and units of X.
 
@@ -649,7 +715,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             One mixture per class, one mixture over all codes, or N(0, I); only "class" takes ``y``.
             A "class" code is accepted if the VEC predicts the class for the decoded row; where five
             rounds of draws do not give enough such codes, the most probable ones fill the rest.
-        random_state : int or None
+        random_state : int, Generator or None
         """
         check_is_fitted(self, "calibration_")
         if sampler not in SAMPLERS:
@@ -673,6 +739,12 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             n_codes = int((classes == c).sum())
             codes[classes == c] = draw_accepted(self.samplers_[f"class_{c}"], n_codes, score, rng)
         return codes
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs that step 1 was trained."""
+        check_is_fitted(self, "history_")
+        return sum(row["step"] == "vec" for row in self.history_)
 
     @property
     def _networks(self) -> Networks:
@@ -707,6 +779,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         rows = self._open(X, reset=False)
         if not isinstance(rows.values, LazyArray) or rows.values.is_cheap_to_scan:
             check_finite(rows, missing_allowed=self.preprocess_.kind == "table")
+            self.preprocess_.warn_of_range(rows.values)
         return rows
 
     def _inputs(self, rows: Rows) -> NetworkInputs:
@@ -726,6 +799,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.target_tags.required = False
         if tags.transformer_tags is not None:
             tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
@@ -748,7 +823,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return model_params(self.get_params(deep=False), self.seed_)
 
     def save(self, folder: str | Path) -> None:
-        """Write the model folder: model.json, weights.safetensors and history.csv."""
+        """Write the model folder: model.json, weights.safetensors and history.csv.
+
+        The state of the training in ``checkpoint_folder`` is removed afterwards: until then
+        ``fit(X, y, resume=True)`` brings the model back.
+        """
         check_is_fitted(self, "calibration_")
         document = ModelDocument(
             params=self._model_params(),
@@ -767,6 +846,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         )
         weights = network_weights(self._networks)
         FittedState(document, self.calibration_, self.samplers_, weights, self.history_).save(Path(folder))
+        if self.checkpoint_folder is not None:
+            drop_state(Path(self.checkpoint_folder))
 
     def _restore(self, state: FittedState) -> None:
         """Take over all that a model folder holds."""

@@ -11,15 +11,17 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ssavae._checks import check
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 SLOPE = 0.1  # of LeakyReLU: above 0, so that none of the hidden features compared in step 2 dies
 SHORT_SIDE = 4  # convolutions halve the sides until none is longer than this

@@ -153,7 +153,7 @@ def test_sheet_of_a_part_of_the_grid_has_a_column_each_dimension_and_lines_by_be
     assert extents[0][0] == extents[2][0] < extents[1][0] == extents[3][0]
     texts = written(figure)
     assert texts.index("β = 0.003") < texts.index("β = 0.01")
-    assert {"input", "agreement", "0.9", "$K_z$ = 2", "$K_z$ = 100"} <= set(texts)
+    assert {"input", "agreement", "0.9", "K = 2", "K = 100"} <= set(texts)
     assert marked(canvases(figure)[2], 2, VERMILION) == [[True, False, False], [False] * 3]
 
 
@@ -194,7 +194,7 @@ def test_regimes_have_a_panel_for_each_metric_and_a_line_for_each_latent_dim_and
     styles = {(line.get_color(), line.get_linestyle()) for line in shown[0].lines}
     assert len(styles) == 4
     assert len({color for color, _ in styles}) == 2
-    assert key_texts(figure)[1] == "$K_z$ = 2, γ = 0.1"
+    assert key_texts(figure)[1] == "K = 2, γ = 0.1"
 
 
 def test_regimes_put_0_left_of_a_log_scale_and_mark_the_bands_that_were_measured() -> None:

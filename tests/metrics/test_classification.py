@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,3 +106,15 @@ def test_bad_input_raises_an_error_that_names_the_argument_and_the_value(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         function(*args)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("n", "n_classes", "n_bins"), [(500, 3, 15), (40, 10, 7), (3, 2, 1)])
+def test_calibration_error_agrees_with_torchmetrics(n: int, n_classes: int, n_bins: int) -> None:
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    rng = np.random.default_rng(n)
+    probs, y = rng.dirichlet(np.ones(n_classes), n), rng.integers(0, n_classes, n)
+    wanted = multiclass_calibration_error(torch.from_numpy(probs), torch.from_numpy(y), n_classes, n_bins)
+    error = classification.expected_calibration_error(probs, y, n_bins)
+    assert error == pytest.approx(float(wanted), abs=1e-6)

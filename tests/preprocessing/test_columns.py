@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ssavae.preprocessing.columns import LARGEST, TAIL, Column, as_numbers, object_cells, warn_of_columns
+from ssavae.preprocessing.columns import Column, as_numbers, object_cells, warn_of_columns
 from ssavae.preprocessing.preprocessor import Preprocessor
+from ssavae.preprocessing.scaling import LARGEST, TAIL
 
 FLOATS = st.floats(-1e5, 1e5, width=32) | st.just(float("nan"))
 CELLS = st.one_of(st.sampled_from(["red", "blue"]), st.none())
@@ -29,10 +30,10 @@ def mixed(n=40, seed=0):
 
 @given(hnp.arrays(np.float64, st.integers(2, 30), elements=FLOATS))
 def test_numbers_and_gaps_come_back_to_float32(cells):
-    column = Column.fit(cells, "a")
-    inputs = column.forward(cells, "a").astype(np.float32)
-    assert np.isfinite(inputs).all() and inputs.shape == (len(cells), column.width)
-    back = column.inverse(inputs)
+    preprocess = Preprocessor.fit(cells[:, None])
+    inputs = preprocess.forward(cells[:, None])
+    assert np.isfinite(inputs).all() and inputs.shape == (len(cells), preprocess.columns[0].width)
+    back = preprocess.inverse(inputs)[:, 0]
     np.testing.assert_array_equal(np.isnan(back), np.isnan(cells))
     np.testing.assert_allclose(back, cells, atol=2e-6 * (1 + np.nanmax(np.abs(cells), initial=0)))
 
@@ -40,8 +41,8 @@ def test_numbers_and_gaps_come_back_to_float32(cells):
 @given(st.lists(CELLS, min_size=2, max_size=30).filter(any))
 def test_categories_come_back_as_they_were(cells):
     cells = np.array(cells, dtype=object)
-    column = Column.fit(cells, "a")
-    assert column.inverse(column.forward(cells, "a")).tolist() == cells.tolist()
+    preprocess = Preprocessor.fit(cells[:, None])
+    assert preprocess.inverse(preprocess.forward(cells[:, None]))[:, 0].tolist() == cells.tolist()
 
 
 def test_a_mixed_table_comes_back_cell_by_cell():
@@ -67,19 +68,20 @@ def test_integers_are_decoded_as_integers_within_their_type():
 
 def test_an_error_code_does_not_rule_the_scale():
     cells = np.append(np.random.default_rng(0).normal(20, 2, 1000), [-9999.0] * 10)
-    inputs = Column.fit(cells, "a").forward(cells, "a")
+    inputs = Preprocessor.fit(cells[:, None]).forward(cells[:, None])
     assert inputs[:1000].std() == pytest.approx(1.0, abs=0.1) and inputs.min() > -20
 
 
 def test_what_training_did_not_have_is_warned_of():
-    colour, width = Column("category", categories=("blue", "red")), Column("number")
+    colour = Column("category", categories=("blue", "red"))
+    width = Preprocessor("table", (1,), "float64", columns=(Column("number"),), names=("width",))
     cells = np.array(["red", "grey", None], dtype=object)
     with pytest.warns(UserWarning, match=r"'colour' has 'grey', which training did not have, in row 1, 2 in"):
-        assert colour.forward(cells, "colour").tolist() == [[0, 1], [0, 0], [0, 0]]
+        assert colour.one_hot(cells, "colour").tolist() == [[0, 1], [0, 0], [0, 0]]
     with pytest.warns(UserWarning, match="'width' has no value in row 1, 1 in all: its median"):
-        assert width.forward(np.array([2.0, np.nan]), "width").tolist() == [[2], [0]]
+        assert width.forward(np.array([[2.0], [np.nan]])).tolist() == [[2], [0]]
     with pytest.raises(ValueError, match="column 'width' holds 'red' in row 0, but numbers in training"):
-        width.forward(cells[:1], "width")
+        width.forward(cells[:1, None])
 
 
 @pytest.mark.parametrize(
@@ -96,8 +98,8 @@ def test_columns_of_two_types_are_refused(cells, message):
 
 
 def test_names_are_no_categories_and_dates_no_numbers():
-    with pytest.raises(ValueError, match="column 'id' holds 300 different texts"):
-        Column.fit(np.array([f"part {i}" for i in range(300)], dtype=object), "id")
+    with pytest.raises(ValueError, match="column 'id' holds 300 different values"):
+        Column.fit_category(np.array([f"part {i}" for i in range(300)], dtype=object), "id")
     with pytest.raises(ValueError, match="column 'when' holds dates"):
         object_cells(pd.DataFrame({"when": pd.to_datetime(["2024-01-01"]), "kind": ["a"]}))
 

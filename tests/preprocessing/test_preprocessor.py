@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ssavae.preprocessing.inputs import check_finite
-from ssavae.preprocessing.labels import check_labels, class_indices, encode_labels
 from ssavae.preprocessing.preprocessor import Preprocessor, detect_kind
 
 REASONABLE = st.floats(-1e5, 1e5, width=32)
@@ -92,58 +91,3 @@ def test_nan_and_infinity_are_named_with_their_position():
     x[1, 2] = np.nan
     with pytest.raises(ValueError, match="contains NaN: row 1"):
         check_finite(x)
-
-
-@pytest.mark.parametrize(
-    ("y", "indices", "classes"),
-    [
-        ([3, -1, 7, 3], [0, -1, 1, 0], [3, 7]),
-        (["b", "a", "b"], [1, 0, 1], ["a", "b"]),
-        (np.array(["b", None, "a", np.nan], dtype=object), [1, -1, 0, -1], ["a", "b"]),
-        (["b", np.nan, "a", None], [1, -1, 0, -1], ["a", "b"]),
-        ([1.0, np.nan, 2.0], [0, -1, 1], [1.0, 2.0]),
-        ([True, False, True], [1, 0, 1], [False, True]),
-        (np.array([5, None, -1, 4], dtype=object), [1, -1, -1, 0], [4, 5]),
-    ],
-)
-def test_labels_of_any_type(y, indices, classes):
-    encoded, names = encode_labels(y)
-    assert encoded.tolist() == indices
-    assert names.tolist() == classes
-    again, _ = encode_labels(y, names)
-    assert again.tolist() == indices
-
-
-def test_unseen_classes_are_unlabelled():
-    assert encode_labels(np.array(["z", "a"]), np.array(["a", "b"]))[0].tolist() == [-1, 0]
-
-
-@pytest.mark.parametrize(
-    ("y", "message"),
-    [
-        ([1, 1, -1], "one class only, 1"),
-        ([0, 1], "y has 2 labels, X has 3 rows"),
-        ([0.5, 1.25, 2.0], "Unknown label type"),
-        ([0.0, np.inf, 1.0], "y contains infinity"),
-        (np.array(["a", 1, "b"], dtype=object), "mixes labels"),
-    ],
-)
-def test_invalid_labels_are_refused(y, message):
-    with pytest.raises(ValueError, match=message):
-        check_labels(y, 3)
-
-
-def test_no_labels_at_all():
-    for y in (None, [-1, -1], np.array([None, None], dtype=object)):
-        labels, classes = check_labels(y, 2)
-        assert labels.tolist() == [-1, -1]
-        assert len(classes) == 0
-
-
-def test_class_names_become_indices():
-    classes = np.array(["a", "b"])
-    assert class_indices(["b", "a"], classes, 2).tolist() == [1, 0]
-    with pytest.raises(ValueError, match=r"'c' is no class of this model: choose of 'a', 'b'"):
-        class_indices("c", classes, 2)
-    with pytest.raises(ValueError, match="names 3 classes for n=2"):
-        class_indices(["a", "b", "a"], classes, 2)

@@ -46,7 +46,7 @@ def test_an_epoch_is_written_before_the_next_begins(tmp_path):
 def test_events_of_a_replaced_run_are_removed(tmp_path):
     (tmp_path / "events.out.tfevents.1.old").touch()
     RunFolder(tmp_path).begin(Run("digits", Reading(), 0.2, None, {}))
-    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")] == ["resume/run.json"]
 
 
 def test_nothing_is_written_without_the_extra(short, toy_table, tmp_path, monkeypatch):

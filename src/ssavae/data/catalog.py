@@ -8,17 +8,18 @@ A set is looked for in the folder `SSAVAE_DATA` (environment), then in the user 
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ssavae._checks import nearest
-from ssavae._serialize import sha256_of
+from ssavae._serialize import sha256_of, write_atomically
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class NamedSet:
     sha256: str = ""  # of that file
     downloads: tuple[tuple[str, str], ...] = ()  # raw files on the official server, with their sha256
     class_names: tuple[str, ...] = ()  # where the downloads do not hold them
+    originals: str = ""  # files to build it from, where nothing is downloaded
     path: Path | None = None  # on this machine, filled in by available()
 
 
@@ -66,11 +68,13 @@ _ROWS = (
              tuple(zip(_IDX_FILES, _FASHION_SHA256.split(), strict=True)), tuple(_GARMENTS.split(","))),
     NamedSet("omniglot", "28x28 characters, by alphabet", 32460, "image", 50, "MIT (Brenden Lake)",
              "https://github.com/brendenlake/omniglot",
-             "omniglot.npz", "0d4df7b6a491fb42cb709bd908c797b798262bbf32a98127adb32566ec31bb36"),
+             "omniglot.npz", "0d4df7b6a491fb42cb709bd908c797b798262bbf32a98127adb32566ec31bb36",
+             originals="images_background.zip and images_evaluation.zip"),
     NamedSet("caltech101_silhouettes", "28x28 outlines of objects", 8671, "image", 101, "not stated",
              "https://people.cs.umass.edu/~marlin/data.shtml",
              "caltech101_silhouettes.npz",
-             "86719ef93e7cf06a3f250e390ee9b5fc3164d28fd3993cf7abdbae1cb6510bd7"),
+             "86719ef93e7cf06a3f250e390ee9b5fc3164d28fd3993cf7abdbae1cb6510bd7",
+             originals="caltech101_silhouettes_28_split1.mat"),
     # The local file holds JPEG copies in another order; the download is the lossless original.
     NamedSet("cifar10", "32x32 colour photographs", 60000, "image", 10, "not stated",
              "https://www.cs.toronto.edu/~kriz/",
@@ -79,10 +83,12 @@ _ROWS = (
     NamedSet("tennessee_eastman", "chemical plant, 52 variables, 21 faults", 31700, "table", 22,
              "University of Illinois, permissive",
              "https://github.com/camaramm/tennessee-eastman-profBraatz",
-             "tennessee_eastman.npz", "bcf4f22992316399836535d5e807b0c7703f3dd3d5af0a888cc9995bc67b44eb"),
+             "tennessee_eastman.npz", "bcf4f22992316399836535d5e807b0c7703f3dd3d5af0a888cc9995bc67b44eb",
+             originals="d00.dat to d21.dat and d00_te.dat to d21_te.dat"),
     NamedSet("cwru_bearing", "bearing vibration, 1024 samples at 12 kHz", 4456, "signal", 10,
              "not stated (credit: CWRU)", "https://engineering.case.edu/bearingdatacenter",
-             "cwru_bearing.npz", "7f6c123c8ed5a37befc4c85be799167d1be176c18bbba5ba341f93839f732fca"),
+             "cwru_bearing.npz", "7f6c123c8ed5a37befc4c85be799167d1be176c18bbba5ba341f93839f732fca",
+             originals="97, 105, 118, 130, 169, 185, 197, 209, 222 and 234.mat"),
 )  # fmt: skip
 SETS = {row.name: row for row in _ROWS}
 CAUTIONS = {
@@ -133,14 +139,12 @@ def locate(name: str, folder: Path | None) -> tuple[Path, str]:
 
 
 def _find(row: NamedSet, cache: Path) -> tuple[Path | None, str | None]:
-    """Return the file and its expected sha256; None where it was built here, from checked downloads."""
+    """Return the file and its expected sha256; None where it was built here, from downloads or originals."""
     local = os.environ.get("SSAVAE_DATA")
     cached = cache / f"{row.name}.npz"
     if local and row.file and (Path(local) / row.file).is_file():
         return Path(local) / row.file, row.sha256
-    if not cached.is_file():
-        return None, None
-    return cached, None if row.downloads else row.sha256
+    return (cached, None) if cached.is_file() else (None, None)
 
 
 def _cache_folder() -> Path:
@@ -151,15 +155,23 @@ def _cache_folder() -> Path:
 
 def _download(row: NamedSet, cache: Path) -> Path:
     if not row.downloads:
-        raise FileNotFoundError(f"{row.name} has no official file to download: {_by_hand(row)}")
+        raise FileNotFoundError(f"{row.name} is not on this machine: {_by_hand(row)}")
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{row.name}-", dir=cache) as scratch:
         files = [_retrieve(row, file, digest, scratch) for file, digest in row.downloads]
         arrays = _parse_cifar(files[0]) if row.name == "cifar10" else _parse_mnist(files)
-        arrays["class_names"] = np.array(row.class_names)
-        archive = Path(scratch) / "complete.npz"
-        np.savez_compressed(archive, **arrays)  # pyright: ignore[reportArgumentType]
-        return archive.replace(cache / f"{row.name}.npz")
+    arrays["class_names"] = np.array(row.class_names)
+    return store(row.name, arrays, cache)
+
+
+def store(name: str, arrays: Mapping[str, np.ndarray], cache: Path | None = None) -> Path:
+    """Write the arrays of a named set into the cache, the whole file or nothing, and return its path."""
+    cache = _cache_folder() if cache is None else cache
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # pyright: ignore[reportArgumentType]
+    cache.mkdir(parents=True, exist_ok=True)
+    write_atomically(cache / f"{name}.npz", content.getvalue())
+    return cache / f"{name}.npz"
 
 
 def _retrieve(row: NamedSet, file: str, digest: str, folder: str) -> Path:
@@ -180,7 +192,14 @@ def _retrieve(row: NamedSet, file: str, digest: str, folder: str) -> Path:
 def _by_hand(row: NamedSet) -> str:
     local = os.environ.get("SSAVAE_DATA")
     now = f"now {local}" if local else "not set now"
-    return f"put {row.file} (sha256 {row.sha256}) into the folder that SSAVAE_DATA names ({now})"
+    file = f"put {row.file} (sha256 {row.sha256}) into the folder that SSAVAE_DATA names ({now})"
+    return f"{build_command(row.name)}; or {file}" if row.originals else file
+
+
+def build_command(name: str) -> str:
+    """Return the command that builds a set from its originals, and where they are published."""
+    row = SETS[name]
+    return f"`ssavae data build {name} --from FOLDER` takes {row.originals} of {row.source}"
 
 
 def _parse_mnist(files: Sequence[Path]) -> dict[str, np.ndarray]:

@@ -78,4 +78,4 @@ def _read_part(
     groups = None
     if reading.group is not None:
         groups = np.array([str(value) for value in column_values(dataset, reading.group)])
-    return lazy_hugging_face(dataset, excluded), hugging_face_labels(dataset, label), groups
+    return lazy_hugging_face(dataset, excluded, reading.resize), hugging_face_labels(dataset, label), groups

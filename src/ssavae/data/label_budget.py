@@ -10,13 +10,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Int
 
 from ssavae._checks import UsageError, check
 from ssavae.data.labelled import LabelledData
 from ssavae.preprocessing.labels import encode_labels, is_unlabelled, named_labels, parse_labels
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,8 @@ class Reading:
         Replace each signal by the logarithm of its power spectrum.
     summary : bool
         Replace each window by mean, log standard deviation and log roughness of its channels: a table.
+    resize : (H, W) or None
+        Size to resize images of a folder to; None takes them as they are, and they must all have one size.
     """
 
     label: str | None = None
@@ -156,6 +158,7 @@ class Reading:
     hop: int | None = None
     spectrum: bool = False
     summary: bool = False
+    resize: tuple[int, int] | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool
 
 CHUNK = 16  # consecutive samples that only windows of the same stretch have in common
 HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, from the golden ratio (Fibonacci hashing)

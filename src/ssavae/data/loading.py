@@ -118,7 +118,7 @@ def _load_path(path: Path, reading: Reading) -> LabelledData:
     if path.is_dir():
         if is_saved(path):
             return read_saved(path, reading)
-        return read_npy_folder(path, reading.group) or read_image_folder(path)
+        return read_npy_folder(path, reading.group) or read_image_folder(path, reading.resize)
     suffix = path.suffix.lower()
     if suffix in (".csv", ".parquet"):
         loaded = read_table(path, reading)

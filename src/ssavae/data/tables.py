@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -224,29 +224,49 @@ def _parquet_errors(path: Path) -> Iterator[None]:
 def _to_plain_file(path: Path, features: tuple[str, ...], shape: tuple[int, int]) -> LazyArray:
     """Write a table of numbers, batch by batch, to a temporary file from which single rows can be read.
 
-    The file is removed with its last reader. In the parquet file itself a row can only be read by unpacking
-    the thousands around it.
+    The file is removed with its last reader; on Linux it has no name, so that none is left by a process that
+    is killed. In the parquet file itself a row can only be read by unpacking the thousands around it.
     """
-    import pyarrow.parquet as pq
-
-    row_bytes = 8 * shape[1]
-    with tempfile.NamedTemporaryFile(prefix="ssavae-", suffix=".rows", delete=False) as file:
-        reader = FileReader(file.name, 0, row_bytes, shape[1:], np.dtype(np.float64))
-        weakref.finalize(reader, _remove, file.name, os.getpid())
-        with _parquet_errors(path):
-            table = pq.ParquetFile(path, pre_buffer=False)
-            batches = table.iter_batches(
-                max(1, CHUNK_BYTES // row_bytes), columns=list(features), use_threads=False
-            )
-            for batch in batches:
-                columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in features]
-                file.write(np.column_stack(columns).astype(np.float64).tobytes())
+    file, name = _temporary_file()
+    reader = FileReader(name, 0, 8 * shape[1], shape[1:], np.dtype(np.float64))
+    weakref.finalize(reader, _close, file, name, os.getpid())
+    try:
+        for rows in _row_batches(path, features):
+            file.write(rows.tobytes())
+        file.flush()
+    except OSError as error:
+        need = f"{error.strerror}: the rows of {path} take {8e-9 * math.prod(shape):.1f} GB there; set TMPDIR"
+        raise OSError(error.errno, need, tempfile.gettempdir()) from error
     return LazyArray(shape, reader.dtype, reader, features)
 
 
-def _remove(path: str, pid: int) -> None:
-    if os.getpid() == pid:  # worker processes hold a copy of the reader
-        Path(path).unlink(missing_ok=True)
+def _row_batches(path: Path, features: tuple[str, ...]) -> Iterator[np.ndarray]:
+    """Yield the rows of a parquet file of numbers, some thousands at a time."""
+    import pyarrow.parquet as pq
+
+    with _parquet_errors(path):
+        table = pq.ParquetFile(path, pre_buffer=False)
+        size = max(1, CHUNK_BYTES // (8 * len(features)))
+        for batch in table.iter_batches(size, columns=list(features), use_threads=False):
+            columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in features]
+            yield np.column_stack(columns).astype(np.float64)
+
+
+def _temporary_file() -> tuple[IO[bytes], str]:
+    """Open a temporary file, on Linux one without a name; return it and a path for worker processes too."""
+    if os.path.isdir("/proc/self/fd"):
+        file = tempfile.TemporaryFile()  # noqa: SIM115
+        return file, f"/proc/{os.getpid()}/fd/{file.fileno()}"
+    file = tempfile.NamedTemporaryFile(prefix="ssavae-", suffix=".rows", delete=False)  # noqa: SIM115
+    return file, file.name
+
+
+def _close(file: IO[bytes], path: str, pid: int) -> None:
+    """Close and remove a temporary file; worker processes hold a copy of the reader."""
+    if os.getpid() == pid:
+        file.close()
+        if not path.startswith("/proc/"):
+            Path(path).unlink(missing_ok=True)
 
 
 # ----------------------------------------------------------------------------------------- columns

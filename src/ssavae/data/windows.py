@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from ssavae._checks import check
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 FLOOR = 1e-6  # of a standard deviation, or of a spectrum's mean power: a smaller one is rounding error
 

@@ -122,7 +122,7 @@ def _draw_metric(axes: Axes, name: str, rows: Sequence[Mapping[str, float]], zer
         axes.plot(
             _log_beta([row["beta"] for row in line], zero),
             [row[name] for row in line],
-            label=f"$K_z$ = {dim:g}, γ = {gamma:g}",
+            label=f"K = {dim:g}, γ = {gamma:g}",
             color=color,
             linestyle=_DASHES[gammas.index(gamma) % len(_DASHES)],
             linewidth=1.3,

@@ -86,7 +86,7 @@ def _draw_key(figure: Figure, names: Sequence[str], colors: Sequence[RGB], notes
 
 def _axis_labels(explained: Sequence[float] | None) -> list[str]:
     if explained is None:
-        return ["$z_1$", "$z_2$"]
+        return ["z₁", "z₂"]
     check(len(explained) == 2, f"explained must hold two fractions, found {len(explained)}")
     return [f"principal component {i} ({part:.0%} of variance)" for i, part in enumerate(explained, 1)]
 
@@ -150,7 +150,7 @@ def decoded_grid(images: ArrayLike, extent: Sequence[float], *, title: str = "")
     canvas = style.tile(tiles[::-1]).clip(0, 1)
     axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, extent=(x0, x1, y0, y1), aspect="auto")
     axes.set_box_aspect(canvas.shape[0] / canvas.shape[1])
-    axes.set_xlabel("$z_1$", fontsize=9)
-    axes.set_ylabel("$z_2$", fontsize=9)
+    axes.set_xlabel("z₁", fontsize=9)
+    axes.set_ylabel("z₂", fontsize=9)
     axes.tick_params(labelsize=8)
     return figure

@@ -82,7 +82,7 @@ def _draw_panel(figure: Figure, axes: Axes, panel: MapPanel) -> bool:
     _scatter(axes, z_train, y_train, n_classes, pale=True)
     _scatter(axes, z_test, y_test, n_classes, pale=False)
     axes.set_title(panel.name, fontsize=11)
-    style.style_axes(axes, f"$z_1$\n{panel.notes}", "$z_2$", fontsize=8.5)
+    style.style_axes(axes, f"z₁\n{panel.notes}", "z₂", fontsize=8.5)
     if n_classes > len(PALETTE):
         z, y = np.concatenate([z_train, z_test]), np.concatenate([y_train, y_test])
         return style.write_indices(axes, z, y, size=6.5)

@@ -163,7 +163,7 @@ def beta_sheet(
     n_letters = max(len(note) for note in [note_head, *(line.note for line in lines)])
     page = _Page(head.shape[0], head.shape[1], len(dims), n_lines, n_letters, title)
     for x, dim in zip(page.xs, dims, strict=True):
-        page.write(x, page.start - page.em, f"$K_z$ = {dim}", size=1.15)
+        page.write(x, page.start - page.em, f"K = {dim}", size=1.15)
         page.draw(x, page.start, head, ["input"], [note_head])
     for dim, gamma in blocks:
         x, y = page.xs[dims.index(dim)], page.tops[gammas.index(gamma)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from ssavae._checks import check, check_array
+from ssavae._serialize import write_atomically
+from ssavae.figures.plain_text import PlainTextFigure
 
 RGB = tuple[float, float, float]
 
@@ -33,7 +36,7 @@ MARKERS = "o^sDvP*"
 
 def new_figure(height: float, title: str, width: float = WIDTH) -> Figure:
     """Return a white figure of this size in inches, with constrained layout."""
-    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
+    figure = PlainTextFigure(figsize=(width, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     if title:
         figure.suptitle(title, fontsize=11)
@@ -125,15 +128,12 @@ def tile(images: np.ndarray) -> np.ndarray:
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write the figure as .png, .svg or .pdf at 150 dpi and return the path; the write is atomic.
 
-    Raises ValueError on another suffix; the folder must exist.
+    Raises ValueError on another suffix.
     """
     target = Path(path)
     suffix = target.suffix.lower()
     check(suffix in (".png", ".svg", ".pdf"), f"path must end in .png, .svg or .pdf, found {target.name!r}")
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.partial{suffix}")
-    try:
-        figure.savefig(temporary, dpi=DPI, format=suffix[1:])
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=DPI, format=suffix[1:])
+    write_atomically(target, content.getvalue())
     return target

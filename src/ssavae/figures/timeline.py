@@ -60,7 +60,7 @@ def _draw_path(axes: Axes, z: np.ndarray, is_alarm: np.ndarray) -> None:
     axes.scatter(z[:, 0], z[:, 1], s=9, c=colors, linewidths=0, zorder=2)
     for text, point in (("start", z[0]), ("end", z[-1])):
         axes.annotate(text, point, (4, 4), textcoords="offset points", fontsize=8, zorder=3)
-    style_axes(axes, "$z_1$", "$z_2$")
+    style_axes(axes, "z₁", "z₂")
 
 
 def _draw_novelty(axes: Axes, novelty: np.ndarray, limit: float, is_alarm: np.ndarray) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from ssavae._checks import check
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 MAX_FEATURES = 2**25  # values of features in memory; of more rows only the most uncertain are candidates
 BLOCK = 256  # labelled rows per matrix of distances

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from ssavae._checks import check
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
 
 
 def fit_temperature(logits: Float[np.ndarray, "n c"], y: Int[np.ndarray, "n"]) -> float:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 from sklearn.mixture import GaussianMixture
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 SAMPLERS = ("class", "aggregate", "prior")
 MAX_ROWS = 2000  # rows per mixture: enough for a full covariance of 100 dimensions, and fast to fit

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
@@ -91,17 +90,14 @@ def expected_calibration_error(probs: ArrayLike, y: ArrayLike, n_bins: int = 15)
     >>> round(expected_calibration_error([[0.75, 0.25], [0.75, 0.25]], [0, 1]), 6)
     0.25
     """
-    # imported here because torchmetrics imports matplotlib where it is installed
-    from torchmetrics.functional.classification import multiclass_calibration_error
-
     p = check_array("probs", probs, (2,))
     n_classes = p.shape[1]
     error = float(np.abs(p.sum(axis=1) - 1).max())
     check(p.min() >= 0 and error < 1e-3, f"probs must be >= 0 and sum to 1, found a sum off by {error:.4g}")
     rows, y_true = labelled_rows("y", y, p.clip(0, 1))
     check(y_true.max() < n_classes, f"y must be below the {n_classes} columns of probs, found {y_true.max()}")
-    tensors = torch.from_numpy(rows), torch.from_numpy(y_true)
-    return float(multiclass_calibration_error(*tensors, n_classes, n_bins=n_bins, norm="l1"))
+    confidence, accuracy, counts = reliability(rows, y_true, n_bins)
+    return float(counts @ np.abs(accuracy - confidence) / counts.sum())
 
 
 def per_class(y: ArrayLike, y_pred: ArrayLike, n_classes: int) -> dict[str, np.ndarray]:

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssavae._checks import check, check_array, check_shape
+from ssavae._serialize import write_atomically
 from ssavae.metrics.classification import labelled_rows
 from ssavae.metrics.generation import check_unit_range
 
@@ -200,10 +201,7 @@ def save_judge(judge: Judge, path: str | os.PathLike[str]) -> None:
     sizes = {name: getattr(judge, name) for name in ("sample_shape", "n_classes", "feature_dim")}
     # safetensors refuses the strides of channels_last weights
     weights = {name: value.cpu().contiguous() for name, value in judge.state_dict().items()}
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    save_file(weights, temporary, metadata={"ssavae_judge": json.dumps(sizes)})
-    os.replace(temporary, target)
+    write_atomically(Path(path), save_tensors(weights, {"ssavae_judge": json.dumps(sizes)}))
 
 
 def load_judge(path: str | os.PathLike[str]) -> Judge:

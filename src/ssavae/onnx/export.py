@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from ssavae._checks import UsageError, require_package
-from ssavae._serialize import atomic_folder, sha256_of
+from ssavae._serialize import is_leftover, sha256_of, write_together
 from ssavae._version import __version__
 from ssavae.estimator import SSAVAE
 from ssavae.inference.predictor import Predictor
 from ssavae.networks import VEC
-from ssavae.onnx.runtime import DESCRIPTION_FILE, SCHEMA_VERSION, Exported
+from ssavae.onnx.runtime import DESCRIPTION_FILE, SCHEMA_VERSION, Exported, turn_off_telemetry
 from ssavae.preprocessing.preprocessor import Preprocessor
+from ssavae.training.distributed.launcher import scratch_folder
 
 PARITY_ROWS = (1, 2, 257)  # batch sizes at which onnxruntime is compared with torch
 TOLERANCE = 1e-4
@@ -63,17 +64,22 @@ def export_onnx(
     _check_free(folder, overwrite)
     for module in ("onnx", "onnxscript", "onnxruntime"):
         require_package(module, "onnx", "writing ONNX")
+    turn_off_telemetry()  # torch's exporter may import onnxruntime too
     graphs = _graphs(model)
-    with atomic_folder(folder) as fresh:
+    with scratch_folder() as scratch:
         for name, graph in graphs.items():
-            _write_graph(fresh / f"{name}.onnx", graph)
-        _write_description(fresh, model, list(graphs), reading)
-        _check_parity(model, Exported(fresh))
+            _write_graph(scratch / f"{name}.onnx", graph)
+        _write_description(scratch, model, list(graphs), reading)
+        _check_parity(model, Exported(scratch))
+        contents = {path.name: path.read_bytes() for path in scratch.iterdir()}
+    write_together(folder, DESCRIPTION_FILE, contents)
+    for path in set(folder.glob("*.onnx")) - {folder / name for name in contents}:
+        path.unlink()  # the classifier of an earlier model
     return [folder / DESCRIPTION_FILE, *(folder / f"{name}.onnx" for name in graphs)]
 
 
 def _check_free(folder: Path, overwrite: bool) -> None:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and all(map(is_leftover, folder.iterdir()))):
         return
     if not (folder / DESCRIPTION_FILE).is_file():
         raise UsageError(f"{folder} holds something else than an exported model: choose another folder")

@@ -6,9 +6,9 @@ their inputs and outputs; docs/onnx.md documents it for other languages.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ssavae._checks import UsageError, check, require_package
+from ssavae._serialize import read_checked
 from ssavae.preprocessing.columns import is_frame, object_cells, to_frame
-from ssavae.preprocessing.inputs import check_finite
+from ssavae.preprocessing.inputs import check_finite, plain_array
 from ssavae.preprocessing.preprocessor import Preprocessor
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Exported:
         expected = f"this ssavae reads {SCHEMA_VERSION}: export the model again"
         check(version == SCHEMA_VERSION, f"{path} has schema version {version}, {expected}")
         require_package("onnxruntime", "onnx", "running an exported model")
+        turn_off_telemetry()
         self._sessions = {
             name: _session(folder / f"{name}.onnx", sha256) for name, sha256 in checksums.items()
         }
@@ -112,9 +114,9 @@ class Exported:
         """Return the most probable class of each row, (n,)."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
-    def inverse_transform(self, Z: ArrayLike) -> np.ndarray | pd.DataFrame:
-        """Decode codes (n, latent_dim) to rows in the shape and units of X."""
-        decoded = self.decode(Z)
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
+        """Decode codes (n, latent_dim) to rows in the shape and units of the training rows."""
+        decoded = self.decode(X)
         if self.preprocess_.kind != "table":
             return self.preprocess_.finish(decoded)
         return to_frame(self.preprocess_.inverse(decoded), getattr(self, "feature_names_in_", None))
@@ -131,21 +133,22 @@ class Exported:
         return np.concatenate([self._run("decoder", part) for part in _batches(codes)])
 
     def _validate(self, X: ArrayLike) -> np.ndarray:
-        """Return rows as an array, after checks of column names, shape and missing values."""
+        """Return rows as an array, after checks of column names, shape, missing values and range."""
         names = getattr(self, "feature_names_in_", None)
         if names is not None and is_frame(X):
             _check_names([str(name) for name in X.columns], [str(name) for name in names])
+        X = plain_array(X)
         rows = object_cells(X)
         rows = _numbers(X) if rows is None else rows
         check(rows.ndim > 1 and len(rows) > 0, f"X has shape {rows.shape}: wanted is at least one row")
         check_finite(rows, names, missing_allowed=self.preprocess_.kind == "table")
+        self.preprocess_.warn_of_range(rows)
         return rows
 
     def _graph_inputs(self, rows: np.ndarray) -> np.ndarray:
         """Return network inputs of a table; images and signals unscaled, since the graph scales them."""
         if self.preprocess_.kind == "table":
             return self.preprocess_.forward(rows)
-        self.preprocess_.check_shape(rows)
         return rows.astype(self.preprocess_.working_dtype)
 
     def _run(self, name: str, values: np.ndarray) -> np.ndarray:
@@ -153,11 +156,16 @@ class Exported:
         return np.asarray(session.run(None, {session.get_inputs()[0].name: values})[0])
 
 
+def turn_off_telemetry() -> None:
+    """Keep onnxruntime, not imported yet, from storing an identifier of the user and asking for a host."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
 def _batches(rows: np.ndarray) -> list[np.ndarray]:
     return np.array_split(rows, max(1, math.ceil(len(rows) / BATCH)))
 
 
-def _numbers(X: ArrayLike) -> np.ndarray:
+def _numbers(X: object) -> np.ndarray:
     rows = np.asarray(X)
     if rows.dtype.kind in "biuf":
         return rows
@@ -190,9 +198,10 @@ def _session(path: Path, sha256: str) -> InferenceSession:
     """Open a graph, if its checksum is the one in exported.json."""
     import onnxruntime
 
-    if hashlib.sha256(_existing(path).read_bytes()).hexdigest() != sha256:
-        raise ValueError(f"{path} is damaged: its checksum is not the one in {DESCRIPTION_FILE}")
+    graph = read_checked(path, sha256)
+    if graph is None:
+        raise ValueError(f"{_existing(path)} is damaged: its checksum is not the one in {DESCRIPTION_FILE}")
     try:
-        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common class
         raise ValueError(f"{path} is not a graph that onnxruntime can run: {error}") from error

@@ -13,7 +13,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from ssavae._serialize import write_atomically
+from ssavae._serialize import sweep, write_atomically
 
 RESUME_FOLDER = "resume"
 STATE_FILE = "state.safetensors"
@@ -62,10 +62,11 @@ def has_state(folder: Path) -> bool:
 def drop_state(folder: Path) -> None:
     """Remove the state of a run that has ended."""
     resume = folder / RESUME_FOLDER
-    for path in resume.glob(f"{STATE_FILE}*"):  # also the temporary file of a killed write
-        path.unlink(missing_ok=True)
-    if resume.is_dir() and not any(resume.iterdir()):
-        resume.rmdir()
+    (resume / STATE_FILE).unlink(missing_ok=True)
+    if resume.is_dir():
+        sweep(resume)
+        if not any(resume.iterdir()):
+            resume.rmdir()
 
 
 def _without_tensors(node: object, tensors: dict[str, Tensor]) -> object:

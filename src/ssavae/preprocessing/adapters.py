@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import numpy as np
 
 from ssavae._checks import check
-from ssavae.preprocessing.lazy import LazyArray, pixels_of
+from ssavae.preprocessing.images import open_image, pixels_of
+from ssavae.preprocessing.lazy import LazyArray
 
 if TYPE_CHECKING:
     import datasets
@@ -28,7 +31,17 @@ class Items(Protocol):
     def __getitem__(self, index: int, /) -> object: ...
 
 
-# ------------------------------------------------------------------------------- torch Datasets
+# -------------------------------------------------------------------------- tensors and Datasets
+
+
+def tensor_array(x: object) -> object:
+    """Return a torch tensor as an array, of any device, layout and type; all else as it is."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(x, torch.Tensor):
+        return x
+    x = x.detach().cpu().to_dense()
+    is_known = not x.is_floating_point() or x.dtype in (torch.float16, torch.float32, torch.float64)
+    return (x if is_known else x.float()).numpy()
 
 
 def lazy_dataset(dataset: Items) -> LazyArray:
@@ -102,7 +115,9 @@ def hugging_face_labels(dataset: datasets.Dataset, column: str | None = None) ->
     return labels
 
 
-def lazy_hugging_face(dataset: datasets.Dataset, excluded: Sequence[str] | None = None) -> LazyArray:
+def lazy_hugging_face(
+    dataset: datasets.Dataset, excluded: Sequence[str] | None = None, size: tuple[int, int] | None = None
+) -> LazyArray:
     """Return the rows of a data set: its images, its arrays, or its columns of numbers as a table.
 
     Parameters
@@ -110,6 +125,8 @@ def lazy_hugging_face(dataset: datasets.Dataset, excluded: Sequence[str] | None 
     dataset : datasets.Dataset
     excluded : sequence of str or None
         Columns that are not part of the rows; None takes that of the label.
+    size : (H, W) or None
+        Size to resize images to.
 
     Raises
     ------
@@ -122,7 +139,8 @@ def lazy_hugging_face(dataset: datasets.Dataset, excluded: Sequence[str] | None 
     columns, feature = _row_columns(dataset, [name for name in dataset.column_names if name not in excluded])
     selected = dataset.select_columns(columns).with_format("arrow")
     if feature is not None:
-        decode = feature.decode_example if type(feature).__name__ == "Image" else None
+        is_image = type(feature).__name__ == "Image"
+        decode = partial(_decode_image, name=columns[0], mode=feature.mode, size=size) if is_image else None
         read = partial(_read_column, selected, columns[0], decode)
         first = read(np.zeros(1, dtype=np.int64))
         return LazyArray((len(dataset), *first.shape[1:]), first.dtype, read, is_cheap_to_scan=False)
@@ -172,16 +190,24 @@ def _read_table(dataset: datasets.Dataset, columns: list[str], numbers: np.ndarr
 
 
 def _read_column(
-    dataset: datasets.Dataset, name: str, decode: Callable[[Any], Any] | None, numbers: np.ndarray
+    dataset: datasets.Dataset, name: str, decode: Callable[[Any], np.ndarray] | None, numbers: np.ndarray
 ) -> np.ndarray:
     table: Any = dataset[numbers]
     column = table.column(name)
     if decode is None:
         return _nested_arrays(column, name)
-    images = [pixels_of(decode(item)) for item in column.to_pylist()]
+    images = [decode(item) for item in column.to_pylist()]
     sizes = sorted({image.shape for image in images})
     check(len(sizes) < 2, f"images of two sizes in column {name!r}: {' and '.join(map(str, sizes))}")
     return np.stack(images)
+
+
+def _decode_image(item: Any, name: str, mode: str | None, size: tuple[int, int] | None) -> np.ndarray:
+    """Return the pixels of an image column's cell; ``datasets`` would open it with any decoder."""
+    check(item is not None, f"column {name!r} has a row without an image")
+    source = Path(item["path"]) if item["bytes"] is None else item["bytes"]
+    with open_image(source, item["path"] or f"a cell of column {name!r}") as image:
+        return pixels_of(image if mode is None else image.convert(mode), size)
 
 
 def _nested_arrays(column: pa.ChunkedArray, name: str) -> np.ndarray:

@@ -17,19 +17,17 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-Category: TypeAlias = "str | bool | None"
+Category: TypeAlias = "str | bool | int | float | None"
 Cell: TypeAlias = "float | str | bool | None"
 
 # Text that means a missing value in a csv file: what pandas takes for one by default.
 _MARKS = "#N/A #NA -1.#IND -1.#QNAN -NaN -nan 1.#IND 1.#QNAN <NA> N/A NA NULL NaN None n/a nan null"
 MISSING_MARKS = frozenset(["", "#N/A N/A", *_MARKS.split()])
+PANDAS_GAPS = ("NAType", "NaTType")
 BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 NUMBER_PATTERN = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity)", re.IGNORECASE)
 MOST_CATEGORIES = 255  # a column with more different texts holds names or remarks
-NORMAL_IQR = 1.349  # interquartile range of N(0, 1): the scale of a normal column is its standard deviation
-TAIL = 10.0  # scales beyond which a number counts by its logarithm, so that one error code does not dominate
 LEAST_COUNTED = 20  # rows from which on integers that never repeat are no coincidence
-LARGEST = 80.0  # of a decoded logarithm: its exponential stays finite
 
 
 @dataclass(frozen=True)
@@ -41,11 +39,15 @@ class Column:
     kind : {"number", "whole", "category"}
         "whole" for integers, "category" for text and booleans.
     low, scale : float
-        Centre and scale of numbers: see :func:`robust_scale`.
+        Centre and scale of numbers: see ``scaling.robust_scale``.
     categories : tuple
-        Strings or booleans, and None where values were missing in training.
+        Texts, booleans or numbers, and None where values were missing in training.
     has_missing : bool
         Of numbers: whether values were missing in training; a second network input then marks them.
+    lowest, highest : float or None
+        Range of the numbers; None in models that were saved without it.
+    magnitude : float or None
+        10 % quantile of the absolute numbers, which another unit would change.
     """
 
     kind: Literal["number", "whole", "category"]
@@ -53,22 +55,20 @@ class Column:
     scale: float = 1.0
     categories: tuple[Category, ...] = ()
     has_missing: bool = False
+    lowest: float | None = None
+    highest: float | None = None
+    magnitude: float | None = None
 
     @classmethod
-    def fit(cls, cells: np.ndarray, name: str) -> Column:
-        """Learn kind, scale and categories of a column from its cells (n,).
+    def fit_category(cls, cells: np.ndarray, name: str) -> Column:
+        """Learn the categories of a column from its cells (n,).
 
         Raises
         ------
         ValueError
-            If it holds both text and numbers, or too many different texts to be categories.
+            If it holds cells of several types, or too many different ones to be categories.
         """
-        numbers = as_numbers(cells, name)
-        if numbers is None:
-            return cls("category", categories=_categories(cells, name))
-        known = numbers[~np.isnan(numbers)]
-        kind = "whole" if (known == np.rint(known)).all() else "number"
-        return cls(kind, *robust_scale(known), has_missing=len(known) < len(numbers))
+        return cls("category", categories=_categories(cells, name))
 
     @property
     def width(self) -> int:
@@ -93,7 +93,7 @@ class Column:
     def parse(self, text: str) -> Cell:
         """Read a cell of a csv file, None where it is missing.
 
-        Text that is no number, or no boolean, comes back as text, which :meth:`forward` knows to refuse.
+        Text that is no number, or none of the categories, comes back as text.
 
         Examples
         --------
@@ -105,45 +105,32 @@ class Column:
         text = text.strip()
         if self.kind != "category":
             return float(text) if NUMBER_PATTERN.fullmatch(text) else text
-        return BOOLEANS.get(text, text) if self.is_boolean else text
+        if self.is_boolean:
+            return BOOLEANS.get(text, text)
+        return next((category for category in self.categories if str(category) == text), text)
 
-    def forward(self, cells: np.ndarray, name: str) -> np.ndarray:
-        """Turn cells (n,) into network inputs (n, width).
+    def one_hot(self, cells: np.ndarray, name: str) -> np.ndarray:
+        """Turn cells (n,) of a category into network inputs (n, width).
 
-        Warns about missing values and categories that training did not have: a number is replaced by the
-        median, a category counts as none of those known.
+        Warns of values that training did not have: they count as none of the categories.
         """
-        if self.kind == "category":
-            return self._one_hot(cells, name)
-        numbers = as_numbers(cells, name)
-        if numbers is None:
-            row = int(np.argmax([isinstance(cell, str | bool) for cell in cells]))
-            raise ValueError(f"column {name!r} holds {cells[row]!r} in row {row}, but numbers in training")
-        missing = np.isnan(numbers)
-        value = squash((numbers - self.low) / self.scale)
-        if not self.has_missing:
-            _warn(missing, f"column {name!r} has no value", "its median in training is taken")
-            return np.where(missing, 0.0, value)[:, None]
-        return np.column_stack([np.where(missing, 0.0, value), missing])
-
-    def inverse(self, inputs: np.ndarray) -> np.ndarray:
-        """Turn network inputs (n, width) back into cells (n,): categories, or numbers with NaN."""
-        if self.kind == "category":
-            return np.array([*self.categories, None], dtype=object)[inputs.argmax(axis=1)]
-        value = unsquash(inputs[:, 0].astype(np.float64)) * self.scale + self.low
-        value = np.rint(value) if self.kind == "whole" else value
-        return np.where(inputs[:, 1] > 0.5, np.nan, value) if self.has_missing else value
-
-    def _one_hot(self, cells: np.ndarray, name: str) -> np.ndarray:
         index_of = {category: i for i, category in enumerate(self.categories)}
         values = [None if gap else cell for cell, gap in zip(cells.tolist(), is_missing(cells), strict=True)]
         index = np.array([index_of.get(value, -1) for value in values], dtype=np.int64)
         unknown = index < 0
         if unknown.any():
-            value = values[int(unknown.argmax())]
-            problem = "no value" if value is None else f"{value!r}, which training did not have,"
-            _warn(unknown, f"column {name!r} has {problem}", "it counts as none of the categories")
+            row = int(unknown.argmax())
+            problem = "no value" if values[row] is None else f"{values[row]!r}, which training did not have,"
+            warnings.warn(
+                f"column {name!r} has {problem} in row {row}, {int(unknown.sum())} in all: "
+                "it counts as none of the categories",
+                stacklevel=2,
+            )
         return (index[:, None] == np.arange(len(self.categories))).astype(np.float64)
+
+    def most_probable(self, inputs: np.ndarray) -> np.ndarray:
+        """Turn network inputs (n, width) of a category back into cells (n,)."""
+        return np.array([*self.categories, None], dtype=object)[inputs.argmax(axis=1)]
 
 
 def is_missing_mark(text: str) -> bool:
@@ -153,59 +140,6 @@ def is_missing_mark(text: str) -> bool:
     (True, True, False)
     """
     return text in MISSING_MARKS or not text.strip()
-
-
-def _warn(mask: np.ndarray, problem: str, remedy: str) -> None:
-    """Warn about the cells of a mask, if there are any."""
-    if mask.any():
-        position = f"in row {int(mask.argmax())}, {int(mask.sum())} in all"
-        warnings.warn(f"{problem} {position}: {remedy}", stacklevel=2)
-
-
-def robust_scale(known: np.ndarray) -> tuple[float, float]:
-    """Return centre and scale of numbers (n,): median, and interquartile range over ``NORMAL_IQR``.
-
-    Mean and standard deviation where the interquartile range is 0; scale 1 where all numbers are equal.
-
-    Examples
-    --------
-    >>> robust_scale(np.array([1.0, 2.0, 3.0, 1e9]))[0], robust_scale(np.full(3, 7.0))
-    (2.5, (7.0, 1.0))
-    """
-    if len(known) == 0:
-        return 0.0, 1.0
-    low, median, high = np.quantile(known, [0.25, 0.5, 0.75])
-    rounding = 1e-12 * max(1.0, float(np.abs(known).max()))
-    if high - low > rounding:
-        return float(median), float(high - low) / NORMAL_IQR
-    std = float(known.std())
-    return float(known.mean()), std if std > rounding else 1.0
-
-
-def squash(value: np.ndarray) -> np.ndarray:
-    r"""Leave values up to ``TAIL`` as they are, and take the logarithm of what is beyond.
-
-    .. math:: \mathrm{sign}(v) \, (t + \log(1 + |v| - t)) \quad \text{for} \; |v| > t
-
-    Examples
-    --------
-    >>> squash(np.array([-2.0, 10.0, 1e6])).round(2)
-    array([-2.  , 10.  , 23.82])
-    """
-    beyond = np.maximum(np.abs(value) - TAIL, 0.0)
-    return np.clip(value, -TAIL, TAIL) + np.sign(value) * np.log1p(beyond)
-
-
-def unsquash(value: np.ndarray) -> np.ndarray:
-    """Undo :func:`squash`.
-
-    Examples
-    --------
-    >>> unsquash(squash(np.array([-2.0, 1e6]))).round(3)
-    array([-2.e+00,  1.e+06])
-    """
-    beyond = np.maximum(np.abs(value) - TAIL, 0.0)
-    return np.clip(value, -TAIL, TAIL) + np.sign(value) * np.expm1(beyond.clip(max=LARGEST))
 
 
 def is_missing(cells: np.ndarray) -> np.ndarray:
@@ -218,9 +152,12 @@ def is_missing(cells: np.ndarray) -> np.ndarray:
     """
     if cells.dtype.kind == "f":
         return np.isnan(cells)
-    # NaN and NaT are equal to nothing, themselves included; NA says neither
-    gaps = [c is None or type(c).__name__ == "NAType" or bool(c != c) for c in cells.tolist()]
-    return np.array(gaps, dtype=bool).reshape(len(cells))
+    return np.fromiter(map(_is_gap, cells.tolist()), dtype=bool, count=len(cells))
+
+
+def _is_gap(cell: object) -> bool:
+    is_nan = isinstance(cell, float | np.floating) and cell != cell
+    return cell is None or is_nan or type(cell).__name__ in PANDAS_GAPS
 
 
 def as_numbers(cells: np.ndarray, name: str) -> np.ndarray | None:
@@ -264,10 +201,14 @@ def _refuse_cell(cells: np.ndarray, missing: np.ndarray, name: str) -> None:
 
 def _categories(cells: np.ndarray, name: str) -> tuple[Category, ...]:
     missing = is_missing(cells)
-    known = sorted({str(c) if isinstance(c, str) else bool(c) for c in cells[~missing].tolist()})
+    values = cells[~missing].tolist()
+    types = {_type_of(value) for value in values}
+    if len(types) > 1 or "other" in types:
+        _refuse_cell(cells, missing, name)
+    known = sorted({value.item() if isinstance(value, np.generic) else value for value in values})
     if len(known) > MOST_CATEGORIES:
         raise ValueError(
-            f"column {name!r} holds {len(known)} different texts: names are no categories, leave it out"
+            f"column {name!r} holds {len(known)} different values: names are no categories, leave it out"
         )
     return (*known, None) if missing.any() else tuple(known)
 
@@ -295,6 +236,12 @@ def object_cells(x: object) -> np.ndarray | None:
     except ValueError:
         return x.astype(object)
     return None
+
+
+def categorical_columns(x: object) -> frozenset[int]:
+    """Return which columns of a DataFrame are of a categorical dtype."""
+    dtypes = x.dtypes if is_frame(x) else ()
+    return frozenset(i for i, dtype in enumerate(dtypes) if getattr(dtype, "name", "") == "category")
 
 
 def _frame_cells(frame: pd.DataFrame) -> np.ndarray:

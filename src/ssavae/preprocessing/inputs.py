@@ -18,8 +18,9 @@ from ssavae.preprocessing.adapters import (
     is_hugging_face,
     lazy_dataset,
     lazy_hugging_face,
+    tensor_array,
 )
-from ssavae.preprocessing.columns import is_frame, object_cells
+from ssavae.preprocessing.columns import categorical_columns, is_frame, object_cells
 from ssavae.preprocessing.lazy import LazyArray, chunks, content_of, load_if_small
 
 
@@ -62,11 +63,14 @@ class Rows:
         Names of a table's columns.
     known : Scan or None
         What is known of the rows already; None scans them when :attr:`scan` is first asked for.
+    categorical : frozenset of int
+        Columns of a DataFrame whose numbers are categories.
     """
 
     values: np.ndarray | LazyArray
     names: tuple[str, ...] | None = None
     known: Scan | None = None
+    categorical: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -89,7 +93,8 @@ class Rows:
     def take(self, indices: slice | np.ndarray) -> Rows:
         """Return some of the rows; nothing is read or copied of lazy ones."""
         values = self.values
-        return Rows(values.take(indices) if isinstance(values, LazyArray) else values[indices], self.names)
+        taken = values.take(indices) if isinstance(values, LazyArray) else values[indices]
+        return replace(self, values=taken, known=None)
 
     def subset(self, indices: np.ndarray) -> Rows:
         """Return some of rows that were scanned: only their range and their gaps are looked for again."""
@@ -124,10 +129,32 @@ def open_rows(X: object, *, min_samples: int = 1) -> Rows:
     lazy = _lazy(X)
     if lazy is not None:
         return Rows(load_if_small(lazy), lazy.names)
+    X = plain_array(X)
     cells = object_cells(X)
     if cells is None:
         cells = _numbers(X, min_samples)
-    return Rows(load_if_small(cells), column_names(X))
+    return Rows(load_if_small(cells), column_names(X), categorical=categorical_columns(X))
+
+
+def plain_array(X: object) -> object:
+    """Return a masked array with NaN where it is masked, and a tensor as an array; all else as it is.
+
+    Examples
+    --------
+    >>> plain_array(np.ma.masked_equal([[1, 2]], 2))
+    array([[ 1., nan]])
+    """
+    if isinstance(X, np.ma.MaskedArray):
+        return _unmasked(X)
+    return tensor_array(X)
+
+
+def _unmasked(X: np.ma.MaskedArray) -> np.ndarray:
+    if not np.ma.is_masked(X):
+        return np.asarray(X)
+    if X.dtype.kind == "O":
+        return X.filled(None)
+    return X.astype(X.dtype if X.dtype.kind == "f" else np.float64).filled(np.nan)
 
 
 def _numbers(X: object, min_samples: int) -> np.ndarray:

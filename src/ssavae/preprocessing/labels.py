@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
+import warnings
 from collections.abc import Sequence
+from numbers import Number
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -16,16 +17,46 @@ Labels: TypeAlias = "Sequence[object] | np.ndarray | pd.Series"
 INTEGER_PATTERN = re.compile(
     r"[+-]?[0-9]{1,18}(\.0*)?"
 )  # "3.0" too: pandas writes 3 so beside missing labels
+MINUS_ONE = "-1 was read as 'no label'; if it is a class, give it another number or a name"
+
+
+def is_labelled(y: Labels) -> np.ndarray:
+    """Return which rows have a label, (n,) of bool: the one place that knows what marks a row without.
+
+    These are -1, None, NaN, ``pandas.NA``, NaT, masked elements, and text that is empty or "nan".
+
+    Examples
+    --------
+    >>> is_labelled(["a", None, "", float("nan"), -1]).tolist()
+    [True, False, False, False, False]
+    """
+    y = _label_column(y)
+    if y.dtype.kind in "biu":
+        return y != -1
+    if y.dtype.kind == "f":
+        return ~(np.isnan(y) | (y == -1))
+    from pandas import isna  # here, since reading parameters needs no pandas
+
+    unmarked = np.fromiter((not _is_mark(value) for value in y.tolist()), dtype=bool, count=len(y))
+    return unmarked & ~isna(y)
+
+
+def _is_mark(value: object) -> bool:
+    """Return whether a value that is not missing marks a row without a label: -1, or empty text."""
+    if isinstance(value, bytes):
+        return not value.strip()
+    return is_unlabelled(value) if isinstance(value, str) else isinstance(value, Number) and value == -1
 
 
 def encode_labels(y: Labels, classes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Turn labels of any type into class indices: -1 for the integer -1, None, NaN and unseen classes.
+    """Turn labels of any type into class indices: -1 where there is none, and for unseen classes.
 
     Parameters
     ----------
     y : (n,)
     classes : (c,) or None
-        Known classes; None takes the sorted labels that occur.
+        Known classes; None takes the sorted labels that occur. Where gaps have turned whole numbers into
+        floats, as in numpy and pandas, the classes are whole again.
 
     Returns
     -------
@@ -36,31 +67,37 @@ def encode_labels(y: Labels, classes: np.ndarray | None = None) -> tuple[np.ndar
     --------
     >>> encode_labels(np.array(["b", None, "a"], dtype=object))
     (array([ 1, -1,  0]), array(['a', 'b'], dtype=object))
+    >>> encode_labels([5.0, float("nan"), 6.0])[1]
+    array([5, 6])
     """
-    y = _label_array(y)
-    labelled = ~_is_missing(y)
+    y = _label_column(y)
+    labelled = is_labelled(y)
     if classes is None:
         classes = _sorted_classes(y[labelled])
+        if classes.dtype.kind == "f" and not labelled.all() and (classes == classes.round()).all():
+            classes = classes.astype(np.int64)
     index = {value: i for i, value in enumerate(classes.tolist())}
     indices = np.full(len(y), -1, dtype=np.int64)
     indices[labelled] = [index.get(_python_value(value), -1) for value in y[labelled].tolist()]
     return indices, classes
 
 
-def _is_missing(y: np.ndarray) -> np.ndarray:
-    if y.dtype.kind in "iu":
-        return y == -1
-    if y.dtype.kind == "f":
-        return np.isnan(y) | (y == -1)
-    if y.dtype.kind == "O":
-        return np.array([_is_missing_label(value) for value in y.tolist()], dtype=bool).reshape(len(y))
-    return np.zeros(len(y), dtype=bool)
+def labelled_rows(y: Labels | None, n_rows: int) -> np.ndarray:
+    """Return the indices of the rows that have a label.
 
-
-def _is_missing_label(value: object) -> bool:
-    if isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool):
-        return bool(value == -1) or math.isnan(value)
-    return value is None or type(value).__name__ == "NAType"
+    Raises
+    ------
+    ValueError
+        If y is not one label a row, or none of them is a label.
+    """
+    if y is None:
+        raise ValueError("y is None: a score needs labels")
+    labelled = is_labelled(y)
+    if len(labelled) != n_rows:
+        raise ValueError(f"y has {len(labelled)} labels, X has {n_rows} rows")
+    if not labelled.any():
+        raise ValueError(f"none of the {n_rows} rows has a label: a score needs at least one")
+    return np.flatnonzero(labelled)
 
 
 def _sorted_classes(labels: np.ndarray) -> np.ndarray:
@@ -78,10 +115,24 @@ def _python_value(value: Any) -> Any:
 
 
 def _label_array(y: object) -> np.ndarray:
-    """Return an array of labels; numpy alone would turn the NaN of ["a", nan] into a class named "nan"."""
-    if isinstance(y, list | tuple) and any(isinstance(value, str) for value in y):
+    """Return an array of labels, None where they are masked.
+
+    numpy alone would turn the NaN of ["a", nan] into a class named "nan", and forget the mask.
+    """
+    if isinstance(y, np.ma.MaskedArray):
+        values = y.data.astype(object)
+        values[np.ma.getmaskarray(y)] = None
+        return values
+    if isinstance(y, list | tuple) and any(isinstance(value, str | bytes) for value in y):
         return np.array(y, dtype=object)
-    return np.asarray(y)
+    array = np.asarray(y)
+    return array.astype(object) if array.dtype.kind == "T" else array
+
+
+def _label_column(y: object) -> np.ndarray:
+    """Return labels as one axis; a column of them, as data frames give it, becomes one."""
+    array = _label_array(y)
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 
 
 def check_labels(y: Labels | None, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -109,12 +160,13 @@ def check_labels(y: Labels | None, n_rows: int) -> tuple[np.ndarray, np.ndarray]
     _check_types(y)
     labels, classes = encode_labels(y)
     if len(classes) and classes.dtype.kind == "f":
-        check_classification_targets(y[~_is_missing(y)].astype(float))
+        check_classification_targets(y[labels >= 0].astype(float))
+    n_minus = sum(isinstance(value, Number) and value == -1 for value in y.tolist())
     if len(classes) == 1:
-        raise ValueError(
-            f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs two; "
-            "pass y=None to train without labels"
-        )
+        hint = f"; {MINUS_ONE}" if n_minus else "; pass y=None to train without labels"
+        raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs two{hint}")
+    if n_minus and _looks_like_a_class(n_minus / n_rows, classes):
+        warnings.warn(f"{n_minus} of {n_rows} rows have the label -1: {MINUS_ONE}", stacklevel=4)
     return labels, classes
 
 
@@ -122,13 +174,23 @@ def _check_types(y: np.ndarray) -> None:
     """Refuse labels that a model folder, which is JSON, could not hold."""
     if y.dtype.kind in "biuU" or (y.dtype.kind == "f" and y.dtype.itemsize <= 8):
         return
-    for label in map(_python_value, y[~_is_missing(y)].tolist()):
+    for label in map(_python_value, y[is_labelled(y)].tolist()):
         if not isinstance(label, str | bool | int | float):
             convert = "label.decode()" if isinstance(label, bytes) else "str(label)"
             raise ValueError(
                 f"y holds labels of type {type(label).__name__}, as {label!r}: a model can store text, "
                 f"integers, floats and booleans; pass [{convert} for label in y]"
             )
+
+
+def _looks_like_a_class(fraction: float, classes: np.ndarray) -> bool:
+    """Return whether -1, the label of a fraction of the rows, may be a class.
+
+    It may beside other negative numbers, and beside 0 and 1 where it does not mark most of the rows.
+    """
+    if classes.dtype.kind not in "if" or len(classes) == 0:
+        return False
+    return bool(classes.min() < 0) or (fraction < 0.5 and classes.tolist() == [0, 1])
 
 
 def class_indices(y: object, classes: np.ndarray, n: int) -> np.ndarray:
@@ -185,7 +247,7 @@ def parse_labels(cells: Sequence[str]) -> np.ndarray:
 
 
 def is_unlabelled(text: str) -> bool:
-    """Say whether the text of a csv cell means that there is no label: an empty cell, or "nan".
+    """Say whether text means that there is no label: it is empty, or "nan".
 
     The other marks of a missing value, ``columns.MISSING_MARKS``, do not: a class may be called "NA".
     """

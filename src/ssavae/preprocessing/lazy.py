@@ -9,15 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from ssavae._checks import check
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 RESIDENT_BYTES = 2**28  # bytes of network inputs up to which stored rows are read at once and kept in memory
 CHUNK_BYTES = 2**24  # bytes read at once in a pass over all rows
@@ -286,13 +282,3 @@ def rows_sha256(x: np.ndarray | LazyArray) -> str:
 def content_of(rows: np.ndarray) -> bytes | memoryview:
     """Return the content of rows, to be hashed."""
     return repr(rows.tolist()).encode() if rows.dtype.kind == "O" else np.ascontiguousarray(rows).data
-
-
-def pixels_of(image: Image) -> np.ndarray:
-    """Return a PIL image's pixels: (H, W) where it is gray, a palette of grays included, else (H, W, 3)."""
-    if image.mode[0] in "IF":  # 16 or 32 bits of gray, which convert() would clip
-        return np.asarray(image)
-    is_gray = image.mode in ("1", "L", "LA")
-    pixels = np.asarray(image.convert("L" if is_gray else "RGB"))
-    is_gray_palette = image.mode == "P" and (pixels == pixels[..., :1]).all()
-    return pixels[..., 0] if is_gray_palette else pixels

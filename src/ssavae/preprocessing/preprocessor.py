@@ -5,16 +5,28 @@ A fitted :class:`Preprocessor` consists of plain values: ``asdict`` writes it to
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from ssavae._checks import check
 from ssavae._serialize import lists_to_tuples
 from ssavae.preprocessing.columns import Column
 from ssavae.preprocessing.inputs import Rows
-from ssavae.preprocessing.lazy import LazyArray, sample_rows
+from ssavae.preprocessing.lazy import LazyArray, random_subset, sample_rows
+from ssavae.preprocessing.ranges import (
+    COMPARED_ROWS,
+    evenly_spaced,
+    least_spread,
+    row_range_problem,
+    table_range_problem,
+)
+from ssavae.preprocessing.scaling import check_span, image_scale, standard_scale
+from ssavae.preprocessing.table import NumberColumns, fit_columns, to_numbers
 
 KINDS = ("table", "image", "signal")
 SHORTEST = {"image": 8, "signal": 16}  # sides below which a convolutional network has nothing to halve
@@ -60,6 +72,11 @@ class Preprocessor:
         Of a table: the way of each column.
     names : tuple of str
         Of a table: what errors and warnings call the columns.
+    lowest, highest : tuple of float
+        Of signals: range of each channel in training.
+    spread : tuple of float
+        Of images and signals: the least difference between highest and lowest value of a row in training,
+        per channel of a signal: see ``ranges.least_spread``. Older models have none of these three.
     """
 
     kind: str
@@ -69,6 +86,9 @@ class Preprocessor:
     scale: tuple[float, ...] = ()
     columns: tuple[Column, ...] = ()
     names: tuple[str, ...] = ()
+    lowest: tuple[float, ...] = ()
+    highest: tuple[float, ...] = ()
+    spread: tuple[float, ...] = ()
 
     @classmethod
     def fit(
@@ -91,21 +111,41 @@ class Preprocessor:
         _check_sides(row_shape, kind)
         if kind == "table":
             return cls._fit_table(rows, rows.names if names is None else names)
-        low, scale = _image_range(rows) if kind == "image" else _standard_scale(sample_rows(rows.values))
-        dtype = rows.values.dtype if rows.values.dtype.kind in "biuf" else np.dtype(float)
-        return cls(kind, row_shape, dtype.name, tuple(low), tuple(scale))
+        return cls._fit_images(rows) if kind == "image" else cls._fit_signals(rows)
+
+    @classmethod
+    def _fit_images(cls, rows: Rows) -> Preprocessor:
+        low, high = rows.scan.low, rows.scan.high
+        dtype = _plain_dtype(rows)
+        check_span(low, high, np.result_type(dtype, np.float32), "X")
+        low, scale = image_scale(low, high, dtype)
+        some = rows.values[random_subset(len(rows), COMPARED_ROWS)]
+        return cls("image", rows.shape[1:], dtype.name, (low,), (scale,), spread=least_spread(some, 1))
+
+    @classmethod
+    def _fit_signals(cls, rows: Rows) -> Preprocessor:
+        sample = sample_rows(rows.values)
+        dtype = _plain_dtype(rows)
+        channels = sample.reshape(-1, rows.shape[2] if len(rows.shape) > 2 else 1)
+        lowest, highest = channels.min(axis=0).astype(np.float64), channels.max(axis=0).astype(np.float64)
+        for low, high in zip(lowest, highest, strict=True):
+            check_span(low, high, np.result_type(dtype, np.float32), "X")
+        low, scale = standard_scale(sample)
+        learned = {"low": low, "scale": scale, "lowest": lowest, "highest": highest}
+        fields = {name: tuple(values.tolist()) for name, values in learned.items()}
+        spread = least_spread(sample, len(lowest))
+        return cls("signal", rows.shape[1:], dtype.name, **fields, spread=spread)
 
     @classmethod
     def _fit_table(cls, rows: Rows, names: Sequence[str] | None) -> Preprocessor:
         n_columns = rows.shape[1]
         column_names = tuple(map(str, range(n_columns) if names is None else names))
-        sample = sample_rows(rows.values)
-        columns = [Column.fit(sample[:, i], name) for i, name in enumerate(column_names)]
+        columns = fit_columns(sample_rows(rows.values), column_names, rows.categorical)
         if rows.is_lazy and any(rows.scan.gaps):  # which a sample may miss
             pairs = zip(columns, rows.scan.gaps, strict=True)
-            columns = [replace(column, has_missing=column.has_missing or gap) for column, gap in pairs]
+            columns = tuple(replace(column, has_missing=column.has_missing or gap) for column, gap in pairs)
         dtype = rows.values.dtype.name
-        return cls("table", (n_columns,), dtype, columns=tuple(columns), names=column_names)
+        return cls("table", (n_columns,), dtype, columns=columns, names=column_names)
 
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> Preprocessor:
@@ -123,7 +163,7 @@ class Preprocessor:
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one network input: channels first."""
         if self.kind == "table":
-            return (sum(column.width for column in self.columns),)
+            return (int(self._ends[-1]),)
         n_dims = 1 if self.kind == "signal" else 2
         n_channels = self.row_shape[n_dims] if len(self.row_shape) > n_dims else 1
         return (n_channels, *self.row_shape[:n_dims])
@@ -135,8 +175,8 @@ class Preprocessor:
 
     @property
     def scaling(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return low and scale of images and signals, along the last axis: float32 in, float32 out."""
-        dtype = np.float64 if self.dtype == "float64" else np.float32
+        """Return low and scale of images and signals, along the last axis; float32 for rows in float32."""
+        dtype = np.float64 if self.working_dtype.itemsize > 4 else np.float32
         return np.asarray(self.low, dtype=dtype), np.asarray(self.scale, dtype=dtype)
 
     @property
@@ -153,9 +193,13 @@ class Preprocessor:
         low, scale = self.scaling
         scaled = x.astype(np.result_type(x, low))  # a copy
         scaled -= low  # in place: more copies would triple the memory of all rows, and the time of a batch
-        scaled /= scale
         scaled = scaled.reshape(len(x), *self.row_shape[: len(self.input_shape) - 1], self.input_shape[0])
-        return np.ascontiguousarray(np.moveaxis(scaled, -1, 1), dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled /= scale
+            inputs = np.ascontiguousarray(np.moveaxis(scaled, -1, 1), dtype=np.float32)
+            is_finite = np.isfinite(inputs.sum())
+        check(is_finite, "X holds NaN, infinity or numbers far beyond training: look for extreme rows")
+        return inputs
 
     def check_shape(self, x: np.ndarray) -> None:
         """Raise ValueError unless x (n, ...) holds rows of the shape trained on."""
@@ -174,35 +218,70 @@ class Preprocessor:
         return np.moveaxis(inputs, 1, -1).reshape(len(inputs), *self.row_shape) * scale + low
 
     def finish(self, rows: np.ndarray) -> np.ndarray:
-        """Give decoded images or signals the user's dtype; pixels that were integers are rounded."""
+        """Give decoded images or signals the user's dtype: integers and booleans are rounded."""
         dtype = np.dtype(self.dtype)
-        if dtype.kind in "iu" and self.kind == "image":
+        if dtype.kind in "iu":
             return _within(np.rint(rows), dtype).astype(dtype)
-        return rows.astype(dtype if dtype.kind == "f" else np.float64)
+        return rows > 0.5 if dtype.kind == "b" else rows.astype(dtype)
+
+    def warn_of_range(self, x: np.ndarray | LazyArray) -> None:
+        """Warn if rows lie far outside the range of the training rows, or in a corner of it.
+
+        Some rows are compared, in their middle: one outlier among many is no other unit.
+        """
+        self.check_shape(x)
+        some = x[evenly_spaced(len(x))]
+        if self.kind == "table":
+            numbers = to_numbers(some, self._numbers.positions, self._numbers.names)
+            problem = table_range_problem(numbers, self._numbers)
+        else:
+            problem = row_range_problem(some, *self._row_range, np.asarray(self.spread))
+        if problem:
+            warnings.warn(problem, stacklevel=3)
+
+    @property
+    def _row_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Range of images, or of the channels of signals."""
+        if self.kind == "image":
+            return np.array(self.low), np.add(self.low, self.scale)
+        return np.array(self.lowest), np.array(self.highest)
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """Network input behind the last one of each column, after a 0."""
+        return np.cumsum([0, *(column.width for column in self.columns)])
+
+    @cached_property
+    def _numbers(self) -> NumberColumns:
+        return NumberColumns.of(self.columns, self.names, self._ends[:-1])
+
+    @cached_property
+    def _categories(self) -> list[tuple[int, slice]]:
+        """Index of each column of categories, and its network inputs."""
+        return [
+            (i, slice(self._ends[i], self._ends[i + 1]))
+            for i, column in enumerate(self.columns)
+            if column.kind == "category"
+        ]
 
     def _table_inputs(self, x: np.ndarray) -> np.ndarray:
         inputs = np.empty((len(x), *self.input_shape), dtype=np.float32)
-        start = 0
-        for i, (column, name) in enumerate(zip(self.columns, self.names, strict=True)):
-            inputs[:, start : start + column.width] = column.forward(x[:, i], name)
-            start += column.width
+        self._numbers.forward(x, inputs)
+        for i, part in self._categories:
+            inputs[:, part] = self.columns[i].one_hot(x[:, i], self.names[i])
         return inputs
 
     def _table_rows(self, inputs: np.ndarray) -> np.ndarray:
-        """Decode column by column; integers that no gap makes floats get the user's dtype again."""
-        ends = np.cumsum([column.width for column in self.columns])[:-1]
-        parts = np.split(inputs, ends, axis=1)
-        cells = [column.inverse(part) for column, part in zip(self.columns, parts, strict=True)]
-        if any(column.kind == "category" for column in self.columns):
-            rows = np.empty((len(inputs), len(cells)), dtype=object)
-            for i, each in enumerate(cells):
-                rows[:, i] = each
+        """Decode the columns; integers that no gap makes floats get the user's dtype again."""
+        numbers = self._numbers.inverse(inputs)
+        if self._categories:
+            rows = np.empty((len(inputs), len(self.columns)), dtype=object)
+            rows[:, self._numbers.positions] = numbers
+            for i, part in self._categories:
+                rows[:, i] = self.columns[i].most_probable(inputs[:, part])
             return rows
         dtype = np.dtype(self.dtype if self.dtype != "object" else float)
-        rows = np.column_stack(cells)
-        if dtype.kind in "iu":
-            rows = _within(rows, dtype)
-        return rows.astype(dtype)
+        return (_within(numbers, dtype) if dtype.kind in "iu" else numbers).astype(dtype)
 
 
 def _within(rows: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
@@ -224,21 +303,5 @@ def _check_sides(row_shape: Sequence[int], kind: str) -> None:
         )
 
 
-def _image_range(rows: Rows) -> tuple[list[float], list[float]]:
-    """Return offset and scale that map to [0, 1]: of [0, 1] itself, of bytes, or of the range of the rows."""
-    low = rows.scan.low
-    high = rows.scan.high
-    if low >= 0.0 and high <= 1.0:
-        return [0.0], [1.0]
-    if rows.values.dtype == np.uint8:
-        return [0.0], [255.0]
-    return [low], [high - low or 1.0]
-
-
-def _standard_scale(x: np.ndarray) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of each channel of signals; a constant has scale 1."""
-    axes = (0, 1) if x.ndim == 3 else None
-    mean = np.atleast_1d(x.mean(axis=axes, dtype=np.float64))
-    deviation = np.atleast_1d(x.std(axis=axes, dtype=np.float64))
-    constant = deviation <= 1e-12 * np.maximum(1.0, np.abs(mean))
-    return mean.tolist(), np.where(constant, 1.0, deviation).tolist()
+def _plain_dtype(rows: Rows) -> np.dtype[Any]:
+    return rows.values.dtype if rows.values.dtype.kind in "biuf" else np.dtype(float)

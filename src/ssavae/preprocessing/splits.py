@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from jaxtyping import Int
 from numpy.typing import ArrayLike
 
 from ssavae._checks import check
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
 
 
 def hold_out(y: np.ndarray, fraction: float, seed: int, groups: ArrayLike | None = None) -> np.ndarray:

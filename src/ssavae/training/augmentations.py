@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor
 
 from ssavae._checks import check
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 MAX_SHIFT = 14  # images are translated by up to their side over this, rounded: 2 pixels of 28
 MAX_DEGREES = 15.0  # of `affine`

@@ -22,7 +22,7 @@ from ssavae.algorithms import Losses
 from ssavae.persistence.training_state import State, load_state, save_state
 from ssavae.training.batches import TrainingRows, epoch_order
 from ssavae.training.distributed.context import SINGLE_PROCESS, Batches, Context
-from ssavae.training.interrupts import handle_stop_signals
+from ssavae.training.interrupts import StopRequest, handle_stop_signals
 from ssavae.training.progress import HistoryRow, Progress, Record, progress_bar, tensorboard_events
 
 READ_EVERY = 25  # batches between two reads of the losses: on a GPU each read waits for the device
@@ -59,6 +59,8 @@ class Stage:
     measure : callable
         Called after each epoch; its numbers are added to the history, ``val_loss`` among them where a
         part is held out.
+    finish : callable
+        Called after the last epoch, before the state is saved.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Stage:
     arguments: Callable[[Batches], Iterable[tuple[Tensor | float | None, ...]]]
     optimizers: dict[str, Optimizer]
     measure: Callable[[], dict[str, float]] = dict
+    finish: Callable[[], object] = dict
     schedulers: dict[str, LambdaLR] = field(default_factory=dict)
 
     def start(self, n_steps: int) -> None:
@@ -132,29 +135,36 @@ class Session:
         if self.resumed is not None and name in self.resumed["modules"]:
             module.load_state_dict(self.resumed["modules"][name])
 
+    def request_stop(self) -> None:
+        """Stop after the current batch."""
+        self.stop = True
+
     def report(self, epochs: int, fraction: float, losses: Mapping[str, str | int | float]) -> None:
         """Show the progress, where it is shown."""
         if self.progress is not None:
             self.progress(epochs, fraction, losses)
 
-    def save(self, stage: Stage, loop: Loop) -> None:
-        """Write all that is needed to go on from here, bit for bit; nothing where there is no folder."""
+    def save(self, position: State) -> None:
+        """Write all that is needed to go on from a position in a stage, or, if it is empty, after one.
+
+        Nothing is written where there is no folder; one that has been deleted raises FileNotFoundError.
+        """
         if self.folder is None:
             return
         if self.context.rank == 0:
-            save_state(self.folder, self._state(stage, loop))
+            if not self.folder.is_dir():
+                raise FileNotFoundError(f"{self.folder} was deleted while the model was being trained")
+            modules = {name: module.state_dict() for name, module in self.modules.items()}
+            run = {"fingerprint": self.fingerprint, "seed": self.seed, "history": self.history}
+            save_state(self.folder, run | {"done": self.done, "modules": modules} | position)
         self.context.barrier()
 
-    def _state(self, stage: Stage, loop: Loop) -> State:
+    def position(self, stage: Stage, loop: Loop) -> State:
+        """Return the position in a stage, with optimisers and random states."""
         is_cuda = self.device.type == "cuda"
         return {
-            "fingerprint": self.fingerprint,
-            "seed": self.seed,
             "stage": stage.name,
-            "done": self.done,
-            "history": self.history,
             "loop": vars(loop),
-            "modules": {name: module.state_dict() for name, module in self.modules.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in stage.optimizers.items()},
             "schedulers": {name: scheduler.state_dict() for name, scheduler in stage.schedulers.items()},
             "rng": torch.get_rng_state(),
@@ -164,7 +174,7 @@ class Session:
     def restore(self, stage: Stage, loop: Loop) -> None:
         """Restore the resumed state, if it is of this stage."""
         state = self.resumed
-        if state is None or state["stage"] != stage.name:
+        if state is None or state.get("stage") != stage.name:
             return
         vars(loop).update(state["loop"])
         for name, optimizer in stage.optimizers.items():
@@ -236,7 +246,7 @@ def train(session: Session, stage: Stage, rows: TrainingRows, schedule: Schedule
     FloatingPointError
         If a loss is NaN or infinite; the networks have the last finite weights again.
     KeyboardInterrupt
-        If SIGINT or SIGTERM asked to stop; the state is saved first, where there is a folder.
+        If a signal asked to stop; the state is saved first, where there is a folder.
     """
     if stage.name in session.done:
         return
@@ -246,7 +256,8 @@ def train(session: Session, stage: Stage, rows: TrainingRows, schedule: Schedule
     torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
     session.restore(stage, loop)
     guard = Guard(session, stage, loop)
-    with stop_on_signals(session), reporting(session, stage, schedule):
+    request = StopRequest(session.request_stop)
+    with handle_stop_signals(request), reporting(session, stage, schedule):
         while loop.epoch < schedule.n_epochs and not loop.has_stalled(schedule.patience):
             order = epoch_order(rows.y, schedule.batch_size, (*seed, loop.epoch))[loop.batch :]
             guard.count_seconds(restart=True)
@@ -255,9 +266,17 @@ def train(session: Session, stage: Stage, rows: TrainingRows, schedule: Schedule
                 _end_batch(session, stage, loop, guard, losses)
             guard.read()
             _end_epoch(session, stage, loop, guard, schedule.patience)
+        _end_stage(session, stage, loop)
+
+
+def _end_stage(session: Session, stage: Stage, loop: Loop) -> None:
     if loop.best is not None:
         load_weights(session.modules, loop.best)
+    stage.finish()
     session.done.append(stage.name)
+    session.save({})
+    if session.context.should_stop(session.stop, synchronize=True):  # asked while the last epoch was measured
+        raise _stopped(session, f"after step {stage.name}")
 
 
 def _end_batch(session: Session, stage: Stage, loop: Loop, guard: Guard, losses: Losses) -> None:
@@ -274,15 +293,15 @@ def _end_batch(session: Session, stage: Stage, loop: Loop, guard: Guard, losses:
         guard.read()
         session.report(loop.epoch, loop.batch / loop.n_batches, loop.means())
     if save_now or stop_now:
-        session.save(stage, loop)
+        session.save(session.position(stage, loop))
     if stop_now:
-        raise KeyboardInterrupt(_how_to_resume(session, stage, loop))
+        raise _stopped(session, f"in step {stage.name}, epoch {loop.epoch + 1}, batch {loop.batch}")
 
 
 def _end_epoch(session: Session, stage: Stage, loop: Loop, guard: Guard, patience: int | None) -> None:
     """Measure, add a row to the history, and copy the weights if val_loss is the lowest so far."""
     guard.count_seconds(restart=True)
-    measures = _averaged(session.context, stage.measure())
+    measures = session.context.mean_of(stage.measure())
     guard.count_seconds()
     row: HistoryRow = {"step": stage.name, "epoch": loop.epoch + 1, "seconds": loop.seconds}
     row.update(loop.means() | measures)
@@ -299,12 +318,6 @@ def _end_epoch(session: Session, stage: Stage, loop: Loop, guard: Guard, patienc
         loop.best = copy_weights(session.modules)
 
 
-def _averaged(context: Context, measures: dict[str, float]) -> dict[str, float]:
-    """Average numbers over the processes: on unlike machines they may differ in the last digit."""
-    doubles = {name: torch.tensor(value, dtype=torch.float64) for name, value in measures.items()}
-    return {name: float(context.mean(value)) for name, value in doubles.items()}
-
-
 def one_cycle(progress: float) -> float:
     """Return the factor of the learning rate: a linear rise, then half a cosine down to 0.
 
@@ -318,11 +331,11 @@ def one_cycle(progress: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1.0 - WARM_UP)))
 
 
-def _how_to_resume(session: Session, stage: Stage, loop: Loop) -> str:
-    position = f"stopped in step {stage.name}, epoch {loop.epoch + 1}, batch {loop.batch}"
-    if session.folder is None:
-        return f"{position}; nothing was saved, since there is no checkpoint folder"
-    return f"{position}; saved in {session.folder}: go on with --resume (Python: fit(X, y, resume=True))"
+def _stopped(session: Session, where: str) -> KeyboardInterrupt:
+    saved = "nothing was saved, since there is no checkpoint folder"
+    if session.folder is not None:
+        saved = f"saved in {session.folder}: go on with --resume (Python: fit(X, y, resume=True))"
+    return KeyboardInterrupt(f"stopped {where}; {saved}")
 
 
 class Guard:
@@ -371,19 +384,6 @@ class Guard:
             f"the networks have the last finite weights again{where}: "
             "lower learning_rate, or look for extreme rows in X"
         )
-
-
-@contextmanager
-def stop_on_signals(session: Session) -> Iterator[None]:
-    """Let SIGINT and SIGTERM stop the run after the current batch; a second one stops it at once."""
-
-    def request(signum: int, frame: object) -> None:
-        if session.stop:
-            raise KeyboardInterrupt
-        session.stop = True
-
-    with handle_stop_signals(request):
-        yield
 
 
 @contextmanager

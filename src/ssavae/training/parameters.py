@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +22,9 @@ MINIMUM = {
     "patience": 1,
     "devices": 1,
     "nodes": 1,
+    "calibration_folds": 0,
+    "n_workers": 0,
+    "checkpoint_every": 0,
 }
 WEIGHTS = ("beta", "gamma", "weight_kl", "weight_detail", "weight_consistency")
 # Parameters that say where and how a model is trained, but do not change the model.
@@ -49,22 +51,22 @@ def check_params(params: Params) -> None:
 
     Examples
     --------
-    >>> check_params({"batch_size": 1})
+    >>> check_params({"patience": 3})
     Traceback (most recent call last):
-    ValueError: batch_size=1 must be at least 2
+    ValueError: patience=3 needs held-out rows: set validation_fraction, say to 0.1
     """
-    for name, least in MINIMUM.items():
-        value = params.get(name)
-        check(value is None or value >= least, f"{name}={value} must be at least {least}")
-    for name in ("widths", "student_widths"):
-        value = params.get(name)
-        valid = value is None or all(width >= 1 for width in value)
-        check(valid, f"{name}={plain(value)} must be widths of at least 1")
-    for name in WEIGHTS:
-        value = params.get(name)
-        check(value is None or 0 <= value < math.inf, f"{name}={value} must be a weight of at least 0")
+    from sklearn.utils._param_validation import validate_parameter_constraints
+
+    from ssavae.training.constraints import (  # imports torch, which reading parameters need not
+        CONSTRAINTS,
+        ITEMS,
+    )
+
+    validate_parameter_constraints(CONSTRAINTS, params, "SSAVAE")
+    for name, constraint in ITEMS.items():
+        for item in plain(params.get(name)) or ():
+            validate_parameter_constraints({name: constraint}, {name: item}, "SSAVAE")
     _check_batch_sizes(params)
-    _check_augment(params)
     if params.get("patience") is not None and not params.get("validation_fraction"):
         patience = params["patience"]
         raise ValueError(f"patience={patience} needs held-out rows: set validation_fraction, say to 0.1")
@@ -81,14 +83,19 @@ def _check_batch_sizes(params: Params) -> None:
             )
 
 
-def _check_augment(params: Params) -> None:
-    from ssavae.training.augmentations import (
-        AUGMENTATIONS,
-    )  # imports torch, which reading parameters need not
+def pairs_of(eval_set: object) -> list[tuple[Any, Any]]:
+    """Return the pairs (X, y) of an ``eval_set``: one, several in a list, or none.
 
-    names = params.get("augment", ())
-    unknown = ", ".join(sorted(set(names) - AUGMENTATIONS.keys()))
-    check(not unknown, f"augment={names!r} may name {', '.join(AUGMENTATIONS)}, not {unknown}")
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    pairs = [] if eval_set is None else eval_set if isinstance(eval_set, list) else [eval_set]
+    for pair in pairs:
+        valid = isinstance(pair, tuple) and len(pair) == 2
+        check(valid, f"eval_set must be a tuple (X, y), or a list of them; found a {type(pair).__name__}")
+    return pairs
 
 
 def model_params(params: Params, seed: int) -> JSONObject:
@@ -99,18 +106,12 @@ def model_params(params: Params, seed: int) -> JSONObject:
     return defining
 
 
-def seed_of(random_state: Any) -> int:
-    """Return an integer for what scikit-learn takes as random_state; a new one for None.
-
-    Raises
-    ------
-    ValueError
-        If an integer is not from 0 to 2**32 - 1.
-    """
+def seed_of(random_state: int | np.random.RandomState | np.random.Generator | None) -> int:
+    """Return an integer for what scikit-learn takes as random_state, or a generator; a new one for None."""
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
-    if not isinstance(random_state, int | np.integer):
-        return int(random_state.randint(2**31))  # a RandomState
-    if not 0 <= random_state < 2**32:
-        raise ValueError(f"random_state={random_state} must be from 0 to 2**32 - 1")
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
     return int(random_state)

@@ -73,8 +73,8 @@ class TrainingPlan:
         Digest of data, parameters and seed, by which a resumed run is recognised.
     validation : (inputs, y) or None
         The held-out part, of which ``val_loss`` is recorded.
-    eval_set : (inputs, y) or None
-        Rows of which ``eval_accuracy`` is recorded.
+    eval_sets : list of (inputs, y)
+        Rows of which ``eval_accuracy``, ``eval_accuracy_2``, ... are recorded.
     train_vec : bool
         False trains step 2 alone, on the VEC as it is.
     pretrained : Pretrained or None
@@ -99,7 +99,7 @@ class TrainingPlan:
     seed: int
     fingerprint: str
     validation: Labelled | None = None
-    eval_set: Labelled | None = None
+    eval_sets: list[Labelled] = field(default_factory=list)
     train_vec: bool = True
     pretrained: Pretrained | None = None
     history: list[HistoryRow] = field(default_factory=list)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +45,8 @@ def progress_bar(title: str, n_epochs: int) -> Iterator[Progress]:
 def tensorboard_events(folder: Path | None) -> Iterator[Record | None]:
     """Write rows of the history to an event file in a folder: a scalar ``step/name`` an epoch.
 
-    Without a folder, or without the extra ``tensorboard``, nothing is written.
+    Without a folder, or without the extra ``tensorboard``, nothing is written.  TensorBoard's own writer is
+    a thread, whose errors are tracebacks on the terminal.
 
     Yields
     ------
@@ -52,14 +56,23 @@ def tensorboard_events(folder: Path | None) -> Iterator[Record | None]:
     if folder is None or importlib.util.find_spec("tensorboard") is None:
         yield None
         return
-    from torch.utils.tensorboard import SummaryWriter  # here, since it takes a second
+    from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+    from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+    from tensorboard.summary.writer.record_writer import RecordWriter
 
-    with SummaryWriter(str(folder)) as writer:
+    name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}"
+    path = folder / name
+    with open(path, "ab", buffering=0) as file:
+        writer = RecordWriter(file)
+        writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
 
         def record(row: HistoryRow) -> None:
-            for name, value in row.items():
-                if isinstance(value, float):
-                    writer.add_scalar(f"{row['step']}/{name}", value, row["epoch"])
-            writer.flush()
+            numbers = {name: value for name, value in row.items() if isinstance(value, float)}
+            values = [Summary.Value(tag=f"{row['step']}/{k}", simple_value=v) for k, v in numbers.items()]
+            event = Event(wall_time=time.time(), step=int(row["epoch"]), summary=Summary(value=values))
+            try:
+                writer.write(event.SerializeToString())
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from error
 
         yield record

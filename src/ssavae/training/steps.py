@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,18 +16,16 @@ from ssavae.networks import VEC
 from ssavae.training.augmentations import AUGMENTATIONS, STRONG, augment_batches, weak
 from ssavae.training.batches import sample_inputs
 from ssavae.training.distributed.context import Augmentation, Batches, Context, context_of
+from ssavae.training.distributed.fabric import AnyFabric
 from ssavae.training.loop import Schedule, Session, Stage, train
 from ssavae.training.plan import Trained, TrainingPlan
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 SCALE_ROWS = 2000  # rows from which variances and feature weights are computed
 # Little memory of past gradients in step 2: each player meets another opponent in every batch.
 ADVERSARIAL_BETAS = (0.5, 0.99)
 
 
-def train_networks(plan: TrainingPlan, fabric: Fabric) -> Trained:
+def train_networks(plan: TrainingPlan, fabric: AnyFabric) -> Trained:
     """Train the networks of a plan, both steps or the second alone.
 
     Raises
@@ -51,7 +48,7 @@ def train_networks(plan: TrainingPlan, fabric: Fabric) -> Trained:
     return Trained(plan.networks, session.history, weights)
 
 
-def _session(plan: TrainingPlan, fabric: Fabric) -> Session:
+def _session(plan: TrainingPlan, fabric: AnyFabric) -> Session:
     """Set up a run; one of both steps saves its state in the checkpoint folder."""
     session = Session(
         plan.networks._asdict(),
@@ -68,6 +65,8 @@ def _session(plan: TrainingPlan, fabric: Fabric) -> Session:
         session.checkpoint_every = 0 if plan.folder is None else plan.checkpoint_every
     if plan.resume:
         session.resume()
+    if session.folder is not None:
+        session.folder.mkdir(parents=True, exist_ok=True)
     if plan.pretrained is not None:
         plan.networks.vec.load_state_dict(plan.pretrained.weights)
         if "vec" not in session.done:
@@ -76,7 +75,7 @@ def _session(plan: TrainingPlan, fabric: Fabric) -> Session:
     return session
 
 
-def run_vec(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
+def run_vec(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None:
     """Run step 1, Algorithm 1; where there is a teacher, its weights are what remains."""
     if "vec" in session.done:
         return
@@ -84,12 +83,9 @@ def run_vec(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
     stage = vec_stage(plan, session, fabric)
     schedule = Schedule(settings.n_epochs, settings.batch_size, plan.seed, settings.patience)
     train(session, stage, plan.rows, schedule)
-    teacher = session.modules.pop("teacher", None)
-    if isinstance(teacher, Teacher):
-        teacher.copy_to(plan.networks.vec)
 
 
-def vec_stage(plan: TrainingPlan, session: Session, fabric: Fabric) -> Stage:
+def vec_stage(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> Stage:
     """Bind ``algorithms.vec_step`` to the networks and settings of a plan, on the device."""
     settings = plan.settings
     vec = plan.networks.vec
@@ -118,10 +114,18 @@ def vec_stage(plan: TrainingPlan, session: Session, fabric: Fabric) -> Stage:
     )
     measured = vec.bare() if consistency is None else consistency.teacher.vec
     measure = partial(_measure_vec, plan, measured)
-    return Stage("vec", step, arguments, {"vec": optimizer}, measure)
+    finish = partial(_take_teacher, session, vec)
+    return Stage("vec", step, arguments, {"vec": optimizer}, measure, finish)
 
 
-def _consistency(plan: TrainingPlan, session: Session, fabric: Fabric) -> Consistency | None:
+def _take_teacher(session: Session, vec: VEC) -> None:
+    """Copy the teacher's weights into the VEC, where there is a teacher."""
+    teacher = session.modules.pop("teacher", None)
+    if isinstance(teacher, Teacher):
+        teacher.copy_to(vec)
+
+
+def _consistency(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> Consistency | None:
     """Build the teacher of ``loss_consistency``, where that loss has a weight."""
     if plan.settings.weight_consistency == 0:
         return None
@@ -133,7 +137,7 @@ def _consistency(plan: TrainingPlan, session: Session, fabric: Fabric) -> Consis
     return Consistency(teacher, plan.networks.vec, on_device, weight, session.context.mean)
 
 
-def run_student(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
+def run_student(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None:
     """Run the stage in which the student learns the codes of step 1."""
     settings = plan.settings
     vec = plan.networks.vec
@@ -158,7 +162,7 @@ def run_student(plan: TrainingPlan, session: Session, fabric: Fabric) -> None:
     train(session, stage, plan.rows, schedule)
 
 
-def run_decoder(plan: TrainingPlan, session: Session, fabric: Fabric) -> tuple[float, ...]:
+def run_decoder(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> tuple[float, ...]:
     """Run step 2, Algorithm 2; return w_l of ``loss_rec``."""
     settings = plan.settings
     vec, decoder, _ = plan.networks
@@ -173,7 +177,7 @@ def run_decoder(plan: TrainingPlan, session: Session, fabric: Fabric) -> tuple[f
 
 
 def decoder_stage(
-    plan: TrainingPlan, session: Session, fabric: Fabric, weights: tuple[float, ...], weight_latent: float
+    plan: TrainingPlan, session: Session, fabric: AnyFabric, weights: tuple[float, ...], weight_latent: float
 ) -> Stage:
     """Bind ``algorithms.decoder_step`` to the networks and settings of a plan, on the device."""
     settings = plan.settings
@@ -259,8 +263,9 @@ def _measure_vec(plan: TrainingPlan, vec: VEC) -> dict[str, float]:
     measures = {}
     if plan.validation is not None:
         measures["val_loss"] = predictor.class_loss(*plan.validation)
-    if plan.eval_set is not None:
-        measures["eval_accuracy"] = predictor.class_accuracy(*plan.eval_set)
+    for i, eval_set in enumerate(plan.eval_sets, start=1):
+        name = "eval_accuracy" if i == 1 else f"eval_accuracy_{i}"
+        measures[name] = predictor.class_accuracy(*eval_set)
     return measures
 
 
@@ -272,7 +277,7 @@ def _measure_decoder(plan: TrainingPlan, weights: tuple[float, ...]) -> dict[str
     return {"val_loss": float(predictor.feature_loss(plan.validation[0]).mean())}
 
 
-def wrap_vec(fabric: Fabric, vec: VEC) -> VEC:
+def wrap_vec(fabric: AnyFabric, vec: VEC) -> VEC:
     """Return a VEC on the device, less its student, each part wrapped for the chosen precision.
 
     It shares the weights.

@@ -453,7 +453,10 @@ def test_debug_shows_the_traceback(ssavae, tmp_path):
 def test_a_finished_run_is_not_overwritten(ssavae, table, table_run):
     words = ["train", table, "--label", "kind", "--out", table_run, *SHORT]
     fails(ssavae(*words), 2, "holds a finished model", "--overwrite")
-    fails(ssavae("train", table, "--out", table_run, "--resume"), 2, "the run has ended")
+    assert (
+        "is complete: nothing to resume"
+        in succeeds(ssavae("train", table, "--out", table_run, "--resume")).out
+    )
     succeeds(ssavae(*words, "--overwrite"), table_run / "model.json")
 
 
@@ -654,6 +657,11 @@ def test_faults_are_measured_and_a_run_is_followed(ssavae, plant, tmp_path):
         table.with_suffix(".png"),
     )
     rows = read_csv(table)
+    trained = next(i for i in range(8) if i not in {row // 9 for row in held_out})
+    done = succeeds(
+        ssavae("monitor", out, data, "--where", f"run=run {trained}", "--out", tmp_path / "other.csv")
+    )
+    assert "trained on" in done.out and len(read_csv(tmp_path / "other.csv")) == 9
     assert [row["row"] for row in rows] == [str(i) for i in range(9)]
     assert rows[-1]["class"] == "leak" and rows[-1]["alarm"] == "True" and rows[0]["alarm"] == "False"
     fails(ssavae("monitor", out, data, "--where", "run=run x"), 2, "no group 'run x'")

@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from ssavae._checks import UsageError
-from ssavae.app.explorer import security, serve
+from ssavae.app.explorer import limits, serve
 from ssavae.app.explorer.errors import MEDIA_TYPE
 
 PNG, CSV, NPY = ({"content-type": t} for t in ("image/png", "text/csv", "application/x-npy"))
@@ -82,12 +82,12 @@ PACKED = {"dtype": "f4", "shape": [1, 8, 8], "bdata": ""}
     ("path", "body", "status", "words"),
     [
         ("decode", b"", 422, "required"),
-        ("decode", b"{", 400, "not valid JSON"),
+        ("decode", b"{", 400, "cannot be read as JSON: EOF"),
         ("decode", b"\xff\xfe{}", 400, ""),
         ("decode", b"[" * 200_000, 400, ""),
-        ("decode", b'{"z": ' + b"[" * 500 + b"]" * 500 + b"}", 422, "z[0]"),
-        ("decode", b'{"a":' * 3000 + b"1" + b"}" * 3000, 400, ""),
-        ("decode", b"[" + b"{}," * 1_100_000 + b"{}]", 413, "lists and objects"),
+        ("decode", b'{"z": ' + b"[" * 150 + b"]" * 150 + b"}", 422, "z[0]"),
+        ("decode", b'{"a":' * 3000 + b"1" + b"}" * 3000, 400, "recursion limit"),
+        ("decode", b"[" + b"{}," * 500_000 + b"{}]", 413, "1,000,000 values"),
         ("decode", b'{"z": [[NaN, 0]]}', 422, "finite"),
         ("decode", b'{"z": [[Infinity, 0]]}', 422, "finite"),
         ("decode", b'{"z": [[1e999, 0]]}', 422, "finite"),
@@ -131,7 +131,7 @@ PACKED = {"dtype": "f4", "shape": [1, 8, 8], "bdata": ""}
         ("sample", b'{"n": 1000000000}', 422, "at most"),
         ("sample", b'{"n": 1.5}', 422, "n"),
         ("sample", b'{"n": 1, "y": "nine"}', 422, "one, three, two"),
-        ("sample", b'{"n": 1, "y": "\\ud800"}', 422, "one, three, two"),
+        ("sample", b'{"n": 1, "y": "\\ud800"}', 400, "escape"),
         ("sample", b'{"n": 1, "sampler": "best"}', 422, "sampler"),
         ("sample", b'{"n": 1, "y": "one", "sampler": "prior"}', 422, "sampler"),
         ("sample", b'{"n": 1, "seed": -5}', 422, "seed"),
@@ -328,7 +328,7 @@ def test_a_body_of_100_mb_without_content_length(port: int):
 
 
 def test_a_body_without_end_is_cut_off(port: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(security, "DRAINED_BYTES", 20_000_000)
+    monkeypatch.setattr(limits, "DRAINED_BYTES", 20_000_000)
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         head = b"POST /api/decode HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
@@ -352,7 +352,7 @@ def test_a_wrong_content_length(port: int):
 
 
 def test_a_body_that_never_comes(port: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(security, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.3)
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         connection.putrequest("POST", "/api/decode")
         connection.putheader("content-type", "application/json")

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,21 @@ def quick(x: Any, latent_dim: int = 2, **settings: Any) -> tuple[SSAVAE, Api]:
     loaded = LabelledData("quick", np.asarray(x), y, feature_names=names)
     points = Points.of(model, rows_to_show(loaded, np.empty(0, dtype=np.int64)))
     return model, Api(Service(model, points), "quick")
+
+
+NASTY = ["</script><script>alert(1)", "<!--<script>", "]]>", "&lt;", "\u2028", "$x_$", '"\\', "中😀", "\0"]
+
+
+def test_no_name_ends_or_begins_an_element_of_the_page(tmp_path):
+    (tmp_path / "page.html").write_text(single_file.one_page(dict.fromkeys(NASTY, NASTY)), "utf-8")
+    assert content_of(tmp_path / "page.html") == dict.fromkeys(NASTY, NASTY)
+    elements = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attrs: elements.append(tag)
+    for content in ({}, dict.fromkeys(NASTY, NASTY)):
+        parser.feed(single_file.one_page(content))
+        parser.reset()
+    assert elements[: len(elements) // 2] == elements[len(elements) // 2 :]
 
 
 def images(n: int, side: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Model cards and the hub: what a card says comes from the run; what is pushed is listed, and loads again."""
 
 import json
+import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from ssavae import SSAVAE, load
 from ssavae._checks import UsageError
 from ssavae.app.runs import publish
 from ssavae.app.runs.folder import Run, RunFolder
+from ssavae.app.runs.model_card import model_card
 from ssavae.data.labelled import Reading
 
 PROTOCOL = {"rows_train": 120, "rows_labelled": 100, "rows_test": 30, "error_unit": "standard deviations"}
@@ -100,6 +102,28 @@ def test_a_card_says_what_the_run_knows(run):
         assert part in text, part
     assert "/home/me" not in text
     assert "notes" not in text and "NaN" not in text
+
+
+NASTY = "<b>$x_$ ![p](q) | `a`\n# b ``` \x7f 中😀"
+
+
+def test_names_stay_text_in_a_card(toy_table):
+    model = {"params": {}, "classes": {"names": [NASTY]}, "feature_names": [NASTY], "data_sha256": "0"}
+    model |= {"preprocess": {"kind": "table", "row_shape": [1]}, "spec": {"latent_dim": 2}, "custom": []}
+    model |= {"novelty_held_out": True, "seed": 0, "versions": {}}
+    run = Run(f"/home/{NASTY}", Reading(label=NASTY), 0.2, None, {})
+    metrics = {"accuracy": 0.5, "protocol": {"command": f"ssavae train '{NASTY}'"}}
+    text = model_card(NASTY, model, run, metrics, [])
+    card = ModelCard(text)
+    header = card.data.to_dict()["model-index"][0]
+    one_line = "<b>$x_$ ![p](q) | `a` # b ``` 中😀"
+    assert header["name"] == header["results"][0]["dataset"]["name"] == one_line
+    shown = re.sub(r"(?ms)^(`{3,})\w+$.*?^\1$", "", card.text)
+    assert NASTY.split()[0] not in shown
+    assert (
+        shown.count(r"\<b\>\$x\_\$ \!\[p\](q) \| \`a\` \# b \`\`\` 中😀") == 4
+    )  # title, data, class, column
+    assert "\n# b" not in shown
 
 
 def test_the_hub_reads_the_cards_front_matter(run):

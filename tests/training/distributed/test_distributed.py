@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,35 @@ def test_fit_starts_the_processes_itself_and_resembles_the_fit_of_one(toy_table)
     assert np.array_equal(two.transform(X), before)
 
 
+ENDLESS = """
+import sys
+from sklearn.datasets import load_digits
+from ssavae import SSAVAE
+X, y = load_digits(return_X_y=True)
+SSAVAE(devices=2, n_epochs=9999, checkpoint_every=1, checkpoint_folder=sys.argv[1]).fit(X, y)
+"""
+
+
+def test_a_killed_fit_leaves_no_rows_in_the_temporary_folder(tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    process = start(sys.executable, "-c", ENDLESS, tmp_path)
+    wait_for(lambda: training_state.has_state(tmp_path) or process.poll() is not None)
+    assert process.poll() is None
+    assert not list(scratch.rglob("*.safetensors"))  # all processes have read the rows
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not any(scratch.glob("ssavae-*")))
+    assert not any(scratch.glob("ssavae-*"))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 class RandomRows(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return 40
@@ -123,7 +153,7 @@ class RandomRows(torch.utils.data.Dataset):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"devices": 0}, "devices=0 must be at least 1"),
+        ({"devices": 0}, "'devices' .* must be an int in the range .1, inf.. Got 0 "),
         ({"devices": 3}, "batch_size=128 cannot be divided among 3 processes"),
         ({"devices": 2, "device": "cuda"}, "cannot run on device='cuda', devices=2"),
         ({"devices": 2, "device": "mps"}, "device='mps' is one device"),

@@ -20,6 +20,7 @@ from ssavae.app.cli.options import (
     RunArgument,
     check_choice,
     examples,
+    folder_option,
     output_path,
     picture_suffix,
 )
@@ -80,7 +81,7 @@ def draw(
     run: RunArgument,
     data: DataArgument,
     picture_format: FormatOption = "svg",
-    out: Annotated[Path | None, typer.Option(help="Folder for the pictures [default: RUN].")] = None,
+    out: Annotated[Path | None, folder_option("Folder for the pictures [default: RUN].")] = None,
     label: LabelOption = None,
 ) -> None:
     """Draw every picture of a run again, for a paper.

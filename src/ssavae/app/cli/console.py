@@ -2,13 +2,61 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any, TextIO
 
 from ssavae.training.distributed.launcher import is_first
+
+
+class Output:
+    """A standard stream that swallows what is written once nobody reads it: ``| head``, a closed terminal."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream or open(os.devnull, "w")  # noqa: SIM115
+        self.is_closed = stream is None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write text, if it can be."""
+        with self._swallowing():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream, if it can be."""
+        with self._swallowing():
+            self._stream.flush()
+
+    @contextmanager
+    def _swallowing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            self.is_closed = True
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())  # what is buffered goes there when the process ends
+            os.close(nowhere)
+
+
+@contextmanager
+def closable_output() -> Iterator[None]:
+    """Let the command go on when its output, or its terminal, is closed."""
+    with redirect_stdout(Output(sys.stdout)) as out, redirect_stderr(Output(sys.stderr)) as err:  # pyright: ignore[reportArgumentType]
+        try:
+            yield
+        finally:
+            out.flush()
+            err.flush()
 
 
 def print_written(*files: Path) -> None:
@@ -46,7 +94,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(*columns, box=None if not sys.stdout.isatty() else Table().box)
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
 
 
 def progress_printer(title: str) -> Callable[[int, int], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,7 +28,7 @@ app.add_typer(data_app, name="data", epilog=examples("data", "data get mnist"))
 
 @data_app.callback(epilog=examples("data", "data get mnist"))
 def data(context: typer.Context) -> None:
-    """List or download the named data sets.
+    """List, download or build the named data sets.
 
     With their sources, and whether they are on this machine.
     """
@@ -37,7 +38,11 @@ def data(context: typer.Context) -> None:
 
     rows = []
     for each in available():
-        how = f"ssavae data get {each.name}" if each.downloads else f"put {each.file} into $SSAVAE_DATA"
+        how = (
+            f"ssavae data get {each.name}"
+            if each.downloads
+            else f"ssavae data build {each.name} --from FOLDER"
+        )
         here = "embedded" if each.source == EMBEDDED else str(each.path or f"no: {how}")
         rows.append([each.name, f"{each.rows:,} {each.kind} rows", each.description, each.source, here])
     print_table(["name", "size", "content", "comes from", "is here"], rows)
@@ -52,6 +57,20 @@ def get(name: Annotated[str, typer.Argument(help="A name that `ssavae data` list
     if name not in SETS:
         raise UsageError(unknown_name(name))
     typer.echo(f"{name} is at {fetch(name)}")
+
+
+@data_app.command("build", epilog=examples("data build omniglot --from downloads"))
+def build(
+    name: Annotated[str, typer.Argument(help="A name that `ssavae data` lists with this command.")],
+    folder: Annotated[Path, typer.Option("--from", help="Folder with the files as they were published.")],
+) -> None:
+    """Build a named set from its public originals, into the user cache.
+
+    docs/data-sets.md names the originals of each.
+    """
+    from ssavae.data import originals
+
+    typer.echo(f"{name} is at {originals.build(name, folder)}")
 
 
 @data_app.command("audit", epilog=examples("data audit bearings.csv --label fault --group machine"))

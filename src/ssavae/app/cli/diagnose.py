@@ -56,6 +56,8 @@ def monitor(
     if data == "-":
         for line in diagnose.monitor_stream(folder, sys.stdin, normal, run_length):
             typer.echo(line)
+            if getattr(sys.stdout, "is_closed", False):  # nobody reads them any more
+                return
         return
     path = output_path(out, run / "monitor.csv", (".csv",))
     suffix = picture_suffix(picture_format)

@@ -26,6 +26,7 @@ from ssavae.app.cli.options import (
     TestFractionOption,
     check_choice,
     examples,
+    folder_option,
     fraction_or_default,
     picture_suffix,
 )
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
 def reproduce(
     context: typer.Context,
     experiment: Annotated[str, typer.Argument(metavar="WHAT", help="figure7, figure9, cifar10 or all.")],
-    out: Annotated[
-        Path, typer.Option(help="Folder for pictures, numbers and what is needed to resume.")
-    ] = Path("runs/reproduce"),
+    out: Annotated[Path, folder_option("Folder for pictures, numbers and what is needed to resume.")] = Path(
+        "runs/reproduce"
+    ),
     data: Annotated[
         list[str] | None, typer.Option(help="Only this database; may be repeated [default: all four].")
     ] = None,
@@ -113,7 +114,7 @@ def repeated(words: Sequence[str], options: Sequence[str]) -> list[str]:
 def sweep(
     context: typer.Context,
     data: DataArgument,
-    out: Annotated[Path, typer.Option(help="Folder for the table, the picture, and a run of each cell.")],
+    out: Annotated[Path, folder_option("Folder for the table, the picture, and a run of each cell.")],
     latent_dim: Annotated[list[int] | None, typer.Option(help="Dimensions of the code.")] = None,
     beta: Annotated[list[float] | None, typer.Option(help="Weights of the adversarial loss.")] = None,
     gamma: Annotated[list[float] | None, typer.Option(help="Weights of the latent loss.")] = None,

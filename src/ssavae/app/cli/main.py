@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from ssavae.app.cli.console import plain_warnings
+from ssavae.app.cli.console import closable_output, plain_warnings
 from ssavae.training.distributed.launcher import exit_process, report
 
 
@@ -71,10 +71,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         The words after ``ssavae``; None takes those of the process.
     """
     call = Call(sys.argv[1:] if argv is None else list(argv))
-    with plain_warnings():
+    with closable_output(), plain_warnings():
         status = _status(call)
         exit_process(status)
-        raise SystemExit(status)
+    raise SystemExit(status)
 
 
 def _status(call: Call) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -54,6 +54,19 @@ TABLE_SUFFIXES = (".csv", ".npz")
 ROW_SUFFIXES = (*PICTURE_SUFFIXES, ".npz", ".csv")
 FormatOption = Annotated[str, typer.Option("--format", help="png, svg or pdf.")]
 OutOption = Annotated[Path | None, typer.Option(help="File to write [default: a file in RUN].")]
+
+
+def parse_folder(text: str | Path) -> Path:
+    """Return the path of a folder that need not exist; refuse an empty one and a file."""
+    if not str(text).strip() or Path(text).is_file():
+        problem = f"{text} is a file" if str(text).strip() else "the name is empty"
+        raise typer.BadParameter(f"{problem}: name a folder")
+    return Path(text)
+
+
+def folder_option(text: str, *names: str) -> Any:
+    """Return an option that takes the path of a folder, with this help."""
+    return typer.Option(*names, help=text, parser=parse_folder, metavar="FOLDER")
 
 
 def output_path(out: Path | None, default: Path, suffixes: Iterable[str], option: str = "--out") -> Path:

@@ -9,13 +9,13 @@ import typer
 
 from ssavae.app.cli.console import print_written
 from ssavae.app.cli.main import app
-from ssavae.app.cli.options import RunArgument, examples
+from ssavae.app.cli.options import RunArgument, examples, folder_option
 
 
 @app.command(epilog=examples("export runs/parts --onnx exported/parts"))
 def export(
     run: RunArgument,
-    onnx: Annotated[Path, typer.Option("--onnx", help="Folder to write.")],
+    onnx: Annotated[Path, folder_option("Folder to write.", "--onnx")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
 ) -> None:
     """Write a model as ONNX, to be run without torch.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +29,7 @@ from ssavae.app.cli.options import (
     TestFractionOption,
     WindowOption,
     examples,
+    folder_option,
     fraction_or_default,
 )
 from ssavae.training.distributed import launcher
@@ -40,7 +43,7 @@ PROGRAM = "from ssavae.app.cli import main; main()"
 @app.command(epilog=examples("demo --out runs/demo"))
 def demo(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder for model, metrics and pictures.")] = Path("runs/demo"),
+    out: Annotated[Path, folder_option("Folder for model, metrics and pictures.")] = Path("runs/demo"),
 ) -> None:
     """Train on the embedded digits.
 
@@ -51,7 +54,7 @@ def demo(
     from ssavae.data.labelled import Reading
 
     parameters = plan_parameters("digits", {"latent_dim": 2}, [])
-    _train(context, RunFolder(out), Run("digits", Reading(), 0.2, "digits", parameters))
+    _train(context, RunFolder(out), lambda: Run("digits", Reading(), 0.2, "digits", parameters))
 
 
 @app.command(
@@ -67,7 +70,7 @@ def demo(
 def train(
     context: typer.Context,
     data: DataArgument,
-    out: Annotated[Path, typer.Option(help="Folder for model, metrics and pictures.")],
+    out: Annotated[Path, folder_option("Folder for model, metrics and pictures.")],
     label: LabelOption = None,
     kind: KindOption = None,
     latent_dim: Annotated[int | None, typer.Option(help="Dimensions of the code; 2 for a map.")] = None,
@@ -118,10 +121,12 @@ def train(
 
     folder = RunFolder(out)
     processes = launcher.process_counts(devices, nodes)
-    if resume:
-        run = folder.read_unfinished(data, _contradicting(context))
-        run = replace(run, parameters=run.parameters | processes)
-    else:
+
+    def resumed_run() -> Run | None:
+        run = folder.read_resumed(data, _contradicting(context))
+        return run and replace(run, parameters=run.parameters | processes)
+
+    def new_run() -> Run:
         options = {"latent_dim": latent_dim, "kind": kind, "device": device, "precision": precision}
         options |= {**processes, "random_state": seed}
         parameters = plan_parameters(preset, options, assignments or [])
@@ -129,8 +134,9 @@ def train(
         reading = Reading(label, group, tuple(drop or ()), window, hop, spectrum, summary)
         labels = LabelBudget(labels_per_class, label_fraction, labels_from)
         split = fraction_or_default(test_fraction)
-        run = Run(data, plan_reading(preset, reading), split, preset, parameters, labels)
-    _train(context, folder, run, resume)
+        return Run(data, plan_reading(preset, reading), split, preset, parameters, labels)
+
+    _train(context, folder, resumed_run if resume else new_run, resume)
 
 
 def _contradicting(context: typer.Context) -> list[str]:
@@ -145,24 +151,43 @@ def _is_typed(context: typer.Context, name: str | None) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _train(context: typer.Context, folder: RunFolder, run: Run, resume: bool = False) -> None:
-    from ssavae.app.runs.folder import SECONDS
-    from ssavae.app.runs.train import train_run
+def _train(
+    context: typer.Context, folder: RunFolder, plan: Callable[[], Run | None], resume: bool = False
+) -> None:
+    """Train the planned run, in processes of its own where there are to be several."""
     from ssavae.training.distributed.fabric import make_fabric
     from ssavae.training.parameters import check_params
 
-    parameters = run.parameters
-    devices = parameters.get("devices", 1)
-    check_params(parameters)
-    if launcher.must_launch(devices, parameters.get("nodes", 1)):
+    with folder.locked() if launcher.is_first() else nullcontext():
+        run = plan()
+        if run is None:
+            _report_complete(folder)
+            return
+        parameters = run.parameters
+        devices = parameters.get("devices", 1)
+        check_params(parameters)
+        if not launcher.must_launch(devices, parameters.get("nodes", 1)):
+            _train_here(context, folder, run, resume)
+            return
         make_fabric(parameters["device"], parameters["precision"], devices)  # fails before processes start
-        launcher.run_processes([sys.executable, "-c", PROGRAM, *context.obj.words], devices)
-        return
+    launcher.run_processes([sys.executable, "-c", PROGRAM, *context.obj.words], devices)
+
+
+def _report_complete(folder: RunFolder) -> None:
+    if launcher.is_first():
+        folder.complete()  # it may have been killed when only that was left to do
+        print(f"the run in {folder.path} is complete: nothing to resume")
+
+
+def _train_here(context: typer.Context, folder: RunFolder, run: Run, resume: bool) -> None:
+    from ssavae.app.runs.folder import SECONDS
+    from ssavae.app.runs.train import train_run
+
     command = shlex.join(["ssavae", *context.obj.words])
     metrics, files = train_run(folder, run, resume=resume, command=command)
     if not launcher.is_first():
         return
     protocol = metrics.pop("protocol")
     seconds = {name: protocol[name] for name in SECONDS}
-    print_values(f"{run.data}, latent_dim {parameters['latent_dim']}, test part", metrics | seconds)
+    print_values(f"{run.data}, latent_dim {run.parameters['latent_dim']}, test part", metrics | seconds)
     print_written(*files)

@@ -129,9 +129,10 @@ class Study:
         """Return the model of a latent size, with a trained VEC and an untrained decoder."""
         folder = RunFolder(self.folder / f"k{latent_dim}")
         parameters = self._parameters(latent_dim)
-        if not folder.has_model:
-            model = SSAVAE(checkpoint_folder=folder.path, verbose=True).set_params(**parameters)
-            model.fit(self.train.x, self.train.y, resume=folder.is_resumable).save(folder.path)
+        with folder.locked(wait=True):
+            if folder.has_state or not folder.has_model:
+                model = SSAVAE(checkpoint_folder=folder.path, verbose=True).set_params(**parameters)
+                model.fit(self.train.x, self.train.y, resume=folder.has_state).save(folder.path)
         return folder.load_model().set_params(**parameters)  # today's parameters, for step 2
 
     def _parameters(self, latent_dim: int) -> JSONObject:

@@ -241,11 +241,13 @@ def open_study(url: str, name: str, *, maximize: bool, grace: int) -> Study:
     Raises
     ------
     ImportError
-        If optuna is not installed.
+        If optuna is not installed, or psycopg for PostgreSQL.
     UsageError
         If the storage cannot be reached; the message leaves the password out.
     """
     require_package("optuna", "sweep", "a sweep")
+    if with_driver(url).startswith("postgresql+psycopg:"):
+        require_package("psycopg", "postgres", "a sweep on PostgreSQL")
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from filelock import FileLock
 
 from ssavae import figures
 from ssavae._checks import UsageError, nearest
@@ -118,11 +117,10 @@ def work_on(sweep: Sweep) -> tuple[list[CellResult], list[Path]]:
 def _run_cell(sweep: Sweep, cell: Cell) -> JSONObject:
     """Train and measure a cell in its own folder, unless it is there already; return its metrics."""
     folder = RunFolder(sweep.folder / "cells" / name_of(cell))
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.path / "training.lock"):  # a worker that counts as dead may still run it
+    with folder.locked(wait=True):  # a worker that counts as dead may still run it
         run = replace(sweep.run, parameters={**sweep.space.shared, **cell})
-        is_trained = folder.has_model and "protocol" in folder.read_metrics()
-        if not (is_trained and folder.read_run() == run):
+        is_complete = folder.has_model and folder.read_unfinished() is None
+        if not (is_complete and folder.read_run() == run):
             _train(sweep, folder, run, cell)
         judged = sweep.metric in JUDGE_METRICS
         if judged or sweep.metric in MAP_METRICS:
@@ -138,7 +136,7 @@ def _train(sweep: Sweep, folder: RunFolder, run: Run, cell: Cell) -> None:
     print(f"cell {name_of(cell)}", flush=True)
     vec = sweep.space.vec_name(cell)
     vec_folder = None if vec is None else sweep.folder / "vecs" / vec
-    resume = folder.is_resumable and folder.read_run() == run
+    resume = folder.has_state and folder.read_unfinished() == run
     train_run(folder, run, resume=resume, command=sweep.command, vec_folder=vec_folder)
 
 

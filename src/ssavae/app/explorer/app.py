@@ -14,17 +14,13 @@ from starlette.routing import Route
 
 from ssavae._version import __version__
 from ssavae.app.explorer import errors, openapi, schema, uploads
+from ssavae.app.explorer.bodies import JSONRoute
 from ssavae.app.explorer.errors import Problem
+from ssavae.app.explorer.in_flight import InFlight
+from ssavae.app.explorer.limits import BODY_BYTES, IMAGE_PIXELS, JSON_VALUES, LANDED_ROWS
 from ssavae.app.explorer.points import Points, rows_at
 from ssavae.app.explorer.row_format import ArrayOrFrame, pack, show_cell
-from ssavae.app.explorer.security import (
-    BODY_BYTES,
-    IMAGE_PIXELS,
-    LANDED_ROWS,
-    LOOPBACK,
-    AccessMiddleware,
-    AccessPolicy,
-)
+from ssavae.app.explorer.security import LOOPBACK, AccessMiddleware, AccessPolicy
 from ssavae.app.explorer.service import Service
 from ssavae.app.explorer.single_file import PAGE, plotly_js
 from ssavae.estimator import SSAVAE
@@ -72,7 +68,10 @@ def create_app(
     app.router.routes.extend(_static_routes())
     errors.register(app)
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES, compresslevel=1)
-    app.add_middleware(AccessMiddleware, policy=AccessPolicy(token, hosts, api.media_types))
+    app.state.reader = service.reader
+    app.state.in_flight = InFlight()
+    policy = AccessPolicy(token, hosts, api.media_types)
+    app.add_middleware(AccessMiddleware, policy=policy, in_flight=app.state.in_flight)
     app.openapi = partial(openapi.describe, app, service, token is not None)
     return app
 
@@ -101,7 +100,7 @@ class Api:
 
     def router(self) -> APIRouter:
         """Return the routes."""
-        router = APIRouter()
+        router = APIRouter(route_class=JSONRoute)
         router.get("/api/model")(self.describe)
         router.get("/api/points")(self.map_points)
         router.get("/api/columns/{name:path}")(self.column)
@@ -136,6 +135,7 @@ class Api:
                 rows=self.format.n_most,
                 landed_rows=LANDED_ROWS,
                 body_bytes=BODY_BYTES,
+                json_values=JSON_VALUES,
                 image_pixels=IMAGE_PIXELS,
             ),
         )
@@ -202,7 +202,7 @@ class Api:
 
     async def encode(self, body: schema.Rows) -> schema.Encoded:
         """Return the codes of rows."""
-        inputs, warnings = self.service.inputs(self.format.read(body.x))
+        inputs, warnings = self.service.inputs(await self.service.read_rows(body.x))
         return schema.Encoded(z=(await self.service.encode(inputs)).tolist(), warnings=warnings)
 
     async def decode(self, body: schema.CodesToDecode) -> schema.Decoded:
@@ -214,7 +214,7 @@ class Api:
         """Return the classes of rows, with their probabilities."""
         if not self.service.classes:
             raise Problem(422, "the model was trained without labels: it has no classes to predict")
-        inputs, warnings = self.service.inputs(self.format.read(body.x))
+        inputs, warnings = self.service.inputs(await self.service.read_rows(body.x))
         z = await self.service.encode(inputs)
         probs = self.service.probabilities(z)
         names = [self.service.classes[c] for c in probs.argmax(axis=1)]
@@ -224,7 +224,7 @@ class Api:
 
     async def novelty(self, body: schema.RowsToScore) -> schema.NoveltyScores:
         """Return the novelty of rows, and which rows are novel."""
-        inputs, warnings = self.service.inputs(self.format.read(body.x))
+        inputs, warnings = self.service.inputs(await self.service.read_rows(body.x))
         _, novelty = await self.service.score_all(inputs)
         is_novel = novelty > self.service.limit(body.alpha)
         return schema.NoveltyScores(novelty=novelty.tolist(), is_novel=is_novel.tolist(), warnings=warnings)
@@ -238,7 +238,7 @@ class Api:
         """Place the rows of a file on the map: a PNG, csv or npy is the body."""
         media_type = request.headers["content-type"].partition(";")[0].strip().lower()
         content = await request.body()
-        rows, names = await self.service.worker.run(uploads.read_file, content, media_type, self.format)
+        rows, names = await self.service.read(uploads.read_file, content, media_type, self.format)
         inputs, warnings = self.service.inputs(rows)
         scored = await self._scored_rows(rows, *await self.service.score_all(inputs))
         items = [schema.LandedRow(name=name, **dict(row)) for name, row in zip(names, scored, strict=True)]

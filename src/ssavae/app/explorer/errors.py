@@ -24,7 +24,6 @@ SECURITY_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 DETAILS = {
-    400: "the body is not valid JSON",
     404: "not found; /api/openapi.json lists all paths",
     405: "method not allowed; /api/openapi.json lists the methods of each path",
 }
@@ -95,8 +94,6 @@ async def _answer_http(request: Request, error: HTTPException) -> Response:
 
 async def _answer_invalid(request: Request, error: RequestValidationError) -> Response:
     first, *others = error.errors()
-    if first["type"] == "json_invalid":
-        return Problem(400, f"the body is not valid JSON: {first['ctx']['error']}").response()
     message = "expected an object" if first["type"] == "model_attributes_type" else first["msg"]
     detail = describe_error(first["loc"], message)
     return Problem(422, f"{detail}, and {len(others)} more" if others else detail).response()

@@ -18,10 +18,11 @@ PROBLEMS = {
     "401": "the token is missing or wrong",
     "404": "not found",
     "408": "the body took too long",
-    "413": "the body, or an image in it, is too large",
+    "413": "the body, or an image or csv in it, is too large",
     "415": "unsupported media type",
     "421": "the Host header names another server",
     "422": "the request is invalid; detail says what and where",
+    "503": "the server is busy, or ends; Retry-After says when to try again",
 }
 BODY_PROBLEMS = {"400", "408", "413", "415"}
 JSON = dict[str, object]

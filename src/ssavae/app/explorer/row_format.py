@@ -150,8 +150,10 @@ class RowFormat:
 
     def check_columns(self, names: Collection[str], path: str, more_allowed: bool = False) -> None:
         """Raise Problem unless the names are those of the columns."""
-        missing = [name for name in self.preprocess.names if name not in names]
-        unknown = [] if more_allowed else [name for name in names if name not in self.preprocess.names]
+        given = set(names)
+        known = set(self.preprocess.names)
+        missing = [name for name in self.preprocess.names if name not in given]
+        unknown = [] if more_allowed else [name for name in names if name not in known]
         for text, wrong in (("it has no", missing), ("the model knows no", unknown)):
             if wrong:
                 others = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
+from ssavae.app.explorer.limits import AXES, ITEMS
 from ssavae.inference.samplers import SAMPLERS
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -17,7 +18,7 @@ class ArrayData(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     dtype: Literal["f4", "i4", "u1"]
-    shape: list[Annotated[int, Field(strict=True, ge=0, lt=2**31)]]
+    shape: list[Annotated[int, Field(strict=True, ge=0, lt=2**31)]] = Field(max_length=AXES)
     bdata: str = Field(description="base64", json_schema_extra={"contentEncoding": "base64"})
 
 
@@ -62,7 +63,7 @@ class SampleRequest(Request):
 class Selection(Request):
     """Items by index."""
 
-    items: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    items: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=ITEMS), FailFast()]
 
 
 assert SAMPLERS == ("class", "aggregate", "prior")
@@ -82,6 +83,7 @@ class Limits(BaseModel):
     rows: int
     landed_rows: int
     body_bytes: int
+    json_values: int = Field(description="keys, lists and objects included")
     image_pixels: int
 
 

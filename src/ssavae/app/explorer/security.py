@@ -1,4 +1,4 @@
-"""Checks of every request: host, token, media type and size of the body; security headers of every reply."""
+"""Checks of every request: host, token and media type; security headers of every reply."""
 
 from __future__ import annotations
 
@@ -10,17 +10,10 @@ from dataclasses import dataclass, field
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ssavae.app.explorer.bodies import Bodies
 from ssavae.app.explorer.errors import SECURITY_HEADERS, Problem
+from ssavae.app.explorer.in_flight import InFlight
 
-BODY_BYTES = 10_000_000
-ROWS = 1000
-LANDED_ROWS = 100
-IMAGE_PIXELS = 16_000_000
-LARGE_BODY = 1_000_000  # bytes; as JSON such bodies take ten times their size in memory ...
-LARGE_BODIES = 3  # ... so only this many are handled at once
-CONTAINERS = 1_000_000  # lists and objects in a body
-DRAINED_BYTES = 200_000_000  # read of a body that is too large: clients that send first still get the answer
-BODY_SECONDS = 60
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -68,89 +61,57 @@ def _check_token(expected: str, authorization: str) -> None:
 
 
 class AccessMiddleware:
-    """ASGI middleware: passes on the requests that an :class:`AccessPolicy` accepts, with a bounded body."""
+    """ASGI middleware: passes on the requests that an :class:`AccessPolicy` accepts, within their budgets."""
 
-    def __init__(self, app: ASGIApp, policy: AccessPolicy) -> None:
+    def __init__(self, app: ASGIApp, policy: AccessPolicy, in_flight: InFlight) -> None:
         self.app = app
         self.policy = policy
-        self.large_bodies = asyncio.Semaphore(LARGE_BODIES)
+        self.in_flight = in_flight
+        self.bodies = Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        reply = Reply(send)
         try:
+            self.in_flight.check_open()
             self.policy.check(scope)
-            has_body = scope["method"] in ("POST", "PUT", "PATCH")
-            body = await _read_body(scope, receive) if has_body else None
+            await self._answer(scope, receive, reply.send)
         except Problem as problem:
-            await problem.response()(scope, receive, send)
+            if not reply.has_started:
+                await problem.response()(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in ("POST", "PUT", "PATCH"):
+            await self.in_flight.run(self.app(scope, _replay(b""), send), receive)
             return
-        send = _with_security_headers(send)
-        if body is None:
-            await self.app(scope, receive, send)
-        elif len(body) < LARGE_BODY:
-            await self.app(scope, _replay(body, receive), send)
-        else:
-            async with self.large_bodies:
-                await self.app(scope, _replay(body, receive), send)
+        async with self.bodies.read(scope, receive) as body:
+            await self.in_flight.run(self.app(scope, _replay(body), send), receive)
 
 
-async def _read_body(scope: Scope, receive: Receive) -> bytes:
-    """Read a body, whatever its Content-Length says."""
-    headers = Headers(scope=scope)
-    declared = headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > BODY_BYTES and "expect" in headers:
-        raise _too_large()
-    try:
-        body = await asyncio.wait_for(_read_chunks(receive), BODY_SECONDS)
-    except asyncio.TimeoutError:
-        detail = f"the body took more than {BODY_SECONDS} seconds"
-        raise Problem(408, detail, {"connection": "close"}) from None
-    if body.count(b"[") + body.count(b"{") > CONTAINERS and "json" in headers.get("content-type", ""):
-        raise Problem(413, f"the body holds more than {CONTAINERS:,} lists and objects")
-    return body
-
-
-async def _read_chunks(receive: Receive) -> bytes:
-    """Read a body; one that is too large is read on and dropped, so that the client sees the answer."""
-    body = bytearray()
-    size = 0
-    more = True
-    while more and size < DRAINED_BYTES:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Problem(400, "the body is incomplete")
-        chunk = message.get("body", b"")
-        more = message.get("more_body", False)
-        size += len(chunk)
-        if size <= BODY_BYTES:
-            body += chunk
-    if size > BODY_BYTES:
-        raise _too_large()
-    return bytes(body)
-
-
-def _too_large() -> Problem:
-    return Problem(413, f"the body is larger than {BODY_BYTES:,} bytes", {"connection": "close"})
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a receive channel that yields a body already read, then what follows it."""
+def _replay(body: bytes) -> Receive:
+    """Return a receive channel that yields a body already read, and then nothing more."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
-        return messages.pop() if messages else await receive()
+        return messages.pop() if messages else await asyncio.Future()
 
     return replay
 
 
-def _with_security_headers(send: Send) -> Send:
-    async def send_with_headers(message: Message) -> None:
+class Reply:
+    """A reply with security headers."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_started = False
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the application on."""
         if message["type"] == "http.response.start":
+            self.has_started = True
             headers = MutableHeaders(scope=message)
             for name, value in (SECURITY_HEADERS | {"cache-control": "no-store"}).items():
                 headers.setdefault(name, value)
-        await send(message)
-
-    return send_with_headers
+        await self._send(message)

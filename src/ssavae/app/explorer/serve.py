@@ -17,7 +17,6 @@ HOST = "127.0.0.1"
 PORT = 8765
 PORTS_TRIED = 20
 LEAST_TOKEN = 12  # characters
-SECONDS_TO_FINISH = 5
 
 
 def open_port(host: str, port: int | None) -> socket.socket:
@@ -32,11 +31,14 @@ def open_port(host: str, port: int | None) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for number in ports:
         try:
-            return socket.create_server((host, number), family=family, backlog=128)
+            listening = socket.create_server((host, number), family=family, backlog=128)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 reason = error.strerror or error
                 raise UsageError(f"cannot listen on {host}, port {number}: {reason}") from error
+        else:
+            # with its protocol named, asyncio sets TCP_NODELAY; else each kept connection waits 40 ms a reply
+            return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, listening.detach())
     taken = f"port {port} is taken" if port is not None else f"ports {PORT} to {ports[-1]} are taken"
     raise UsageError(f"{taken}: choose another with --port, or end the program that uses it")
 
@@ -61,22 +63,19 @@ def address_of(listening: socket.socket, token: str | None) -> str:
 
 
 def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None] = lambda: None) -> None:
-    """Serve until Ctrl-C or SIGTERM; open requests are finished first."""
+    """Serve until Ctrl-C or SIGTERM; requests in flight get a short grace."""
+    import gc
+
     import torch
-    import uvicorn
+
+    from ssavae.app.explorer.server import server_of
 
     torch.set_num_threads(1)  # as in Worker, for the classifier, which runs on this thread
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=SECONDS_TO_FINISH,
-    )
+    server = server_of(app)
+    gc.freeze()  # the model and the libraries: collections during requests need not look at them
     ready()
     with suppress(KeyboardInterrupt):  # uvicorn has finished by then, and raises the signal again
-        uvicorn.Server(config).run(sockets=[listening])
+        server.run(sockets=[listening])
 
 
 def open_browser(address: str) -> None:

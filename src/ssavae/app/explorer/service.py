@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -11,20 +17,21 @@ from torch import Tensor
 
 from ssavae.app.explorer.batching import Worker
 from ssavae.app.explorer.errors import Problem
+from ssavae.app.explorer.limits import LARGE_BODY, REPLY_BYTES, ROWS
 from ssavae.app.explorer.points import Plane, Points, score_all
 from ssavae.app.explorer.row_format import ArrayOrFrame, RowFormat, nested_lists, validate
 from ssavae.app.explorer.schema import TrustGrid
-from ssavae.app.explorer.security import ROWS
 from ssavae.estimator import SSAVAE
 from ssavae.inference.calibration import conformal_limit
 from ssavae.inference.predictor import Predictor
 
 ALPHA = 0.05
 BATCH_NUMBERS = 50_000  # numbers in the rows of one batch
-REPLY_BYTES = 30_000_000
+SAMPLING_COST = 8  # a sample takes about as long as so many decoded rows: others are drawn and rejected
 FARTHEST = 1e6  # largest value of codes and of scaled rows: float32 overflows not far beyond
 TRUST_SIDE = 64
 CACHED_PLANES = 16
+T = TypeVar("T")
 
 
 class Service:
@@ -46,8 +53,11 @@ class Service:
         self.classes = [str(c) for c in model.classes_]
         self.predictor = Predictor(model.vec_, model.decoder_, model.feature_weights_)
         self.worker = Worker(int(np.clip(BATCH_NUMBERS // size, 1, ROWS)))
+        # one thread: large bodies and files are read one at a time, beside inference
+        self.reader = ThreadPoolExecutor(1, "ssavae-reader")
         self.plane = lru_cache(CACHED_PLANES)(self._plane)
-        self.trust_grids: dict[Plane, TrustGrid] = {}
+        self.trust_grids: WeakKeyDictionary[Plane, TrustGrid] = WeakKeyDictionary()
+        self.trust_locks: WeakKeyDictionary[Plane, asyncio.Lock] = WeakKeyDictionary()
 
     @property
     def latent_dim(self) -> int:
@@ -59,6 +69,15 @@ class Service:
         return float(conformal_limit(self.model.calibration_.novelty_scores, alpha))
 
     # ----------------------------------------------------------------------------- rows and codes
+
+    async def read(self, function: Callable[..., T], *args: object) -> T:
+        """Call a function that reads a file or a large body, on the thread for these."""
+        return await asyncio.get_running_loop().run_in_executor(self.reader, function, *args)
+
+    async def read_rows(self, x: object) -> ArrayOrFrame:
+        """Return rows from JSON; many of them are read on a thread."""
+        size = len(x) * int(np.prod(self.model.preprocess_.row_shape)) if isinstance(x, list) else 0
+        return await self.read(self.format.read, x) if size > LARGE_BODY else self.format.read(x)
 
     def inputs(self, rows: ArrayOrFrame) -> tuple[Tensor, list[str]]:
         """Return network inputs, and the warnings about values that the model does not know.
@@ -126,13 +145,15 @@ class Service:
             raise Problem(422, f"n: at most {self.format.n_most} rows")
         rng = np.random.default_rng(seed)
         drawn = self._draw_classes(n, y, sampler, rng)
-        batch_size = self.worker.batch_size
+        batch_size = math.ceil(self.worker.batch_size / SAMPLING_COST)
         batches = []
-        for start in range(0, n, batch_size):
-            classes = None if drawn is None else self.model.classes_[drawn[start : start + batch_size]]
-            size = min(batch_size, n - start)
-            batch_seed = int(rng.integers(2**31))
-            batches.append(await self.worker.run(self.model.sample, size, classes, sampler, batch_seed))
+        async with self.worker.slot(n * SAMPLING_COST):
+            for start in range(0, n, batch_size):
+                classes = None if drawn is None else self.model.classes_[drawn[start : start + batch_size]]
+                arguments = (min(batch_size, n - start), classes, sampler, int(rng.integers(2**31)))
+                batches.append(
+                    await self.worker.run((n - start) * SAMPLING_COST, self.model.sample, *arguments)
+                )
         rows = np.concatenate([np.asarray(batch) for batch in batches])
         return rows, None if drawn is None else [self.classes[c] for c in drawn]
 
@@ -171,13 +192,14 @@ class Service:
 
     async def trust(self, plane: Plane) -> TrustGrid:
         """Return where a plane is trustworthy, on a grid over the points."""
-        if plane not in self.trust_grids:
-            x, y, codes = plane.grid(self.points.z, TRUST_SIDE)
-            trusted = await self.worker.map_rows(self._is_trusted, torch.from_numpy(codes))
-            grid = trusted.reshape(TRUST_SIDE, TRUST_SIDE)
-            while len(self.trust_grids) >= CACHED_PLANES:
-                self.trust_grids.pop(next(iter(self.trust_grids)))
-            self.trust_grids[plane] = TrustGrid(x=x.tolist(), y=y.tolist(), trusted=grid.tolist())
+        async with self.trust_locks.setdefault(
+            plane, asyncio.Lock()
+        ):  # the first request computes it for all
+            if plane not in self.trust_grids:
+                x, y, codes = plane.grid(self.points.z, TRUST_SIDE)
+                trusted = await self.worker.map_rows(self._is_trusted, torch.from_numpy(codes))
+                grid = trusted.reshape(TRUST_SIDE, TRUST_SIDE)
+                self.trust_grids[plane] = TrustGrid(x=x.tolist(), y=y.tolist(), trusted=grid.tolist())
         return self.trust_grids[plane]
 
     def _is_trusted(self, z: Tensor) -> Tensor:

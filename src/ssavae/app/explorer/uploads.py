@@ -11,9 +11,10 @@ import zlib
 import numpy as np
 
 from ssavae.app.explorer.errors import Problem
+from ssavae.app.explorer.limits import AXES, CSV_CELLS, IMAGE_PIXELS, LANDED_ROWS
 from ssavae.app.explorer.row_format import LARGEST_NUMBER, ArrayOrFrame, RowFormat, read_cell
-from ssavae.app.explorer.security import IMAGE_PIXELS, LANDED_ROWS
 from ssavae.preprocessing.columns import Cell, Column
+from ssavae.preprocessing.images import open_image, upright_and_opaque
 
 PNG = "image/png"
 CSV = "text/csv"
@@ -21,7 +22,6 @@ NPY = "application/x-npy"
 MEDIA_TYPES = (PNG, CSV, NPY)
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)  # errors of a damaged PNG
-LARGEST_CSV = 20 * LANDED_ROWS + 1_000_000  # lines
 
 
 def read_file(content: bytes, media_type: str, format: RowFormat) -> tuple[ArrayOrFrame, list[str]]:
@@ -67,10 +67,10 @@ def _decode_png(content: bytes, mode: str, size: tuple[int, int]) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-            if image.mode[0] in "IF":  # 16 bits of gray, which convert() would clip
-                image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
-            image = image.convert(mode)
+        with open_image(content, "the body", ["PNG"]) as image:
+            if image.mode[0] == "I":  # 16 bits of gray, which convert() would clip
+                image = image.convert("I").point([round(value / 257) for value in range(65536)], "L")
+            image = upright_and_opaque(image).convert(mode)
     except (*DAMAGE, Image.DecompressionBombError):
         raise Problem(422, "the PNG is damaged") from None
     if image.size != size:
@@ -123,6 +123,8 @@ def _read_array(content: bytes) -> np.ndarray:
     if dtype.kind not in "buif" or dtype.hasobject:
         raise Problem(422, f"the array holds {dtype.name}, not plain numbers")
     data = content[stream.tell() :]
+    if len(shape) > AXES:
+        raise Problem(422, f"the array has {len(shape)} axes: at most {AXES} are read")
     if len(data) != math.prod(shape) * dtype.itemsize or min(shape, default=1) < 0:
         raise Problem(
             422, f"the .npy declares shape {list(shape)} of {dtype.name}, but has {len(data)} bytes"
@@ -140,19 +142,19 @@ def read_csv(content: bytes, format: RowFormat) -> ArrayOrFrame:
 
 
 def _read_lines(content: bytes) -> list[list[str]]:
-    """Return the cells of a csv without blank lines; lines beyond the largest number of rows are not read."""
+    """Return the cells of a csv without blank lines."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         byte = content[error.start]
         raise Problem(422, f"the csv is not UTF-8: byte {error.start} is {byte:#04x}") from None
+    if content.count(b",") + content.count(b"\n") > CSV_CELLS:
+        raise Problem(413, f"the csv has more than {CSV_CELLS:,} cells: send an .npy")
     lines: list[list[str]] = []
     try:
         for line in csv.reader(io.StringIO(text), strict=True):
             if line:
                 lines.append(line)
-            if len(lines) > LARGEST_CSV:
-                break
     except csv.Error as error:
         raise Problem(422, f"the body is no readable csv: {error}") from None
     if not lines:
@@ -171,7 +173,8 @@ def _read_table(lines: list[list[str]], format: RowFormat) -> ArrayOrFrame:
     if not rows:
         raise Problem(422, "the csv has a header but no rows")
     _check_count(len(rows))
-    columns = [(header.index(name), name, column) for name, column in format.columns]
+    index = {name: j for j, name in reversed([*enumerate(header)])}
+    columns = [(index[name], name, column) for name, column in format.columns]
     table = []
     for i, row in enumerate(rows, start=len(lines) - len(rows) + 1):
         if len(row) != len(header):

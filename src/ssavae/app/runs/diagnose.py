@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +50,12 @@ def suggestions(model: SSAVAE, folder: RunFolder, loaded: LabelledData, n: int) 
 def monitor_run(
     folder: RunFolder, data: str, where: str | None, normal: str | None, run_length: int, path: Path
 ) -> tuple[JSONObject, Figure]:
-    """Monitor one group of the rows that ``evaluate_run`` would measure; all rows where there are no groups.
+    """Monitor one group of rows, by default of those that ``evaluate_run`` would measure; all without groups.
 
     Parameters
     ----------
     where : str or None
-        The column and value of the group, ``COLUMN=VALUE``; None takes the first group.
+        The column and value of the group, ``COLUMN=VALUE``, also of training rows; None takes the first.
     normal : str or None
         The class without a fault.
     run_length : int
@@ -68,29 +68,33 @@ def monitor_run(
     summary : dict
     figure : Figure
     """
-    model, part = folder.load_model_and_rows(data)
-    group, rows = select_group(part, folder.reading.group or "record", where)
+    model, loaded = folder.load_model_and_data(data)
+    train, test = folder.evaluation_parts(loaded)
+    column = folder.reading.group or "record"
+    group, part, rows = select_group([test] if train is None else [test, train], column, where)
     track = monitoring.follow(model, part.take(rows).x, normal_class(model, normal))
     alarm = detection.alarms(track.over, run_length)
     write_rows(model, path, monitoring.table_of(model, track, alarm))
     summary: JSONObject = {
         "group": group,
         "rows": len(rows),
+        "trained_on": "yes" if part is train else None,
         "rows_over": int(track.over.sum()),
         "first_alarm": f"row {int(alarm.argmax())}" if alarm.any() else "none",
     }
     return summary, draw_track(model, track, alarm)
 
 
-def select_group(part: Part, column: str, where: str | None) -> tuple[str, np.ndarray]:
-    """Return the group that ``COLUMN=VALUE`` names, else the first, and its rows; all without groups."""
-    if part.groups is None:
-        if where is None:
-            return "all rows", np.arange(len(part.x))
+def select_group(parts: Sequence[Part], column: str, where: str | None) -> tuple[str, Part, np.ndarray]:
+    """Return the group that ``COLUMN=VALUE`` names, else the first, its part and rows; all without groups."""
+    grouped = [(part, part.groups) for part in parts if part.groups is not None]
+    if not grouped and where is None:
+        return "all rows", parts[0], np.arange(len(parts[0].x))
+    if not grouped:
         raise UsageError(
             f"--where {where}: the data has no groups, since the run was trained without --group"
         )
-    names = list(dict.fromkeys(part.groups.tolist()))
+    names = list(dict.fromkeys(name for _, groups in grouped for name in groups.tolist()))
     name, sign, value = (where or f"{column}={names[0]}").partition("=")
     if not sign:
         raise UsageError(f"--where takes COLUMN=VALUE, for example {column}={names[0]}, found {where!r}")
@@ -102,7 +106,8 @@ def select_group(part: Part, column: str, where: str | None) -> tuple[str, np.nd
         raise UsageError(
             f"--where: no group {value!r}{nearest(value, names)}; there are {', '.join(names[:30])}"
         )
-    return value, np.flatnonzero(part.groups == value)
+    part, groups = next((part, groups) for part, groups in grouped if value in groups)
+    return value, part, np.flatnonzero(groups == value)
 
 
 def monitor_stream(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ssavae._serialize import JSONObject
@@ -17,7 +17,7 @@ def machine() -> JSONObject:
     import torch
 
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "ssavae": __version__,
         "torch": str(torch.__version__),
         "python": platform.python_version(),

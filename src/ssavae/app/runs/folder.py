@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import socket
 import zipfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from ssavae._checks import UsageError
-from ssavae._serialize import JSONObject, lists_to_tuples, write_atomically
+from ssavae._serialize import JSONObject, lists_to_tuples, sweep, write_atomically
 from ssavae.data.label_budget import LabelBudget, read_labels
 from ssavae.data.labelled import LabelledData, Reading
 from ssavae.data.partition import Part, divide, read_like
 from ssavae.estimator import SSAVAE, load
 from ssavae.metrics.judge import Judge, load_judge, save_judge
 from ssavae.persistence.model_folder import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE
-from ssavae.persistence.training_state import drop_state, has_state
+from ssavae.persistence.training_state import RESUME_FOLDER, drop_state, has_state
 from ssavae.training.augmentations import current_names
 
 RUN_FILE = "run.json"
@@ -30,7 +33,8 @@ METRICS_FILE = "metrics.json"
 JUDGE_FILE = "judge.safetensors"
 POINTS_FILE = "points.npz"
 CARD_FILE = "README.md"
-RESULT_FILES = (MODEL_FILE, METRICS_FILE, SPLIT_FILE, LABELS_FILE, JUDGE_FILE)
+LOCK_FILE = "training.lock"
+PROCESS_FILE = "process"  # names the process that trains
 SECONDS = {f"seconds_{step}": step for step in ("vec", "student", "decoder")}  # in metrics.json's protocol
 
 
@@ -58,7 +62,11 @@ class Run:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of a training run; it need not exist before something is written into it."""
+    """The folder of a training run; it need not exist before something is written into it.
+
+    run.json and the state of an unfinished run are in ``resume/``, so that an older run beside it stays whole
+    until it is replaced.  Without ``resume/run.json`` the run is complete.
+    """
 
     path: Path
 
@@ -75,9 +83,19 @@ class RunFolder:
         return (self.path / MODEL_FILE).is_file()
 
     @property
-    def is_resumable(self) -> bool:
-        """Whether there is the state of an unfinished run."""
+    def pending(self) -> RunFolder:
+        """The folder of an unfinished run's settings and state."""
+        return RunFolder(self.path / RESUME_FOLDER)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether there is the state of a training."""
         return has_state(self.path)
+
+    def read_unfinished(self) -> Run | None:
+        """Read the run that was begun and is not complete; None where there is none."""
+        run = self.pending.read_run()
+        return run if run is not None or self.has_model else self.read_run()  # that of an older ssavae
 
     def check_exists(self) -> None:
         """Raise UsageError where there is no such folder."""
@@ -88,19 +106,61 @@ class RunFolder:
         """Raise UsageError for a folder with a model or an unfinished run, unless it may be overwritten."""
         if overwrite:
             return
-        if (self.path / MODEL_FILE).exists():
-            raise UsageError(f"{self.path} holds a finished model: choose another --out, or give --overwrite")
-        if self.is_resumable:
+        if self.has_state and self.read_unfinished() is not None:
             raise UsageError(f"{self.path} holds an unfinished run: go on with --resume, or give --overwrite")
+        if self.has_model:
+            raise UsageError(f"{self.path} holds a finished model: choose another --out, or give --overwrite")
+
+    @contextmanager
+    def locked(self, *, wait: bool = False) -> Iterator[None]:
+        """Let no other process train into this folder meanwhile; ends with that process, however it ends.
+
+        Raises
+        ------
+        UsageError
+            If another process does, with its name, unless it is waited for; or the path is a file.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is a file: choose a folder for the run")
+        is_new = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path / LOCK_FILE, timeout=-1 if wait else 0):
+                sweep(self.path)
+                self.pending._write(PROCESS_FILE, f"process {os.getpid()} on {socket.gethostname()}")
+                try:
+                    yield
+                finally:
+                    self._unname_process(is_new)
+        except Timeout:
+            raise UsageError(
+                f"{self._trainer()} trains into {self.path}: wait for its end, or choose another folder"
+            ) from None
+
+    def _trainer(self) -> str:
+        path = self.pending.path / PROCESS_FILE
+        return path.read_text("utf-8") if path.is_file() else "another process"
+
+    def _unname_process(self, is_new: bool) -> None:
+        """Remove the name of this process, and a new folder into which nothing was written."""
+        (self.pending.path / PROCESS_FILE).unlink(missing_ok=True)
+        with suppress(OSError):  # where one is not empty
+            self.pending.path.rmdir()
+            if is_new and os.listdir(self.path) == [LOCK_FILE]:
+                (self.path / LOCK_FILE).unlink()
+                self.path.rmdir()
 
     def begin(self, run: Run) -> None:
-        """Write run.json, and remove what an earlier run left, which would pass for results of this one."""
-        for name in RESULT_FILES:
-            (self.path / name).unlink(missing_ok=True)
+        """Begin a run in place of an unfinished one, whose state is removed."""
+        self.complete()
+        self.pending._write(RUN_FILE, json.dumps(asdict(run), indent=1))
         for events in self.path.glob("events.out.tfevents.*"):
             events.unlink()
+
+    def complete(self) -> None:
+        """Remove what an unfinished run would be resumed from."""
+        (self.pending.path / RUN_FILE).unlink(missing_ok=True)
         drop_state(self.path)
-        self._write(RUN_FILE, json.dumps(asdict(run), indent=1))
 
     def _write(self, name: str, text: str) -> Path:
         write_atomically(self.path / name, text.encode())
@@ -127,16 +187,17 @@ class RunFolder:
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{self.path / RUN_FILE} is damaged: {error}") from error
 
-    def read_unfinished(self, data: str, options: Sequence[str]) -> Run:
-        """Read the run that this folder was begun with, in order to resume it.
+    def read_resumed(self, data: str, options: Sequence[str]) -> Run | None:
+        """Read the unfinished run, in order to resume it; None where the run is complete.
 
-        Raises UsageError where there is none, it has ended or was begun with other data, or further options
-        are given, which could only contradict run.json.
+        Raises UsageError where there is no run or it was begun with other data, or further options are given,
+        which could only contradict run.json.
         """
-        run = self.read_run()
-        if run is None or (self.has_model and not self.is_resumable):
-            why = f"no {RUN_FILE} there" if run is None else "the run has ended"
-            raise UsageError(f"nothing to resume in {self.path}: {why}")
+        run = self.read_unfinished()
+        if run is None and self.read_run() is None:
+            raise UsageError(f"nothing to resume in {self.path}: no {RUN_FILE} there")
+        if run is None:
+            return None
         if options:
             raise UsageError(
                 f"--resume goes on with what {self.path / RUN_FILE} says: leave out {', '.join(options)}"
@@ -152,6 +213,19 @@ class RunFolder:
         return Reading() if run is None else run.reading
 
     # ------------------------------------------------------------------------------------- data
+
+    def write_settings(
+        self, run: Run, loaded: LabelledData, granted: LabelledData, test_rows: np.ndarray
+    ) -> list[Path]:
+        """Write run.json, split.json and labels.json, and remove what an earlier run measured."""
+        for name in (METRICS_FILE, JUDGE_FILE, SPLIT_FILE, LABELS_FILE):
+            (self.path / name).unlink(missing_ok=True)
+        files = [self._write(RUN_FILE, json.dumps(asdict(run), indent=1))]
+        if len(test_rows):
+            files.append(self.write_split(loaded, test_rows))
+        if run.labels.given():
+            files.append(self.write_labels(granted, test_rows))
+        return files
 
     def write_split(self, loaded: LabelledData, test_rows: np.ndarray) -> Path:
         """Write which rows are the test part, and a checksum by which ``read_split`` recognises the data."""

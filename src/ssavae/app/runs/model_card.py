@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeGuard
@@ -66,9 +67,10 @@ def model_card(
         The hub's identifier of the model's licence.
     """
     protocol = metrics.get("protocol", {})
+    name = _printable(name)
     sections = [
         _front_matter(name, model, run, metrics, license_id),
-        f"{CARD_MARK}\n# {name}",
+        f"{CARD_MARK}\n# {_escape(name)}",
         _introduction(model),
         _data(model, run, protocol),
         _results(metrics),
@@ -80,9 +82,30 @@ def model_card(
     return "\n\n".join(each for each in sections if each) + "\n"
 
 
+def _printable(text: object) -> str:
+    """Return text in one line, without control characters, which YAML forbids."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+
+
+def _escape(text: object) -> str:
+    r"""Return text that Markdown shows as it is written, in one line.
+
+    >>> print(_escape("<b> $x_1$"))
+    \<b\> \$x_1\$
+    """
+    return re.sub(r"[\\`*{}\[\]<>#|!$~&]|(?<!\w)_|_(?!\w)", r"\\\g<0>", _printable(text))
+
+
+def _fenced(language: str, *lines: str) -> str:
+    """Return a block of code, in a fence longer than any inside it."""
+    text = "\n".join(lines)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
 def _data_name(run: Run) -> str:
     """Return the name of the data; of a path only the last part, since the rest is private."""
-    return Path(run.data).name
+    return _printable(Path(run.data).name)
 
 
 def _front_matter(
@@ -101,8 +124,9 @@ def _front_matter(
         dataset = {"name": _data_name(run), "type": _data_name(run)}
         result = {"task": {"type": task}, "dataset": dataset, "metrics": scores}
         header["model-index"] = [{"name": name, "results": [result]}]
-    # JSON is YAML too, and quotes what has to be quoted
-    return "\n".join(["---", *(f"{key}: {json.dumps(value)}" for key, value in header.items()), "---"])
+    # JSON is YAML too but for surrogate pairs, and quotes what has to be quoted
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in header.items()]
+    return "\n".join(["---", *lines, "---"])
 
 
 def _introduction(model: JSONObject) -> str:
@@ -135,30 +159,30 @@ def _data(model: JSONObject, run: Run | None, protocol: JSONObject) -> str:
 
 
 def _data_source(run: Run) -> list[str]:
-    lines = [f"- {_data_name(run)}"]
+    lines = [f"- {_escape(_data_name(run))}"]
     known = SETS.get(run.data)
     if known is not None:
         lines = [
             f"- {_data_name(run)}: {known.description}",
             f"- licence: {known.licence}; from {known.source}",
         ]
-    given = [f"{k} = {v!r}" for k, v in vars(run.reading).items() if v not in (None, (), False)]
+    given = [_escape(f"{k} = {v!r}") for k, v in vars(run.reading).items() if v not in (None, (), False)]
     if given:
         lines.append(f"- read with {', '.join(given)}")
     if run.labels.given():
-        lines.append(f"- labels by {' '.join(run.labels.given())}")
+        lines.append(f"- labels by {_escape(' '.join(run.labels.given()))}")
     return lines
 
 
 def _listed(names: Sequence[object]) -> str:
     more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(str(name) for name in names[:MAX_NAMES]) + more
+    return ", ".join(_escape(name) for name in names[:MAX_NAMES]) + more
 
 
 def _results(metrics: JSONObject) -> str:
     """Return a table of the metrics of training, and one of those of ``ssavae evaluate``."""
     evaluated = metrics.get("evaluate", {})
-    title = f"{Path(str(evaluated.get('data'))).name}, by `ssavae evaluate`"
+    title = f"{_escape(Path(str(evaluated.get('data'))).name)}, by `ssavae evaluate`"
     tables = [
         _table("the test part, which was not trained on", metrics),
         _table(title, evaluated | evaluated.get("judge", {})),
@@ -217,23 +241,24 @@ def _limits(model: JSONObject, run: Run | None, metrics: JSONObject) -> str:
 
 def _usage(model: JSONObject, name: str) -> str:
     modules = "".join(f", {part}=..." for part in model["custom"])
+    address = json.dumps(f"hf://USER/{name}", ensure_ascii=False)
     lines = [
         "from ssavae import load",
         "",
-        f'model = load("hf://USER/{name}"{modules})  # or the folder of this file',
+        f"model = load({address}{modules})  # or the folder of this file",
         "model.transform(X), model.reconstruct(X), model.inverse_transform(Z), model.novelty(X)",
     ]
     if model["classes"]["names"]:
         lines.append("model.predict(X), model.predict_proba(X), model.sample(10, y=model.classes_[0])")
-    return "\n".join(["## How to use it", "```python", *lines, "```"])
+    return "## How to use it\n" + _fenced("python", *lines)
 
 
 def _protocol(model: JSONObject, protocol: JSONObject) -> str:
     lines = ["## How it was made"]
     if "command" in protocol:
-        lines += ["```console", f"$ {protocol['command']}", "```"]
+        lines.append(_fenced("console", f"$ {protocol['command']}"))
     parameters = {name: value for name, value in model["params"].items() if value is not None}
-    lines += ["```toml", *(f"{name} = {json.dumps(value)}" for name, value in parameters.items()), "```"]
+    lines.append(_fenced("toml", *(f"{name} = {json.dumps(value)}" for name, value in parameters.items())))
     seconds = {name: protocol.get(name) for name in SECONDS}
     lines += [f"- {name.replace('_', ' of ')}: {n:.0f}" for name, n in seconds.items() if _is_number(n)]
     machine = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-import sys
+import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,6 @@ from ssavae._checks import UsageError, nearest
 from ssavae._serialize import JSONObject, lists_to_tuples
 from ssavae.data.labelled import DEFAULT_READING, Reading
 from ssavae.training.parameters import MINIMUM
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 
 PRESETS = Path(__file__).with_name("presets")
 NOT_ASSIGNABLE = ("encoder", "decoder", "checkpoint_folder", "verbose")  # no values for a command line

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from sklearn.base import clone
 from ssavae._serialize import JSONObject
 from ssavae.app.runs.environment import machine
 from ssavae.app.runs.evaluate import measure
-from ssavae.app.runs.folder import RUN_FILE, SECONDS, Run, RunFolder
+from ssavae.app.runs.folder import SECONDS, Run, RunFolder
 from ssavae.app.runs.pictures import draw_pictures, label_indices
 from ssavae.data.label_budget import grant_labels
 from ssavae.data.partition import Part, divide, draw_split, is_labelled, read
@@ -28,7 +30,8 @@ def train_run(
     """Train, save the model, measure it on the test part and draw its pictures.
 
     Runs with the same ``vec_folder`` share one step 1, which the first of them trains. Of several processes
-    only the first writes, measures and draws; the others return nothing.
+    only the first writes, measures and draws; the others return nothing. The state of the training is removed
+    last: until then ``resume`` finishes what is missing.
 
     Returns
     -------
@@ -40,27 +43,36 @@ def train_run(
     loaded = read(run.data, run.reading, run.kind)
     test_rows = draw_split(loaded, run.test_fraction, run.seed)
     granted = grant_labels(loaded, run.labels, test_rows, run.seed)  # before an older run is cleared away
-    resumed = resume and folder.is_resumable
-    files: list[Path] = []
-    if is_first():
-        if not resumed:
-            folder.begin(run)
-        if len(test_rows):
-            files.append(folder.write_split(loaded, test_rows))
-        if run.labels.given():
-            files.append(folder.write_labels(granted, test_rows))
+    resumed = resume and folder.has_state
+    if is_first() and not resumed:
+        folder.begin(run)
     train, test = divide(granted, test_rows)
     model = SSAVAE().set_params(
         **run.parameters | {"kind": loaded.kind, "checkpoint_folder": folder.path, "verbose": True}
     )
-    _fit(model, run, granted.rows_without(test_rows), train, test, resumed, vec_folder)
-    if not is_first():
-        return {}, []
-    written = folder.save_model(model)
-    metrics: JSONObject = {**measure(model, test)} if test is not None else {}
-    metrics["protocol"] = _protocol(model, run, train, test, command, loaded.sha256)
-    written += [folder.write_metrics(metrics), folder.path / RUN_FILE, *files]
-    return folder.read_metrics(), written + draw_pictures(model, test or train, folder.path)
+    with _saying_how_to_resume(folder):
+        _fit(model, run, granted.rows_without(test_rows), train, test, resumed, vec_folder)
+        if not is_first():
+            return {}, []
+        model.set_params(checkpoint_folder=None)  # saving the model would remove the state
+        written = folder.write_settings(run, loaded, granted, test_rows) + folder.save_model(model)
+        metrics: JSONObject = {**measure(model, test)} if test is not None else {}
+        metrics["protocol"] = _protocol(model, run, train, test, command, loaded.sha256)
+        written += [folder.write_metrics(metrics), *draw_pictures(model, test or train, folder.path)]
+        folder.complete()
+    return folder.read_metrics(), written
+
+
+@contextmanager
+def _saying_how_to_resume(folder: RunFolder) -> Iterator[None]:
+    """Add to the message of a stop after the training that the run can be resumed."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if "--resume" in str(stop) or not folder.has_state:
+            raise
+        text = f"stopped after the training, which is saved in {folder.path}: finish the run with --resume"
+        raise KeyboardInterrupt(text) from None
 
 
 def _fit(
@@ -83,14 +95,11 @@ def _fit(
 
 def _shared_vec(folder: RunFolder, model: SSAVAE, data: dict[str, Any]) -> SSAVAE:
     """Load the model that was trained in step 1 alone, or train it while other processes wait."""
-    from filelock import FileLock  # comes with torch
-
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.path / "training.lock"):
-        if not folder.has_model:
+    with folder.locked(wait=True):
+        if folder.has_state or not folder.has_model:
             step_1: Any = clone(model)
             step_1.set_params(checkpoint_folder=folder.path, n_epochs_decoder=0)
-            folder.save_model(step_1.fit(**data, resume=folder.is_resumable))
+            folder.save_model(step_1.fit(**data, resume=folder.has_state))
     return folder.load_model()
 
 

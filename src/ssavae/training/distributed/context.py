@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ssavae.preprocessing.tensors import channels_last
 from ssavae.training.batches import TrainingRows
+from ssavae.training.distributed.fabric import AnyFabric, SingleDevice
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -54,6 +55,11 @@ class Context:
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean over the processes."""
         return values
+
+    def mean_of(self, measures: dict[str, float]) -> dict[str, float]:
+        """Average numbers over the processes: on unlike machines they may differ in the last digit."""
+        doubles = {name: torch.tensor(value, dtype=torch.float64) for name, value in measures.items()}
+        return {name: float(self.mean(value)) for name, value in doubles.items()}
 
     def should_stop(self, requested: bool, synchronize: bool) -> bool:
         """Return whether to stop: if any process was asked to, as all agree where they ``synchronize``."""
@@ -147,6 +153,6 @@ class DistributedContext(Context):
 SINGLE_PROCESS = Context()
 
 
-def context_of(fabric: Fabric) -> Context:
+def context_of(fabric: AnyFabric) -> Context:
     """Return the context of this process."""
-    return SINGLE_PROCESS if fabric.world_size == 1 else DistributedContext(fabric)
+    return SINGLE_PROCESS if isinstance(fabric, SingleDevice) else DistributedContext(fabric)

@@ -1,21 +1,69 @@
-"""Device, precision and processes of a training, through Lightning Fabric."""
+"""Device, precision and processes of a training: several processes through Lightning Fabric."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
+import torch
+from torch import Tensor, nn
+
+from ssavae._checks import check, require_package
 from ssavae.training.distributed.launcher import follow_parent, process_info
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+Nested: TypeAlias = "Tensor | tuple[Nested, ...]"
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
-def launch_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
-    """Return the Fabric of a training, connected to the other processes where there are any.
+class SingleDevice:
+    """What the training steps need of a Fabric, for the only process of a run."""
+
+    is_global_zero = True
+
+    def __init__(self, device: torch.device, precision: str) -> None:
+        self.device = device
+        self.precision = precision
+
+    def setup_module(self, module: nn.Module) -> nn.Module:
+        """Move a module to the device, and let it compute in the chosen precision."""
+        module.to(self.device)
+        return module if self.precision == "32-true" else _MixedPrecision(module, self.device)
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients."""
+        loss.backward()
+
+
+class _MixedPrecision(nn.Module):
+    """A module that computes in bfloat16 where autocast allows it, and returns single precision."""
+
+    def __init__(self, module: nn.Module, device: torch.device) -> None:
+        super().__init__()
+        self.module = module
+        self.device = device
+
+    def forward(self, *inputs: Tensor) -> Nested:
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            outputs = self.module(*_cast(inputs, torch.bfloat16))
+        return _cast(outputs, torch.float32)
+
+
+def _cast(values: Nested, dtype: torch.dtype) -> Nested:
+    """Return tensors with their floating ones in another precision."""
+    if isinstance(values, tuple):
+        return tuple(_cast(each, dtype) for each in values)
+    return values.to(dtype) if values.is_floating_point() else values
+
+
+AnyFabric: TypeAlias = "SingleDevice | Fabric"
+
+
+def launch_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1) -> AnyFabric:
+    """Return where a training runs, connected to the other processes where there are any.
 
     Parameters
     ----------
@@ -30,34 +78,54 @@ def launch_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1)
     ------
     ValueError
         If the device is not there, or the precision is not supported.
+    ImportError
+        If there are several processes, and Lightning Fabric is not installed.
     """
+    if devices * nodes == 1:
+        _check_precision(precision)
+        return SingleDevice(find_device(device), precision)
     fabric = make_fabric(device, precision, devices, nodes)
-    if devices * nodes > 1:
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce every process
-        # Gradients of images with one channel may have either layout.
-        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-        follow_parent()
-        fabric.launch()
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce every process
+    # Gradients of images with one channel may have either layout.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+    follow_parent()
+    fabric.launch()
     return fabric
 
 
-def make_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
-    """Return the Fabric that :func:`launch_fabric` would start, or raise as it does."""
-    from lightning_fabric import Fabric  # here, since it takes a second that predictions do not need
-
-    if precision not in PRECISIONS:
-        # Half precision needs a gradient scaler, whose state a resumed run would have to restore.
-        raise ValueError(f"precision={precision!r} is not supported: choose one of {', '.join(PRECISIONS)}")
-    accelerator, _, index = device.partition(":")
-    is_distributed = devices * nodes > 1
-    options: dict[str, Any] = _distributed_options(device) if is_distributed else {}
-    options |= {"devices": [int(index)] if index else devices, "num_nodes": nodes, "precision": precision}
+def find_device(name: str) -> torch.device:
+    """Return the device of this name, or raise ValueError where torch cannot use it."""
+    if name == "auto":
+        has_mps = torch.backends.mps.is_available()
+        name = "mps" if has_mps else "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return Fabric(accelerator=accelerator, **options)
+        check(name.partition(":")[0] in ("cpu", "cuda", "mps"), "choose auto, cpu, cuda, cuda:1 or mps")
+        device = torch.empty(0, device=name).device  # with its index
+    except Exception as error:  # torch raises RuntimeError, AssertionError, its own
+        raise ValueError(f"cannot run on device={name!r}: {error}") from error
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+def _check_precision(precision: str) -> None:
+    # Half precision needs a gradient scaler, whose state a resumed run would have to restore.
+    names = ", ".join(PRECISIONS)
+    check(precision in PRECISIONS, f"precision={precision!r} is not supported: choose one of {names}")
+
+
+def make_fabric(device: str, precision: str, devices: int, nodes: int = 1) -> Fabric:
+    """Return the Fabric of several processes that :func:`launch_fabric` would start, or raise as it does."""
+    require_package("lightning_fabric", "distributed", "training in several processes")
+    from lightning_fabric import Fabric  # here, since it takes a second
+
+    _check_precision(precision)
+    options = _distributed_options(device)
+    try:
+        return Fabric(device, devices=devices, num_nodes=nodes, precision=precision, **options)  # pyright: ignore
     except Exception as error:
-        many = f", devices={devices}" if is_distributed else ""
         raise ValueError(
-            f"cannot run on device={device!r}{many} with precision={precision!r}: {error}"
+            f"cannot run on device={device!r}, devices={devices} with precision={precision!r}: {error}"
         ) from error
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,12 +18,12 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from ssavae._checks import UsageError
-from ssavae.training.interrupts import handle_stop_signals
+from ssavae.training.interrupts import StopRequest, handle_stop_signals
 
 REPORTS = "SSAVAE_REPORTS"  # environment variable with the folder of reports
 GRACE = 20.0  # seconds that the other processes have to end once one has failed
@@ -116,7 +118,8 @@ def report(error: BaseException) -> bool:
         "message": str(error),
         "traceback": "".join(traceback.format_exception(error)),
     }
-    (Path(os.environ[REPORTS]) / f"{info.rank}.json").write_text(json.dumps(content))
+    with suppress(FileNotFoundError):  # the process that would read it has been killed
+        (Path(os.environ[REPORTS]) / f"{info.rank}.json").write_text(json.dumps(content))
     return True
 
 
@@ -133,11 +136,12 @@ def exit_process(status: int) -> None:
 
 
 def follow_parent() -> None:
-    """Send this process SIGTERM when the one that started it has ended."""
+    """Send this process SIGTERM when the one that started it has been killed, and remove its leftovers."""
 
     def watch() -> None:
         while os.read(0, 1):
             pass
+        shutil.rmtree(os.environ[REPORTS], ignore_errors=True)
         os.kill(os.getpid(), signal.SIGTERM)
 
     if REPORTS in os.environ:
@@ -147,11 +151,33 @@ def follow_parent() -> None:
 # ---------------------------------------------------------------------------------------- starting
 
 
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a temporary folder; those of processes of this machine that were killed are removed."""
+    prefix = f"ssavae-{socket.gethostname()}-"
+    for path in Path(tempfile.gettempdir()).glob(f"{prefix}*-*"):
+        pid = path.name.removeprefix(prefix).partition("-")[0]
+        if pid.isdigit() and not _is_alive(int(pid)):
+            shutil.rmtree(path, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{prefix}{os.getpid()}-") as folder:
+        yield Path(folder)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
 def run_processes(command: Sequence[str], n: int) -> None:
     """Run a command in n processes of one process group, and wait for them; the first one prints.
 
-    SIGINT and SIGTERM are passed on once; the second time the processes are killed. When one fails the
-    others end as well.
+    A signal that asks to stop is passed on once; half a minute later the next one kills the processes. When
+    one fails the others end as well.
 
     Raises
     ------
@@ -160,18 +186,23 @@ def run_processes(command: Sequence[str], n: int) -> None:
     RuntimeError
         If a process died without a report.
     """
+    with scratch_folder() as folder:
+        run_processes_in(folder, command, n)
+
+
+def run_processes_in(folder: Path, command: Sequence[str], n: int) -> None:
+    """Do so with a scratch folder of the caller's, which the processes remove if this one is killed."""
     from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    with tempfile.TemporaryDirectory(prefix="ssavae-") as folder:
-        started = [_start(command, rank, n, store.port, Path(folder)) for rank in range(n)]
-        try:
-            statuses = _wait(started)
-        finally:
-            for process in started:
-                process.kill()
-                process.communicate()  # waits, and closes the pipe
-        _raise_first_error(statuses, Path(folder))
+    started = [_start(command, rank, n, store.port, folder) for rank in range(n)]
+    try:
+        statuses = _wait(started)
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()  # waits, and closes the pipe
+    _raise_first_error(statuses, folder)
 
 
 def _start(command: Sequence[str], rank: int, n: int, port: int, folder: Path) -> subprocess.Popen[bytes]:
@@ -215,16 +246,11 @@ def _wait(started: Sequence[subprocess.Popen[bytes]]) -> dict[int, int | None]:
 
 @contextmanager
 def _passing_on_signals(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    signals: list[int] = []
-
-    def pass_on(signum: int, frame: object) -> None:
-        if signals:
-            raise KeyboardInterrupt
-        signals.append(signum)
+    def pass_on() -> None:
         for process in started:
             process.terminate()  # stops a training as Ctrl-C does, and anything else without a traceback
 
-    with handle_stop_signals(pass_on):
+    with handle_stop_signals(StopRequest(pass_on)):
         yield
 
 

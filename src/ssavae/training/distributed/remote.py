@@ -7,7 +7,6 @@ from a program without ``if __name__ == "__main__"``, and no code of the caller'
 from __future__ import annotations
 
 import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from ssavae._serialize import lists_to_tuples
 from ssavae.networks import Networks, Spec, build_networks
 from ssavae.persistence.training_state import State, load_state, save_state
 from ssavae.training.batches import TensorRows
-from ssavae.training.distributed.launcher import run_processes
+from ssavae.training.distributed.launcher import run_processes_in, scratch_folder
 from ssavae.training.plan import Labelled, Settings, Trained, TrainingPlan
 
 RESULT = "result"  # folder of the result in that of the plan
@@ -42,11 +41,10 @@ def train_remotely(plan: TrainingPlan, *, devices: int, device: str, precision: 
             "model's VEC cannot be sent to processes; "
             f"start the program by torchrun --nproc-per-node {devices} PROGRAM"
         )
-    with tempfile.TemporaryDirectory(prefix="ssavae-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         where = {"device": device, "precision": precision, "devices": devices}
         save_state(folder, {"where": where} | plan_state(plan))
-        run_processes([sys.executable, "-m", "ssavae.training.worker", name], devices)
+        run_processes_in(folder, [sys.executable, "-m", "ssavae.training.worker", str(folder)], devices)
         return load_result(folder, plan.networks)
 
 
@@ -61,8 +59,8 @@ def plan_state(plan: TrainingPlan) -> State:
         "rows": [rows.x, torch.from_numpy(rows.y)],
         "seed": plan.seed,
         "fingerprint": plan.fingerprint,
-        "validation": _tensors(plan.validation),
-        "eval_set": _tensors(plan.eval_set),
+        "validation": None if plan.validation is None else _tensors(plan.validation),
+        "eval_sets": [_tensors(each) for each in plan.eval_sets],
         "train_vec": plan.train_vec,
         "history": plan.history,
         "resume": plan.resume,
@@ -88,8 +86,8 @@ def plan_from(state: State, device: torch.device) -> TrainingPlan:
         rows=TensorRows(x, y.numpy(), device),
         seed=state["seed"],
         fingerprint=state["fingerprint"],
-        validation=_labelled(state["validation"]),
-        eval_set=_labelled(state["eval_set"]),
+        validation=None if state["validation"] is None else _labelled(state["validation"]),
+        eval_sets=[_labelled(each) for each in state["eval_sets"]],
         train_vec=state["train_vec"],
         history=state["history"],
         resume=state["resume"],
@@ -125,12 +123,10 @@ def _load_network_states(networks: Networks, states: dict[str, dict[str, Tensor]
         network.load_state_dict(states[name])
 
 
-def _tensors(labelled: Labelled | None) -> list[Tensor] | None:
-    if labelled is None:
-        return None
+def _tensors(labelled: Labelled) -> list[Tensor]:
     x, y = labelled
     return [x if isinstance(x, Tensor) else torch.cat([*x.split(len(x))]), torch.from_numpy(y)]
 
 
-def _labelled(tensors: list[Tensor] | None) -> tuple[Tensor, np.ndarray] | None:
-    return None if tensors is None else (tensors[0], tensors[1].numpy())
+def _labelled(tensors: list[Tensor]) -> tuple[Tensor, np.ndarray]:
+    return tensors[0], tensors[1].numpy()
