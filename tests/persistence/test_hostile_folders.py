@@ -58,7 +58,7 @@ def test_two_thousand_mutated_folders_get_one_clear_error(folders):
         ({"classes": {"names": ["a", "b"]}}, "spec.n_classes is 3, but there are 2"),
         ({"classes": {"names": ["a", "b", 3]}}, "mixes int, str"),
         ({"params": {"latent_dim": "2"}}, r"model\.params\.latent_dim must be int, found '2'"),
-        ({"params": {"batch_size": 0}}, "batch_size=0"),
+        ({"params": {"batch_size": 0}}, "batch_size"),
         ({"params": {"checkpoint_folder": "/tmp/x"}}, "found checkpoint_folder"),
         ({"params": {"later": 1}}, r"model\.params\.later is unknown"),
         ({"preprocess": {"dtype": "nothing"}}, "preprocess.dtype 'nothing' is unknown"),
