@@ -50,7 +50,7 @@ def fit_columns(x: np.ndarray, names: Sequence[str], categorical: Collection[int
 
 def _fit_numbers(numbers: np.ndarray, dtype: np.dtype, names: Sequence[str]) -> list[Column]:
     """Return the columns of numbers (n, m); those without gaps are learned in one step."""
-    has_gap = np.isnan(numbers).any(axis=0)
+    has_gap = np.asarray(np.isnan(numbers).any(axis=0))
     whole = [name for name, gap in zip(names, has_gap, strict=True) if not gap]
     complete = np.ascontiguousarray(numbers[:, ~has_gap].T)
     columns = iter(_fit_complete(complete, dtype, whole))
