@@ -33,7 +33,7 @@ from ssavae.networks import (
     reparameterize,
 )
 from ssavae.persistence.hub import fetch, is_on_hub
-from ssavae.persistence.model_document import ModelDocument
+from ssavae.persistence.model_document import ModelDocument, OwnNetwork
 from ssavae.persistence.model_folder import (
     MODEL_FILE,
     WEIGHTS_FILE,
@@ -809,15 +809,17 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return all attributes, networks with spectral or weight norm in a form that can be pickled."""
-        return {name: picklable(value) for name, value in dict(super().__getstate__()).items()}
+        state: dict[str, Any] = dict(cast(Any, super().__getstate__()))
+        return {name: picklable(value) for name, value in state.items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({name: restored(value) for name, value in state.items()})
 
     @property
-    def _custom(self) -> tuple[str, ...]:
+    def _custom(self) -> tuple[OwnNetwork, ...]:
         """Names of the networks that are the user's own."""
-        return tuple(name for name in ("encoder", "decoder") if getattr(self, name) is not None)
+        names: tuple[OwnNetwork, ...] = ("encoder", "decoder")
+        return tuple(name for name in names if getattr(self, name) is not None)
 
     def _model_params(self) -> dict[str, Any]:
         return model_params(self.get_params(deep=False), self.seed_)
