@@ -18,8 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ssavae._checks import check
-
 if TYPE_CHECKING:
     from jaxtyping import Float
 
@@ -61,11 +59,14 @@ class Spec:
 
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that no network can have."""
-        check(len(self.input_shape) in (1, 2, 3), f"input_shape {self.input_shape} must have 1 to 3 axes")
+        if len(self.input_shape) not in (1, 2, 3):
+            raise ValueError(f"input_shape {self.input_shape} must have 1 to 3 axes")
         sizes = (*self.input_shape, self.latent_dim, self.n_classes, *self.widths, *self.student_widths)
-        check(min(sizes) >= 1, f"sizes of networks must be at least 1, found {min(sizes)}")
+        if min(sizes) < 1:
+            raise ValueError(f"sizes of networks must be at least 1, found {min(sizes)}")
         n_values = math.prod(self.input_shape)
-        check(n_values <= MOST_VALUES, f"a row has {n_values} values, {MOST_VALUES} are allowed: resize it")
+        if n_values > MOST_VALUES:
+            raise ValueError(f"a row has {n_values} values, {MOST_VALUES} are allowed: resize it")
 
     @property
     def layer_widths(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hostile import check_results, results_of, rewrite
 from ssavae import SSAVAE, Exported
 from ssavae._checks import UsageError
 from ssavae.onnx import export
@@ -236,11 +237,18 @@ def test_a_folder_in_use_is_left_alone(pairs, table, tmp_path):
 
 
 def edited(folder: Path, **values: object) -> None:
-    path = folder / "exported.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    rewrite(folder / "exported.json", lambda document: document | values)
 
 
 BROKEN = {
+    "another checksum": (
+        lambda folder: (folder / "exported.json").write_text(
+            (folder / "exported.json").read_text().replace("heat", "cold")
+        ),
+        "its content does not match its checksum",
+    ),
+    "another code": (lambda folder: edited(folder, latent_dim=3), r"encoder.onnx does not fit exported.json"),
+    "more names": (lambda folder: edited(folder, feature_names=["a"]), "feature_names must be 4, found 1"),
     "no folder": (lambda folder: shutil.rmtree(folder), "no folder of an exported model"),
     "no json": (lambda folder: (folder / "exported.json").unlink(), "exported.json is missing"),
     "half a json": (
@@ -252,14 +260,14 @@ BROKEN = {
         lambda folder: (folder / "exported.json").write_bytes(b"\xff\xfe"),
         "exported.json is damaged",
     ),
-    "newer": (lambda folder: edited(folder, schema_version=99), "has schema version 99, this ssavae reads 1"),
+    "newer": (lambda folder: edited(folder, schema_version=99), "has schema version 99, this ssavae reads 2"),
     "no columns": (
         lambda folder: edited(folder, preprocess={}),
-        "exported.json is damaged: 'columns' is missing",
+        "exported.json is damaged: preprocess.kind is missing",
     ),
     "no dtype": (lambda folder: edited(folder, classes={"names": ["a"], "dtype": "??"}), "damaged"),
-    "no graphs": (lambda folder: edited(folder, graphs={}), r"it lists the graphs \[\]"),
-    "paths": (lambda folder: edited(folder, graphs={"../encoder": ""}), "it lists the graphs"),
+    "no graphs": (lambda folder: edited(folder, graphs={}), r"graphs must be .*, found \[\]"),
+    "paths": (lambda folder: edited(folder, graphs={"../encoder": ""}), "graphs must be"),
     "no graph": (lambda folder: (folder / "encoder.onnx").unlink(), "encoder.onnx is missing"),
     "half a graph": (
         lambda folder: (folder / "decoder.onnx").write_bytes((folder / "decoder.onnx").read_bytes()[:99]),
@@ -275,6 +283,14 @@ def test_a_broken_folder_gets_one_clear_line(table, how):
     with pytest.raises((ValueError, OSError), match=message) as refused:
         Exported(table)
     assert "\n" not in str(refused.value)
+
+
+def test_mutated_exports_get_one_clear_error(pairs, tmp_path):
+    folders = []
+    for kind in ("image", "signal"):
+        folders.append(Path(shutil.copytree(pairs[kind].folder, tmp_path / kind)))
+        np.save(folders[-1] / "rows.npy", pairs[kind].X[:4])
+    check_results(results_of("export", 100, folders), 100)
 
 
 def test_a_file_that_is_no_graph_gets_one_clear_line(table):

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from crash_points import kill_at_each_write
 from hostile import check_results, results_of, rewrite
 from ssavae import SSAVAE, load
 from ssavae.persistence.schema import ModelFolderError
+from ssavae.persistence.training_state import save_state
 
 FILES = {"model.json", "weights.safetensors", "history.csv"}
 SHORT: dict = {"n_epochs": 1, "n_epochs_decoder": 1, "widths": (8,), "batch_size": 32, "random_state": 0}
@@ -44,6 +46,12 @@ def test_two_thousand_mutated_folders_get_one_clear_error(folders):
     results = results_of("model", 2000, folders)
     print(results)
     check_results(results, 2000)
+
+
+def test_mutated_states_of_unfinished_runs_get_one_clear_error(tmp_path):
+    tensors = {"w": torch.ones(3), "list": [torch.zeros(2, 2), {"n": 1}], 5: None}
+    save_state(tmp_path, {"modules": tensors, "seed": 3, "done": ["vec"]})
+    check_results(results_of("state", 150, [tmp_path]), 150)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +95,7 @@ def test_the_error_names_file_place_and_value(folders, tmp_path, change, message
 
 def small_model(seed: int) -> SSAVAE:
     rng = np.random.default_rng(0)
-    return SSAVAE(**SHORT | {"random_state": seed}).fit(rng.normal(size=(60, 4)), np.arange(60) % 3)
+    return SSAVAE(**SHORT).set_params(random_state=seed).fit(rng.normal(size=(60, 4)), np.arange(60) % 3)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 
 from ssavae import SSAVAE
+from ssavae.preprocessing.columns import Column
 from ssavae.preprocessing.preprocessor import Preprocessor
 
 DIGITS = load_digits().images  # type: ignore[attr-defined]
@@ -123,8 +124,8 @@ def test_models_of_before_know_no_range_of_tables_and_signals():
         fitted = Preprocessor.fit(x, kind)
         names = ("kind", "row_shape", "dtype", "low", "scale", "names")
         values = {name: getattr(fitted, name) for name in names}
-        columns = [{"kind": each.kind, "low": each.low, "scale": each.scale} for each in fitted.columns]
-        older = Preprocessor.restored({**values, "columns": columns})
+        columns = tuple(Column(each.kind, each.low, each.scale) for each in fitted.columns)
+        older = Preprocessor(**values, columns=columns)
         assert n_warnings(older, 1e9 * x) == 0
         np.testing.assert_array_equal(older.forward(x), fitted.forward(x))
         np.testing.assert_allclose(older.inverse(fitted.forward(x)), x, atol=1e-5)

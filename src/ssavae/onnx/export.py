@@ -23,6 +23,7 @@ from ssavae.estimator import SSAVAE
 from ssavae.inference.predictor import Predictor
 from ssavae.networks import VEC
 from ssavae.onnx.runtime import DESCRIPTION_FILE, SCHEMA_VERSION, Exported, turn_off_telemetry
+from ssavae.persistence.schema import document_sha256
 from ssavae.preprocessing.preprocessor import Preprocessor
 from ssavae.training.distributed.launcher import scratch_folder
 
@@ -215,6 +216,8 @@ def _write_description(
         "temperature": model.calibration_.temperature,  # for information: the classifier's graph applies it
         "reading": None if reading is None else dict(reading),
     }
+    description = json.loads(json.dumps(description, allow_nan=False))
+    description["sha256"] = document_sha256(description)
     (folder / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1, allow_nan=False), "utf-8")
 
 

@@ -6,9 +6,9 @@ their inputs and outputs; docs/onnx.md documents it for other languages.
 
 from __future__ import annotations
 
-import json
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,14 @@ from numpy.typing import ArrayLike
 
 from ssavae._checks import UsageError, check, require_package
 from ssavae._serialize import read_checked
+from ssavae.persistence.schema import (
+    Classes,
+    ModelFolderError,
+    check_preprocessor,
+    damaged,
+    parse_document,
+    read,
+)
 from ssavae.preprocessing.columns import is_frame, object_cells, to_frame
 from ssavae.preprocessing.inputs import check_finite, plain_array
 from ssavae.preprocessing.preprocessor import Preprocessor
@@ -25,9 +33,27 @@ if TYPE_CHECKING:
     import pandas as pd
     from onnxruntime import InferenceSession
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DESCRIPTION_FILE = "exported.json"
 BATCH = 1000  # rows per run of a graph; a row's result does not depend on it
+
+
+@dataclass(frozen=True)
+class Description:
+    """What exported.json holds: see docs/onnx.md."""
+
+    schema_version: int
+    sha256: str
+    versions: dict[str, str]
+    graphs: dict[str, str]
+    latent_dim: int
+    classes: Classes
+    feature_names: tuple[str, ...]
+    preprocess: Preprocessor
+    input_shape: tuple[int, ...]
+    input_names: tuple[str, ...]
+    temperature: float
+    reading: dict[str, Any] | None
 
 
 class Exported:
@@ -54,8 +80,10 @@ class Exported:
         If there is no such folder.
     ImportError
         If onnxruntime is not installed.
-    FileNotFoundError, ValueError
-        If a file is missing, damaged, or of another schema version.
+    FileNotFoundError
+        If a file is missing.
+    ModelFolderError
+        If a file is damaged, or of another schema version.
 
     Examples
     --------
@@ -70,35 +98,47 @@ class Exported:
         folder = Path(folder)
         if not folder.is_dir():
             raise UsageError(f"no folder of an exported model at {folder}")
-        path = _existing(folder / DESCRIPTION_FILE)
-        try:
-            description = json.loads(path.read_text("utf-8"))
-            version = description["schema_version"]
-            checksums = self._restore(description) if version == SCHEMA_VERSION else {}
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-            raise ValueError(f"{path} is damaged: {reason}") from error
-        expected = f"this ssavae reads {SCHEMA_VERSION}: export the model again"
-        check(version == SCHEMA_VERSION, f"{path} has schema version {version}, {expected}")
         require_package("onnxruntime", "onnx", "running an exported model")
         turn_off_telemetry()
+        path = _existing(folder / DESCRIPTION_FILE)
+        with damaged(path):
+            document = parse_document(path.read_bytes(), SCHEMA_VERSION, "export the model again")
+            self._restore(read(Description, document, ""))
         self._sessions = {
-            name: _session(folder / f"{name}.onnx", sha256) for name, sha256 in checksums.items()
+            name: _session(folder / f"{name}.onnx", checksum) for name, checksum in document["graphs"].items()
         }
+        for name, session in self._sessions.items():
+            with damaged(folder / f"{name}.onnx", f"does not fit {DESCRIPTION_FILE}"):
+                self._check_graph(name, session)
 
-    def _restore(self, description: dict[str, Any]) -> dict[str, str]:
-        """Set the attributes from exported.json; return the graphs' checksums by name."""
-        self.preprocess_ = Preprocessor.restored(description["preprocess"])
-        classes = description["classes"]
-        self.classes_ = np.array(classes["names"], dtype=np.dtype(classes["dtype"]))
-        if description["feature_names"]:
-            self.feature_names_in_ = np.array(description["feature_names"], dtype=object)
-        self.latent_dim = int(description["latent_dim"])
-        self.reading: dict[str, Any] | None = description["reading"]
-        checksums = dict(description["graphs"])
+    def _restore(self, description: Description) -> None:
+        """Set the attributes from exported.json."""
+        check_preprocessor(description.preprocess)
+        self.preprocess_ = description.preprocess
+        self.classes_ = description.classes.array()
+        names, n_columns = description.feature_names, self.preprocess_.row_shape[0]
+        check(len(names) in (0, n_columns), f"feature_names must be {n_columns}, found {len(names)}")
+        if names:
+            self.feature_names_in_ = np.array(names, dtype=object)
+        self.latent_dim = description.latent_dim
+        self.reading = description.reading
         expected = {"encoder", "decoder", *(["classifier"] if len(self.classes_) else [])}
-        check(set(checksums) == expected, f"it lists the graphs {sorted(checksums)}")
-        return checksums
+        graphs = sorted(description.graphs)
+        check(set(graphs) == expected, f"graphs must be {sorted(expected)}, found {graphs}")
+
+    def _check_graph(self, name: str, session: InferenceSession) -> None:
+        """Raise ValueError unless a graph takes and gives arrays of the described shapes."""
+        is_table = self.preprocess_.kind == "table"
+        row = self.preprocess_.input_shape if is_table else self.preprocess_.row_shape
+        code = (self.latent_dim,)
+        expected = {
+            "encoder": (row, code),
+            "decoder": (code, row),
+            "classifier": (code, (len(self.classes_),)),
+        }
+        for sides, shape in zip((session.get_inputs(), session.get_outputs()), expected[name], strict=True):
+            found = [tuple(side.shape[1:]) for side in sides]
+            check(found == [shape], f"it has arrays of shape (n, ...) with {found}, wanted is {shape}")
 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Return the codes mu, (n, latent_dim); a row's code depends on that row alone."""
@@ -194,14 +234,16 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _session(path: Path, sha256: str) -> InferenceSession:
+def _session(path: Path, checksum: str) -> InferenceSession:
     """Open a graph, if its checksum is the one in exported.json."""
     import onnxruntime
 
-    graph = read_checked(path, sha256)
+    graph = read_checked(path, checksum)
     if graph is None:
-        raise ValueError(f"{_existing(path)} is damaged: its checksum is not the one in {DESCRIPTION_FILE}")
+        raise ModelFolderError(
+            f"{_existing(path)} is damaged: its checksum is not the one in {DESCRIPTION_FILE}"
+        )
     try:
         return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common class
-        raise ValueError(f"{path} is not a graph that onnxruntime can run: {error}") from error
+        raise ModelFolderError(f"{path} is not a graph that onnxruntime can run: {error}") from error

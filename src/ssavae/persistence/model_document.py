@@ -20,6 +20,7 @@ N_NOVELTY_COMPONENTS = 3  # of Predictor.novelty_components
 TOLERANCE = 1e-8  # of a sum of fractions: numpy's own, where it draws by them
 
 Shape = tuple[int, ...]
+OwnNetwork = Literal["encoder", "decoder"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class ModelDocument:
     """
 
     params: dict[str, Any]
-    custom: tuple[Literal["encoder", "decoder"], ...]
+    custom: tuple[OwnNetwork, ...]
     spec: Spec
     preprocess: Preprocessor
     classes: Classes

@@ -16,7 +16,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -25,7 +25,6 @@ from ssavae._serialize import JSONObject, sha256
 from ssavae.preprocessing.columns import Column
 from ssavae.preprocessing.preprocessor import KINDS, Preprocessor
 
-T = TypeVar("T")
 AXES = {"table": (1,), "signal": (1, 2), "image": (2, 3)}  # of one row
 DTYPE_PATTERN = re.compile(r"[<>=|]?([biuf])[1-8]|[<>=|]?(U)[0-9]+|\|(O)")
 MOST_CHARACTERS = 2**26  # of an array of class names, which all take as much memory as the longest
@@ -126,9 +125,9 @@ def read_arguments(function: Callable[..., object], values: JSONObject, place: s
     return {name: read(hints[name], value, _join(place, name)) for name, value in values.items()}
 
 
-def _read_dataclass(cls: type[T], value: Any, place: str) -> T:
+def _read_dataclass(cls: Any, value: Any, place: str) -> Any:
     value = read(dict[str, Any], value, place)
-    for field in fields(cls):  # pyright: ignore[reportArgumentType]
+    for field in fields(cls):
         required = field.default is MISSING and field.default_factory is MISSING
         check(field.name in value or not required, f"{_join(place, field.name)} is missing")
     arguments = read_arguments(cls, value, place)
@@ -185,7 +184,8 @@ class Classes:
     def array(self) -> np.ndarray:
         """Return the array; raises ValueError where names and dtype do not fit, or a name is there twice."""
         match = DTYPE_PATTERN.fullmatch(self.dtype)
-        check(match is not None, f"classes.dtype {self.dtype!r} is none of class names")
+        if match is None:
+            raise ValueError(f"classes.dtype {self.dtype!r} is none of class names")
         longest = max((len(name) for name in self.names if isinstance(name, str)), default=0)
         check(len(self.names) * longest <= MOST_CHARACTERS, "classes.names are too long")
         check(len(set(self.names)) == len(self.names), "classes.names holds a name twice")
@@ -218,6 +218,9 @@ def check_preprocessor(preprocessor: Preprocessor) -> None:
         fits = len(preprocessor.low) == n_values and n_values in (1, preprocessor.input_shape[0])
         check(fits, f"preprocess.low and scale must hold one number, or one a channel, found {n_values}")
         check(min(preprocessor.scale) > 0, "preprocess.scale must be above 0")
+        for name in ("lowest", "highest", "spread"):
+            n = len(getattr(preprocessor, name))
+            check(n in (0, n_values), f"preprocess.{name} must hold {n_values} numbers, found {n}")
         check(not preprocessor.columns, f"preprocess.columns are those of a table, not of a {kind}")
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from ssavae._serialize import sweep, write_atomically
+from ssavae.persistence.schema import ModelFolderError
 
 RESUME_FOLDER = "resume"
 STATE_FILE = "state.safetensors"
@@ -39,7 +39,7 @@ def load_state(folder: Path) -> State:
     ------
     FileNotFoundError
         If there is none.
-    ValueError
+    ModelFolderError
         If the file is damaged.
     """
     path = folder / RESUME_FOLDER / STATE_FILE
@@ -49,9 +49,12 @@ def load_state(folder: Path) -> State:
     try:
         tensors = load_tensors(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return _with_tensors(json.loads(header["__metadata__"]["state"]), tensors)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it and train from the start") from error
+        state = _with_tensors(json.loads(header["__metadata__"]["state"]), tensors)
+    except Exception as error:  # of safetensors, of JSON, or of a tree that save_state has not written
+        raise ModelFolderError(f"{path} is damaged ({error}): delete it and train from the start") from error
+    if not isinstance(state, dict):
+        raise ModelFolderError(f"{path} is damaged: delete it and train from the start")
+    return state
 
 
 def has_state(folder: Path) -> bool:

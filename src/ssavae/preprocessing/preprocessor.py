@@ -6,7 +6,7 @@ A fitted :class:`Preprocessor` consists of plain values: ``asdict`` writes it to
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from ssavae._checks import check
-from ssavae._serialize import lists_to_tuples
 from ssavae.preprocessing.columns import Column
 from ssavae.preprocessing.inputs import Rows
 from ssavae.preprocessing.lazy import LazyArray, random_subset, sample_rows
@@ -146,13 +145,6 @@ class Preprocessor:
             columns = tuple(replace(column, has_missing=column.has_missing or gap) for column, gap in pairs)
         dtype = rows.values.dtype.name
         return cls("table", (n_columns,), dtype, columns=columns, names=column_names)
-
-    @classmethod
-    def restored(cls, values: Mapping[str, Any]) -> Preprocessor:
-        """Return the preprocessor that ``asdict`` and JSON have turned into plain values."""
-        fields: dict[str, Any] = lists_to_tuples(values)
-        fields["columns"] = tuple(Column(**lists_to_tuples(column)) for column in values["columns"])
-        return cls(**fields)
 
     @property
     def bounded(self) -> bool:
