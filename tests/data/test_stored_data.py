@@ -15,7 +15,7 @@ from PIL import Image
 from ssavae import SSAVAE
 from ssavae.app import cli
 from ssavae.app.runs import evaluate
-from ssavae.data import arrays, labelled, tables
+from ssavae.data import arrays, labelled, parquet, tables
 from ssavae.data.labelled import LabelledData, Reading
 from ssavae.data.loading import load_dataset
 from ssavae.data.partition import Part, divide, read, whole
@@ -30,7 +30,7 @@ def all_large(monkeypatch):
     for module in (lazy, arrays, tables):
         monkeypatch.setattr(module, "RESIDENT_BYTES", 0)
     monkeypatch.setattr(lazy, "CHUNK_BYTES", 1000)
-    monkeypatch.setattr(tables, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(parquet, "CHUNK_BYTES", 1000)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_parquet_is_streamed_to_a_plain_file_that_goes_again(tmp_path, monkeypat
     in_memory = load_dataset(tmp_path / "a.parquet", reading)
     monkeypatch.setattr(tables, "RESIDENT_BYTES", 0)
     monkeypatch.setattr(lazy, "RESIDENT_BYTES", 0)
-    monkeypatch.setattr(tables, "CHUNK_BYTES", 999)
+    monkeypatch.setattr(parquet, "CHUNK_BYTES", 999)
     scratch_folder = tmp_path / "scratch"
     scratch_folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch_folder))

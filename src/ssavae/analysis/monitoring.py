@@ -6,11 +6,13 @@ import csv
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ssavae._checks import check
+from ssavae.data.delimited import separator_of
 from ssavae.data.labelled import Part, Reading, RowsLike
 from ssavae.data.windows import log_spectrum, summarize
 from ssavae.estimator import SSAVAE
@@ -163,8 +165,12 @@ def follow_stream(
     ValueError
         If a line has another number of cells than the header.
     """
-    reader = csv.reader(lines)
+    lines = iter(lines)
+    first = next(lines, "").removeprefix("\ufeff")
+    sep = reading.sep or separator_of([first])
+    reader = csv.reader(chain([first], lines), delimiter=sep)
     header = next(reader, [])
+    has_commas = reading.decimal == "," or (reading.decimal is None and sep != ",")
     columns = dict(zip(model.preprocess_.names, model.preprocess_.columns, strict=True))
     inputs = [i for i, name in enumerate(header) if name not in reading.columns]
     names = [header[i] for i in inputs]
@@ -175,13 +181,20 @@ def follow_stream(
         check(
             len(cells) == len(header), f"line {number + 1} has {len(cells)} cells, the header {len(header)}"
         )
-        window.append([columns.get(header[i], Column("number")).parse(cells[i]) for i in inputs])
+        window.append(
+            [_parse(columns.get(header[i], Column("number")), cells[i], has_commas) for i in inputs]
+        )
         if len(window) < (reading.window or 1) or (number - len(window)) % reading.step:
             continue
         track = follow(model, _as_trained(model, reading, window, names), normal)
         n_over = n_over + 1 if track.over[0] else 0
         yield table_of(model, track, np.array([n_over >= run_length]), n_windows)
         n_windows += 1
+
+
+def _parse(column: Column, text: str, has_commas: bool) -> Cell:
+    """Read a cell; in a number a decimal comma, where there may be one, is a point."""
+    return column.parse(text.replace(",", ".") if has_commas and column.kind != "category" else text)
 
 
 def _as_trained(

@@ -17,6 +17,8 @@ from ssavae.preprocessing.labels import encode_labels
 from ssavae.preprocessing.lazy import LazyArray, concatenate, wrap_array
 from ssavae.preprocessing.splits import hold_out
 
+FILE_OPTIONS = ("resize", "sep", "decimal", "encoding", "no_header")
+
 
 def read(data: str, reading: Reading = DEFAULT_READING, kind: str | None = None) -> LabelledData:
     """Read a data set; refuse infinity, and NaN except in tables, with an error that names the position.
@@ -39,8 +41,12 @@ def read(data: str, reading: Reading = DEFAULT_READING, kind: str | None = None)
     return loaded
 
 
-def read_like(data: str, reading: Reading, kind: str, label: str | None = None) -> LabelledData:
-    """Read data for a model as for training; columns of label, group and drop only where it has them."""
+def read_like(data: str, reading: Reading, kind: str, options: Reading = DEFAULT_READING) -> LabelledData:
+    """Read data for a model as for training, label, group and drop only where it has them.
+
+    Options that are given come before those of the training.
+    """
+    reading = with_options(reading, options)
     path = Path(data).expanduser()
     if data not in SETS and is_table(path):
         columns = table_columns(path, reading)
@@ -50,7 +56,20 @@ def read_like(data: str, reading: Reading, kind: str, label: str | None = None) 
             group=reading.group if reading.group in columns else None,
             drop=tuple(name for name in reading.drop if name in columns),
         )
-    return read(data, replace(reading, label=label or reading.label), None if reading.window else kind)
+    return read(
+        data, replace(reading, label=options.label or reading.label), None if reading.window else kind
+    )
+
+
+def with_options(reading: Reading, options: Reading) -> Reading:
+    """Return how to read a file that is written otherwise than that of the training, where options say so.
+
+    >>> with_options(Reading(label="y", sep=","), Reading(sep=";")).sep
+    ';'
+    """
+    return replace(
+        reading, **{name: getattr(options, name) or getattr(reading, name) for name in FILE_OPTIONS}
+    )
 
 
 def whole(loaded: LabelledData) -> Part:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 import warnings
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ssavae._checks import check, require_package
 from ssavae.data.arrays import ROWS_KEYS, from_arrays
 from ssavae.data.class_folders import ClassFolders, and_more, list_class_folders
-from ssavae.data.guards import check_unpacked, guard, unpacked_limit
+from ssavae.data.guards import check_unpacked, guard
 from ssavae.data.labelled import LabelledData, Reading
-from ssavae.preprocessing.lazy import CHUNK_BYTES
+from ssavae.data.matlab import read_matlab
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 AUDIO_SUFFIXES = (".flac", ".ogg", ".aiff", ".aif")  # read by soundfile; .wav is read by SciPy
@@ -48,7 +47,7 @@ def read_records(path: Path, reading: Reading) -> LabelledData:
     """
     if path.is_file() and path.suffix.lower() in (".mat", *HDF5_SUFFIXES):
         arrays = {name: each for name, each in _read_variables(path).items() if isinstance(each, np.ndarray)}
-        if not arrays.keys().isdisjoint(ROWS_KEYS):
+        if any(key in arrays and arrays[key].ndim > 1 for key in ROWS_KEYS):
             check(not reading.drop, f"drop: {path} holds arrays, not channels")
             return from_arrays(arrays, path, reading.group)
     check(reading.group is None, f"group {reading.group!r}: each record of {path} is a group of its own")
@@ -216,33 +215,9 @@ def _read_variables(file: Path) -> dict[str, Any]:
     """Return the variables of a .mat or .h5: arrays, or structures of a .mat."""
     if file.suffix.lower() in HDF5_SUFFIXES:
         return _read_hdf5(file)
-    from scipy.io import loadmat
-
-    with guard(file, ".mat"), file.open("rb") as stream:
-        if stream.read(10) != b"MATLAB 7.3":  # from which version on it is an HDF5 file
-            _check_packed(file, stream)
-            variables = loadmat(file, squeeze_me=True, struct_as_record=False)
-            return {name: each for name, each in variables.items() if not name.startswith("__")}
-    return _read_hdf5(file)
-
-
-def _check_packed(file: Path, stream: IO[bytes]) -> None:
-    """Check what the compressed elements of a .mat unpack to, before they are."""
-    stream.seek(0)
-    header = stream.read(128)
-    order = "little" if header[126:128] == b"IM" else "big"
-    total = 0
-    while header.startswith(b"MATLAB 5") and len(tag := stream.read(8)) == 8:
-        size = int.from_bytes(tag[4:], order)
-        if int.from_bytes(tag[:4], order) != 15:  # not compressed
-            stream.seek(size, 1)
-            continue
-        unpacker = zlib.decompressobj()
-        packed = stream.read(min(size, file.stat().st_size))
-        while packed and total <= unpacked_limit(file):
-            total += len(unpacker.decompress(packed, CHUNK_BYTES))
-            packed = unpacker.unconsumed_tail
-        check_unpacked(file, total)
+    with file.open("rb") as stream:
+        is_hdf5 = stream.read(10) == b"MATLAB 7.3"
+    return _read_hdf5(file) if is_hdf5 else read_matlab(file)
 
 
 def _read_hdf5(file: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,6 @@ from ssavae.app.cli.options import (
     TABLE_SUFFIXES,
     DataArgument,
     FormatOption,
-    LabelOption,
     OutOption,
     RunArgument,
     check_choice,
@@ -24,13 +23,18 @@ from ssavae.app.cli.options import (
     output_path,
     picture_suffix,
 )
+from ssavae.app.cli.reading import APPLIED, takes_reading
+
+if TYPE_CHECKING:
+    from ssavae.data.labelled import Reading
 
 
 @app.command(epilog=examples("evaluate runs/mnist mnist --judge"))
+@takes_reading(*APPLIED)
 def evaluate(
     run: RunArgument,
     data: DataArgument,
-    label: LabelOption = None,
+    reading: Reading,
     judge: Annotated[
         bool, typer.Option("--judge", help="Also use a classifier trained on the real images.")
     ] = False,
@@ -43,7 +47,7 @@ def evaluate(
     from ssavae.app.runs.folder import JUDGE_FILE, RunFolder
 
     folder = RunFolder(run)
-    model, loaded = folder.load_model_and_data(data, label)
+    model, loaded = folder.load_model_and_data(data, reading)
     results, file = evaluate_run(model, folder, loaded, judged=judge)
     unknown = results.get("rows_of_unknown_classes")
     if unknown:
@@ -62,7 +66,8 @@ def evaluate(
 
 
 @app.command("map", epilog=examples("map runs/mnist mnist --out map.svg"))
-def draw_map(run: RunArgument, data: DataArgument, out: OutOption = None, label: LabelOption = None) -> None:
+@takes_reading(*APPLIED)
+def draw_map(run: RunArgument, data: DataArgument, reading: Reading, out: OutOption = None) -> None:
     """Draw the latent map of DATA.
 
     Rows as in `ssavae evaluate`; with more than 2 dimensions their PCA.
@@ -71,18 +76,19 @@ def draw_map(run: RunArgument, data: DataArgument, out: OutOption = None, label:
     from ssavae.app.runs import pictures
     from ssavae.app.runs.folder import RunFolder
 
-    model, part = RunFolder(run).load_model_and_rows(data, label)
+    model, part = RunFolder(run).load_model_and_rows(data, reading)
     path = output_path(out, run / "map.png", PICTURE_SUFFIXES)
     print_written(figures.save(pictures.draw_map(model, part), path))
 
 
 @app.command(epilog=examples("draw runs/mnist mnist --format pdf --out figures"))
+@takes_reading(*APPLIED)
 def draw(
     run: RunArgument,
     data: DataArgument,
+    reading: Reading,
     picture_format: FormatOption = "svg",
     out: Annotated[Path | None, folder_option("Folder for the pictures [default: RUN].")] = None,
-    label: LabelOption = None,
 ) -> None:
     """Draw every picture of a run again, for a paper.
 
@@ -92,19 +98,20 @@ def draw(
     from ssavae.app.runs.folder import RunFolder
 
     suffix = picture_suffix(picture_format)
-    model, part = RunFolder(run).load_model_and_rows(data, label)
+    model, part = RunFolder(run).load_model_and_rows(data, reading)
     print_written(*pictures.draw_pictures(model, part, out or run, suffix))
 
 
 @app.command(epilog=examples("reconstruct runs/mnist mnist --out rows.npz"))
+@takes_reading(*APPLIED)
 def reconstruct(
     run: RunArgument,
     data: DataArgument,
+    reading: Reading,
     out: OutOption = None,
     n: Annotated[
         int | None, typer.Option("-n", min=1, help="Rows [default: 10; all in .npz and .csv].")
     ] = None,
-    label: LabelOption = None,
 ) -> None:
     """Reconstruct rows of DATA.
 
@@ -115,7 +122,7 @@ def reconstruct(
     from ssavae.app.runs.folder import RunFolder
 
     path = output_path(out, run / "reconstructions.png", ROW_SUFFIXES)
-    model, part = RunFolder(run).load_model_and_rows(data, label)
+    model, part = RunFolder(run).load_model_and_rows(data, reading)
     if path.suffix.lower() in PICTURE_SUFFIXES:
         print_written(figures.save(pictures.draw_reconstructions(model, part, n or 10), path))
         return
@@ -160,11 +167,12 @@ def sample(
         "predict --onnx exported/parts partition.csv",
     )
 )
+@takes_reading(*APPLIED)
 def predict(
     run: RunArgument,
     data: DataArgument,
+    reading: Reading,
     out: OutOption = None,
-    label: LabelOption = None,
     onnx: Annotated[
         bool,
         typer.Option("--onnx", help="RUN is a folder of `ssavae export`: use onnxruntime, not torch."),
@@ -179,11 +187,11 @@ def predict(
 
     path = output_path(out, run / "predictions.csv", TABLE_SUFFIXES)
     if onnx:
-        model, loaded = output.load_exported(run, data, label)
+        model, loaded = output.load_exported(run, data, reading)
     else:
         from ssavae.app.runs.folder import RunFolder
 
-        model, loaded = RunFolder(run).load_model_and_data(data, label)
+        model, loaded = RunFolder(run).load_model_and_data(data, reading)
     if len(model.classes_) == 0:
         warn("the model was trained without labels: no class and probability, only the code")
     rows = output.predictions(model, partition.whole(loaded))

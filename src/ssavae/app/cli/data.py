@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,16 +11,15 @@ from ssavae.app.cli.console import print_table
 from ssavae.app.cli.main import app
 from ssavae.app.cli.options import (
     DataArgument,
-    DropOption,
-    GroupOption,
-    HopOption,
     KindOption,
-    LabelOption,
     TestFractionOption,
-    WindowOption,
     examples,
     fraction_or_default,
 )
+from ssavae.app.cli.reading import TRAINED, takes_reading
+
+if TYPE_CHECKING:
+    from ssavae.data.labelled import Reading
 
 data_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data", epilog=examples("data", "data get mnist"))
@@ -74,14 +73,11 @@ def build(
 
 
 @data_app.command("audit", epilog=examples("data audit bearings.csv --label fault --group machine"))
+@takes_reading(*TRAINED)
 def audit(
     data: DataArgument,
-    label: LabelOption = None,
-    group: GroupOption = None,
+    reading: Reading,
     kind: KindOption = None,
-    drop: DropOption = None,
-    window: WindowOption = None,
-    hop: HopOption = None,
     test_fraction: TestFractionOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the split, where DATA has no test part.")] = 0,
 ) -> None:
@@ -91,9 +87,7 @@ def audit(
     split that `ssavae train` would draw. Exits with 1 where there are any.
     """
     from ssavae.app.runs.evaluate import audit_data
-    from ssavae.data.labelled import Reading
 
-    reading = Reading(label, group, tuple(drop or ()), window, hop)
     findings, caution = audit_data(data, reading, kind, fraction_or_default(test_fraction), seed)
     rows = [[each.what, str(each.n_test), each.example] for each in findings]
     print_table(["on both sides", "test rows", "for example"], rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,13 +13,16 @@ from ssavae.app.cli.options import (
     TABLE_SUFFIXES,
     DataArgument,
     FormatOption,
-    LabelOption,
     OutOption,
     RunArgument,
     examples,
     output_path,
     picture_suffix,
 )
+from ssavae.app.cli.reading import APPLIED, TEXT_OPTIONS, takes_reading
+
+if TYPE_CHECKING:
+    from ssavae.data.labelled import Reading
 
 
 @app.command(
@@ -29,9 +32,11 @@ from ssavae.app.cli.options import (
         "monitor runs/te tennessee_eastman --where run_train=6 --out fault6.csv",
     )
 )
+@takes_reading(*TEXT_OPTIONS)
 def monitor(
     run: RunArgument,
     data: Annotated[str, typer.Argument(help="As in `ssavae train`; - reads csv rows as they come.")],
+    reading: Reading,
     where: Annotated[
         str | None,
         typer.Option(
@@ -54,14 +59,14 @@ def monitor(
 
     folder = RunFolder(run)
     if data == "-":
-        for line in diagnose.monitor_stream(folder, sys.stdin, normal, run_length):
+        for line in diagnose.monitor_stream(folder, sys.stdin, normal, run_length, reading):
             typer.echo(line)
             if getattr(sys.stdout, "is_closed", False):  # nobody reads them any more
                 return
         return
     path = output_path(out, run / "monitor.csv", (".csv",))
     suffix = picture_suffix(picture_format)
-    summary, figure = diagnose.monitor_run(folder, data, where, normal, run_length, path)
+    summary, figure = diagnose.monitor_run(folder, data, where, normal, run_length, path, reading)
     print_values(f"{run} on {data}", summary)
     print_written(path, figures.save(figure, path.with_suffix(suffix)))
 
@@ -70,9 +75,11 @@ N_PRINTED = 12  # lines of an explanation
 
 
 @app.command(epilog=examples("why runs/plant plant.csv --row 120", "why runs/mnist mnist --row 0 --to 3"))
+@takes_reading(*TEXT_OPTIONS)
 def why(
     run: RunArgument,
     data: DataArgument,
+    reading: Reading,
     row: Annotated[int, typer.Option(help="Row, as `ssavae evaluate` counts them from 0.")],
     to: Annotated[
         str | None, typer.Option(help="Class to compare with [default: normal, else the next].")
@@ -88,7 +95,7 @@ def why(
     from ssavae.app.runs.folder import RunFolder
 
     path = output_path(out, run / "why.csv", (".csv",))
-    summary, columns = diagnose.explain_row(RunFolder(run), data, row, to, path)
+    summary, columns = diagnose.explain_row(RunFolder(run), data, row, to, path, reading)
     print_values(f"{run} on {data}", summary)
     rows = zip(*(values[:N_PRINTED].tolist() for values in columns.values()), strict=True)
     print_table(list(columns), [[format_value(value) for value in row] for row in rows])
@@ -96,12 +103,13 @@ def why(
 
 
 @app.command(epilog=examples("suggest runs/few mnist -n 20"))
+@takes_reading(*APPLIED)
 def suggest(
     run: RunArgument,
     data: DataArgument,
+    reading: Reading,
     n: Annotated[int, typer.Option("-n", min=1, help="Rows.")] = 20,
     out: OutOption = None,
-    label: LabelOption = None,
 ) -> None:
     """Suggest rows of DATA to label next.
 
@@ -113,5 +121,5 @@ def suggest(
 
     path = output_path(out, run / "suggestions.csv", TABLE_SUFFIXES)
     folder = RunFolder(run)
-    model, loaded = folder.load_model_and_data(data, label)
+    model, loaded = folder.load_model_and_data(data, reading)
     print_written(output.write_rows(model, path, diagnose.suggestions(model, folder, loaded, n)))

@@ -16,11 +16,8 @@ from ssavae.app.cli.main import app
 from ssavae.app.cli.options import (
     DataArgument,
     DeviceOption,
-    DropOption,
     FormatOption,
-    GroupOption,
     KindOption,
-    LabelOption,
     LabelsPerClassOption,
     PresetOption,
     TestFractionOption,
@@ -30,10 +27,12 @@ from ssavae.app.cli.options import (
     fraction_or_default,
     picture_suffix,
 )
+from ssavae.app.cli.reading import TRAINED, takes_reading
 
 if TYPE_CHECKING:
     from ssavae.app.experiments.optuna_worker import CellResult
     from ssavae.app.experiments.sweep import Sweep
+    from ssavae.data.labelled import Reading
 
 
 @app.command(epilog=examples("reproduce figure7", "reproduce figure9 --data mnist --fast"))
@@ -111,9 +110,11 @@ def repeated(words: Sequence[str], options: Sequence[str]) -> list[str]:
         "sweep mnist --beta 0 0.1 --out runs/sweep --storage postgresql://me@host/sweeps",
     ),
 )
+@takes_reading(*TRAINED)
 def sweep(
     context: typer.Context,
     data: DataArgument,
+    reading: Reading,
     out: Annotated[Path, folder_option("Folder for the table, the picture, and a run of each cell.")],
     latent_dim: Annotated[list[int] | None, typer.Option(help="Dimensions of the code.")] = None,
     beta: Annotated[list[float] | None, typer.Option(help="Weights of the adversarial loss.")] = None,
@@ -141,10 +142,7 @@ def sweep(
     ] = 120,
     retry: Annotated[bool, typer.Option("--retry", help="Retry the cells that failed.")] = False,
     preset: PresetOption = None,
-    label: LabelOption = None,
     kind: KindOption = None,
-    group: GroupOption = None,
-    drop: DropOption = None,
     labels_per_class: LabelsPerClassOption = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seeds of split and training [default: 0].")] = None,
     device: DeviceOption = None,
@@ -160,12 +158,11 @@ def sweep(
     from ssavae.app.runs.folder import Run
     from ssavae.app.runs.settings import plan_reading
     from ssavae.data.label_budget import LabelBudget
-    from ssavae.data.labelled import Reading
 
     choices = {"latent_dim": latent_dim, "beta": beta, "gamma": gamma, "random_state": seed}
     given = {name: values for name, values in choices.items() if values}
     space = plan_space(preset, {"kind": kind, "device": device}, given, assignments or [])
-    reading = plan_reading(preset, Reading(label, group, tuple(drop or ())))
+    reading = plan_reading(preset, reading)
     budget = LabelBudget(per_class=labels_per_class)
     run = Run(data, reading, fraction_or_default(test_fraction), preset, {}, budget)
     chosen = metric or "reconstruction_error"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ssavae.app.cli.console import print_values, print_written, progress_printer
 from ssavae.app.cli.main import app
-from ssavae.app.cli.options import DataArgument, LabelOption, RunArgument, check_choice, examples, output_path
+from ssavae.app.cli.options import DataArgument, RunArgument, check_choice, examples, output_path
+from ssavae.app.cli.reading import APPLIED, takes_reading
+
+if TYPE_CHECKING:
+    from ssavae.data.labelled import Reading
 
 
 @app.command(
@@ -20,9 +24,11 @@ from ssavae.app.cli.options import DataArgument, LabelOption, RunArgument, check
         "explore runs/mnist mnist --part test --export mnist.html",
     )
 )
+@takes_reading(*APPLIED)
 def explore(
     run: RunArgument,
     data: DataArgument,
+    reading: Reading,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="[default: 8765, or the next free one]")
     ] = None,
@@ -31,7 +37,6 @@ def explore(
         str | None, typer.Option(envvar="SSAVAE_TOKEN", help="Bearer token that requests have to carry.")
     ] = None,
     part: Annotated[str, typer.Option(help="Rows to show: train, test or all.")] = "all",
-    label: LabelOption = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
     export: Annotated[
         Path | None, typer.Option(help="Write the page as one .html that needs no server, and exit.")
@@ -54,7 +59,7 @@ def explore(
     serve.check_token(host, token)
     listening = serve.open_port(host or serve.HOST, port) if export is None else None
     folder = RunFolder(run)
-    model, loaded = folder.load_model_and_data(data, label)
+    model, loaded = folder.load_model_and_data(data, reading)
     rows = rows_to_show(loaded, folder.read_split(loaded), part)
     points = Points.of(model, rows, progress_printer("reading rows"), run)
     if listening is None:

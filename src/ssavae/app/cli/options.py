@@ -15,31 +15,10 @@ def examples(*lines: str) -> str:
 
 
 DataArgument = Annotated[
-    str, typer.Argument(help="A named set (see `ssavae data`), or .csv, .parquet, .npz, .npy, a folder.")
+    str, typer.Argument(help="A named set (see `ssavae data`), or a file or folder: see docs/data.md.")
 ]
 RunArgument = Annotated[Path, typer.Argument(help="The folder that `ssavae train` wrote.")]
-LabelOption = Annotated[
-    str | None, typer.Option(help="Column with the classes, where DATA has columns.", show_default=False)
-]
-GroupOption = Annotated[
-    str | None,
-    typer.Option(help="Column (or array of .npz) whose equal rows stay on one side of the split."),
-]
 KindOption = Annotated[str | None, typer.Option(help="table, image or signal, where DATA does not say.")]
-DropOption = Annotated[
-    list[str] | None, typer.Option(help="Column of a table that is no input; may be repeated.")
-]
-WindowOption = Annotated[
-    int | None,
-    typer.Option(min=16, help="Cut records into windows: rows of a table in time, or long signals."),
-]
-HopOption = Annotated[int | None, typer.Option(min=1, help="Samples between windows [default: a quarter].")]
-SpectrumOption = Annotated[
-    bool, typer.Option("--spectrum", help="Replace each signal by its log power spectrum.")
-]
-SummaryOption = Annotated[
-    bool, typer.Option("--summary", help="Replace each window by mean, deviation, roughness of its channels.")
-]
 TestFractionOption = Annotated[
     float | None,
     typer.Option(min=0.0, max=0.9, help="Fraction to test on, if DATA has no test part [default: 0.2]."),

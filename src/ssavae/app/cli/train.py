@@ -17,25 +17,20 @@ from ssavae.app.cli.main import app
 from ssavae.app.cli.options import (
     DataArgument,
     DeviceOption,
-    DropOption,
-    GroupOption,
-    HopOption,
     KindOption,
-    LabelOption,
     LabelsPerClassOption,
     PresetOption,
-    SpectrumOption,
-    SummaryOption,
     TestFractionOption,
-    WindowOption,
     examples,
     folder_option,
     fraction_or_default,
 )
+from ssavae.app.cli.reading import TRAINED, takes_reading
 from ssavae.training.distributed import launcher
 
 if TYPE_CHECKING:
     from ssavae.app.runs.folder import Run, RunFolder
+    from ssavae.data.labelled import Reading
 
 PROGRAM = "from ssavae.app.cli import main; main()"
 
@@ -67,11 +62,12 @@ def demo(
         "train mnist --out runs/mnist --devices 2",
     )
 )
+@takes_reading(*TRAINED)
 def train(
     context: typer.Context,
     data: DataArgument,
+    reading: Reading,
     out: Annotated[Path, folder_option("Folder for model, metrics and pictures.")],
-    label: LabelOption = None,
     kind: KindOption = None,
     latent_dim: Annotated[int | None, typer.Option(help="Dimensions of the code; 2 for a map.")] = None,
     preset: PresetOption = None,
@@ -85,12 +81,6 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the model or unfinished run in --out.")
     ] = False,
-    group: GroupOption = None,
-    drop: DropOption = None,
-    window: WindowOption = None,
-    hop: HopOption = None,
-    spectrum: SpectrumOption = False,
-    summary: SummaryOption = False,
     labels_per_class: LabelsPerClassOption = None,
     label_fraction: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Learn from this fraction of each class's labels.")
@@ -117,7 +107,6 @@ def train(
     from ssavae.app.runs.folder import Run, RunFolder
     from ssavae.app.runs.settings import plan_parameters, plan_reading
     from ssavae.data.label_budget import LabelBudget
-    from ssavae.data.labelled import Reading
 
     folder = RunFolder(out)
     processes = launcher.process_counts(devices, nodes)
@@ -131,7 +120,6 @@ def train(
         options |= {**processes, "random_state": seed}
         parameters = plan_parameters(preset, options, assignments or [])
         folder.check_free(overwrite)
-        reading = Reading(label, group, tuple(drop or ()), window, hop, spectrum, summary)
         labels = LabelBudget(labels_per_class, label_fraction, labels_from)
         split = fraction_or_default(test_fraction)
         return Run(data, plan_reading(preset, reading), split, preset, parameters, labels)

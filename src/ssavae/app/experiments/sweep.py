@@ -124,7 +124,7 @@ def _run_cell(sweep: Sweep, cell: Cell) -> JSONObject:
             _train(sweep, folder, run, cell)
         judged = sweep.metric in JUDGE_METRICS
         if judged or sweep.metric in MAP_METRICS:
-            model, loaded = folder.load_model_and_data(run.data, run.reading.label)
+            model, loaded = folder.load_model_and_data(run.data, run.reading)
             evaluate_run(model, folder, loaded, judged=judged, judges=sweep.folder)
     metrics = _flatten(folder.read_metrics())
     if sweep.metric not in metrics:

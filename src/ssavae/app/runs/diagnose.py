@@ -15,8 +15,8 @@ from ssavae.analysis.monitoring import normal_class
 from ssavae.app.runs.folder import RunFolder
 from ssavae.app.runs.output import to_frame, write_rows
 from ssavae.app.runs.pictures import class_index, draw_track, label_indices
-from ssavae.data.labelled import LabelledData
-from ssavae.data.partition import Part, divide
+from ssavae.data.labelled import DEFAULT_READING, LabelledData, Reading
+from ssavae.data.partition import Part, divide, with_options
 from ssavae.estimator import SSAVAE
 from ssavae.figures import Figure
 from ssavae.metrics import detection
@@ -48,7 +48,13 @@ def suggestions(model: SSAVAE, folder: RunFolder, loaded: LabelledData, n: int) 
 
 
 def monitor_run(
-    folder: RunFolder, data: str, where: str | None, normal: str | None, run_length: int, path: Path
+    folder: RunFolder,
+    data: str,
+    where: str | None,
+    normal: str | None,
+    run_length: int,
+    path: Path,
+    reading: Reading = DEFAULT_READING,
 ) -> tuple[JSONObject, Figure]:
     """Monitor one group of rows, by default of those that ``evaluate_run`` would measure; all without groups.
 
@@ -62,13 +68,15 @@ def monitor_run(
         Consecutive rows over their limit that raise an alarm.
     path : Path
         The table to write.
+    reading : Reading
+        Options of reading that are given.
 
     Returns
     -------
     summary : dict
     figure : Figure
     """
-    model, loaded = folder.load_model_and_data(data)
+    model, loaded = folder.load_model_and_data(data, reading)
     train, test = folder.evaluation_parts(loaded)
     column = folder.reading.group or "record"
     group, part, rows = select_group([test] if train is None else [test, train], column, where)
@@ -111,11 +119,16 @@ def select_group(parts: Sequence[Part], column: str, where: str | None) -> tuple
 
 
 def monitor_stream(
-    folder: RunFolder, lines: Iterable[str], normal: str | None, run_length: int
+    folder: RunFolder,
+    lines: Iterable[str],
+    normal: str | None,
+    run_length: int,
+    reading: Reading = DEFAULT_READING,
 ) -> Iterator[str]:
     """Yield csv lines, a header first, for csv lines as they come."""
     model = folder.load_model()
-    results = monitoring.follow_stream(model, folder.reading, lines, normal_class(model, normal), run_length)
+    reading = with_options(folder.reading, reading)
+    results = monitoring.follow_stream(model, reading, lines, normal_class(model, normal), run_length)
     for i, row in enumerate(results):
         text = to_frame(model, row).to_csv(index=False, header=i == 0)
         yield from text.strip().splitlines()
@@ -125,7 +138,7 @@ def monitor_stream(
 
 
 def explain_row(
-    folder: RunFolder, data: str, row: int, to: str | None, path: Path
+    folder: RunFolder, data: str, row: int, to: str | None, path: Path, reading: Reading = DEFAULT_READING
 ) -> tuple[JSONObject, dict[str, np.ndarray]]:
     """Write what distinguishes a row from its counterpart in another class, the largest fraction first.
 
@@ -142,7 +155,7 @@ def explain_row(
     -------
     summary, columns : dict
     """
-    model, part = folder.load_model_and_rows(data)
+    model, part = folder.load_model_and_rows(data, reading)
     if not 0 <= row < len(part.x):
         raise UsageError(f"--row {row}: there are rows 0 to {len(part.x) - 1}")
     x = part.take(np.array([row])).x

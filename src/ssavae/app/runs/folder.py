@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from ssavae._checks import UsageError
 from ssavae._serialize import JSONObject, lists_to_tuples, sweep, write_atomically
 from ssavae.data.label_budget import LabelBudget, read_labels
-from ssavae.data.labelled import LabelledData, Reading
+from ssavae.data.labelled import DEFAULT_READING, LabelledData, Reading
 from ssavae.data.partition import Part, divide, read_like
 from ssavae.estimator import SSAVAE, load
 from ssavae.metrics.judge import Judge, load_judge, save_judge
@@ -268,14 +268,16 @@ class RunFolder:
         self.check_exists()
         return load(self.path)
 
-    def load_model_and_data(self, data: str, label: str | None = None) -> tuple[SSAVAE, LabelledData]:
-        """Load the model, and data read as for training; label, group and drop only where there are such."""
+    def load_model_and_data(
+        self, data: str, reading: Reading = DEFAULT_READING
+    ) -> tuple[SSAVAE, LabelledData]:
+        """Load the model, and data read as for training, or as the options say that are given."""
         model = self.load_model()
-        return model, read_like(data, self.reading, model.preprocess_.kind, label)
+        return model, read_like(data, self.reading, model.preprocess_.kind, reading)
 
-    def load_model_and_rows(self, data: str, label: str | None = None) -> tuple[SSAVAE, Part]:
+    def load_model_and_rows(self, data: str, reading: Reading = DEFAULT_READING) -> tuple[SSAVAE, Part]:
         """Load the model and the rows of data to evaluate it on, see :meth:`evaluation_parts`."""
-        model, loaded = self.load_model_and_data(data, label)
+        model, loaded = self.load_model_and_data(data, reading)
         return model, self.evaluation_parts(loaded)[1]
 
     def evaluation_parts(self, loaded: LabelledData) -> tuple[Part | None, Part]:

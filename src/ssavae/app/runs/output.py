@@ -34,11 +34,11 @@ class Model(Protocol):
         ...
 
 
-def load_exported(folder: Path, data: str, label: str | None) -> tuple[Exported, LabelledData]:
+def load_exported(folder: Path, data: str, options: Reading) -> tuple[Exported, LabelledData]:
     """Load an exported model and data for it, read as for training."""
     model = Exported(folder)
     reading = Reading() if model.reading is None else Reading(**lists_to_tuples(model.reading))
-    return model, read_like(data, reading, model.preprocess_.kind, label)
+    return model, read_like(data, reading, model.preprocess_.kind, options)
 
 
 def predictions(model: Model, part: Part) -> dict[str, np.ndarray]:
