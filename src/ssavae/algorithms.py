@@ -44,6 +44,7 @@ def vec_step(
     n_labelled: Tensor | float,
     x_strong: Float[Tensor, "b *shape"] | None = None,
     eps_strong: Float[Tensor, "b k"] | None = None,
+    weights: Float[Tensor, "b"] | None = None,
     *,
     optimizer: Optimizer,
     backward: Backward,
@@ -68,6 +69,8 @@ def vec_step(
         What the sum of ``loss_class`` is divided by: the number of labels in the batch, at least 1.
     x_strong, eps_strong : (B, ...), (B, K)
         The same rows under strong augmentation, and their noise; only used with ``consistency``.
+    weights : (B,) or None
+        Weights of the rows in ``loss_class``.
     optimizer, backward
         Adam over the parameters of ``vec``; the function that computes gradients.
     weight_kl, weight_detail : float
@@ -84,7 +87,7 @@ def vec_step(
     mu, logvar, _ = vec.encoder(x)
     z = reparameterize(mu, logvar, eps)
     losses = {
-        "loss_class": loss_class(vec.classifier(z), y).sum() / n_labelled,
+        "loss_class": loss_class(vec.classifier(z), y, weights).sum() / n_labelled,
         "loss_kl": loss_kl(mu, logvar).mean(),
     }
     total = losses["loss_class"] + weight_kl * losses["loss_kl"]

@@ -26,13 +26,7 @@ from ssavae.inference.active_learning import candidates, choose_rows, uncertaint
 from ssavae.inference.calibration import Calibration, conformal_limit
 from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
-from ssavae.networks import (
-    Networks,
-    Spec,
-    build_networks,
-    build_step2,
-    reparameterize,
-)
+from ssavae.networks import Networks, Spec, build_networks, build_step2, reparameterize
 from ssavae.persistence.hub import fetch, is_on_hub
 from ssavae.persistence.model_document import ModelDocument
 from ssavae.persistence.model_folder import (
@@ -50,12 +44,14 @@ from ssavae.persistence.training_state import drop_state, load_state
 from ssavae.preprocessing.columns import to_frame, warn_of_columns
 from ssavae.preprocessing.inputs import Rows, check_finite, is_data_set, labels_in, open_rows
 from ssavae.preprocessing.labels import (
+    ClassWeight,
     Labels,
     check_labels,
     class_indices,
     encode_labels,
     is_labelled,
     labelled_rows,
+    row_weights,
 )
 from ssavae.preprocessing.lazy import LazyArray, sample_rows
 from ssavae.preprocessing.preprocessor import Preprocessor, detect_kind
@@ -118,6 +114,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Weight of ``loss_consistency`` in step 1, by which unlabelled rows help to classify: changed at
         random, they keep the class that a teacher gives them, the average of the VEC over its updates. 0 is
         the paper's plain method; None takes 1 where under a quarter of the rows has a label, else 0.
+    class_weight : dict, "balanced" or None
+        Weights of the classes in ``loss_class``, 1 for those that a dict does not name; "balanced" lets all
+        classes weigh the same. The loss on held-out rows is not weighted.
     n_epochs, n_epochs_decoder, n_epochs_student : int or None
         Epochs of step 1, of step 2 and of the student; None takes 10, of the student 30, and more where that
         is under 2,000 updates. ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on
@@ -196,7 +195,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     calibration_ : Calibration
         Temperature, and the reference scores of :meth:`predict_set` and :meth:`novelty`.
     data_sha256_ : str
-        Digest of training rows and labels.
+        Digest of training rows, labels and weights.
 
     Examples
     --------
@@ -222,6 +221,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         weight_kl: float | None = None,
         weight_detail: float | None = None,
         weight_consistency: float | None = None,
+        class_weight: ClassWeight = None,
         n_epochs: int | None = None,
         n_epochs_decoder: int | None = None,
         n_epochs_student: int | None = None,
@@ -255,6 +255,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.weight_kl = weight_kl
         self.weight_detail = weight_detail
         self.weight_consistency = weight_consistency
+        self.class_weight = class_weight
         self.n_epochs = n_epochs
         self.n_epochs_decoder = n_epochs_decoder
         self.n_epochs_student = n_epochs_student
@@ -289,6 +290,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         X: Data,
         y: Labels | None = None,
         *,
+        sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         eval_set: tuple[Data, Labels] | list[tuple[Data, Labels]] | None = None,
         vec: SSAVAE | None = None,
@@ -305,6 +307,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         y : (n,) or None
             Labels of any type. A row has none where y is -1, None, NaN, NA, NaT or masked, or text that is
             empty or "nan".
+        sample_weight : (n,) or None
+            Weights of the rows in ``loss_class``, at least 0; only their ratios matter, and only where a row
+            has a label. A row of weight 0 is still learned from as one without a label is.
         groups : (n,) or None
             The group of each row (a machine, a patient, a recording): all rows of a group are held out, or
             none is.
@@ -339,8 +344,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         in_training = np.setdiff1d(np.arange(len(labels)), held_out)
         validation = (self._inputs(rows.take(held_out)), labels[held_out]) if len(held_out) else None
         folds = self._folds(labels, groups) if validation is None else []
-        self.data_sha256_ = _data_sha256(rows, labels, in_training)
-        training = self._training_rows(rows.take(in_training), labels[in_training], fabric)
+        weights = row_weights(labels, self.classes_, self.class_weight, sample_weight, in_training)
+        self.data_sha256_ = _data_sha256(rows, labels, in_training, weights)
+        training = self._training_rows(rows.take(in_training), labels[in_training], fabric, weights)
         settings = self._resolve(labels[in_training])
         self._build(settings)
         plan = self._plan(training, settings, self._networks)
@@ -436,7 +442,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         if not folds:
             return
         try:
-            logits = np.concatenate([self._logits_without(rows, labels, fold) for fold in folds])
+            weights = training.weights
+            logits = np.concatenate([self._logits_without(rows, labels, fold, weights) for fold in folds])
         except KeyboardInterrupt as stop:
             message = (
                 "stopped in calibration_folds; the model can be used, but its confidence is not calibrated"
@@ -449,14 +456,16 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         group_of = None if groups is None else np.asarray(groups)
         return label_folds(labels, self.calibration_folds, self.seed_, group_of)
 
-    def _logits_without(self, rows: Rows, labels: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    def _logits_without(
+        self, rows: Rows, labels: np.ndarray, fold: np.ndarray, weights: np.ndarray | None
+    ) -> np.ndarray:
         """Train another VEC without the labels of a fold, and return its logits of these rows."""
         step_1 = {"n_epochs_decoder": 0, "calibration_folds": 0, "validation_fraction": 0.0}
         other = cast(SSAVAE, clone(self))
-        other.set_params(**step_1, checkpoint_folder=None, random_state=self.seed_)
+        other.set_params(**step_1, checkpoint_folder=None, random_state=self.seed_, class_weight=None)
         remaining = labels.copy()
         remaining[fold] = -1
-        other.fit(rows, remaining)
+        other.fit(rows, remaining, sample_weight=weights)
         return other._predictor.logits(other._inputs(rows.take(fold))).double().numpy()
 
     def _forget(self) -> None:
@@ -494,9 +503,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         fraction = resolve_validation_fraction(params, int((labels >= 0).sum()))
         return hold_out(labels, fraction, self.seed_, groups)
 
-    def _training_rows(self, rows: Rows, labels: np.ndarray, fabric: AnyFabric | None) -> TrainingRows:
+    def _training_rows(
+        self, rows: Rows, labels: np.ndarray, fabric: AnyFabric | None, weights: np.ndarray | None = None
+    ) -> TrainingRows:
         device = torch.device("cpu") if fabric is None else fabric.device
-        return training_rows(self.preprocess_, rows, labels, device=device, n_workers=self.n_workers)
+        return training_rows(self.preprocess_, rows, labels, weights, device=device, n_workers=self.n_workers)
 
     def _resolve(self, labels: np.ndarray) -> Settings:
         return resolve(
@@ -977,7 +988,8 @@ def _model_arguments(params: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def _data_sha256(rows: Rows, labels: np.ndarray, in_training: np.ndarray) -> str:
-    """Return a digest of training rows and labels, by which a model of the same data is recognised."""
-    content = rows.scan.sha256.encode() + labels.tobytes() + in_training.tobytes()
+def _data_sha256(rows: Rows, labels: np.ndarray, in_training: np.ndarray, weights: np.ndarray | None) -> str:
+    """Return a digest of training rows, labels and weights, by which the same data are recognised."""
+    arrays = (labels, in_training) if weights is None else (labels, in_training, weights)
+    content = b"".join([rows.scan.sha256.encode(), *(each.tobytes() for each in arrays)])
     return hashlib.sha256(content).hexdigest()

@@ -40,16 +40,20 @@ def loss_kl(mu: Float[Tensor, "b k"], logvar: Float[Tensor, "b k"]) -> Float[Ten
     return 0.5 * (mu.square() + logvar.exp() - 1.0 - logvar).sum(dim=1)
 
 
-def loss_class(logits: Float[Tensor, "b c"], y: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+def loss_class(
+    logits: Float[Tensor, "b c"], y: Int[Tensor, "b"], weights: Float[Tensor, "b"] | None = None
+) -> Float[Tensor, "b"]:
     r"""Cross-entropy of the classifier C on the code, 0 for rows without a label (y = -1).
 
-    .. math:: -\log \mathrm{softmax}(C(z))_y
+    .. math:: -w \log \mathrm{softmax}(C(z))_y
 
     Parameters
     ----------
     logits : (B, C)
     y : (B,)
         Class index, -1 where unlabelled.
+    weights : (B,) or None
+        w of each row, 1 on average over the labelled ones; None takes 1.
 
     Returns
     -------
@@ -60,7 +64,8 @@ def loss_class(logits: Float[Tensor, "b c"], y: Int[Tensor, "b"]) -> Float[Tenso
     >>> loss_class(torch.zeros(2, 4), torch.tensor([3, -1]))
     tensor([1.3863, 0.0000])
     """
-    return F.cross_entropy(logits, y, ignore_index=-1, reduction="none")
+    loss = F.cross_entropy(logits, y, ignore_index=-1, reduction="none")
+    return loss if weights is None else weights * loss
 
 
 def loss_consistency(

@@ -182,6 +182,17 @@ def test_networks_and_rows_of_a_plan_are_sent(tmp_path, with_detail):
     assert isinstance(copy.rows, TensorRows) and isinstance(original.rows, TensorRows)
     assert torch.equal(copy.rows.x, original.rows.x)
     assert copy.rows.y.dtype == original.rows.y.dtype and (copy.rows.y == original.rows.y).all()
+    assert copy.rows.weights is None
+
+
+def test_weights_of_a_plan_are_sent(tmp_path):
+    original = plan()
+    assert isinstance(original.rows, TensorRows)
+    weights = np.linspace(0, 2, 20, dtype=np.float32)
+    original.rows = TensorRows(original.rows.x, original.rows.y, CPU, weights)
+    copy = sent(original, tmp_path)
+    assert copy.rows.weights is not None and (copy.rows.weights == weights).all()
+    assert copy.rows.weights.dtype == np.float32
 
 
 def test_every_field_of_a_plan_is_sent(tmp_path):

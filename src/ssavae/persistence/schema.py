@@ -109,6 +109,10 @@ def read(hint: Any, value: Any, place: str) -> Any:
         return _read_union(hint, value, place)
     if origin is tuple and isinstance(value, list):
         return tuple([read(args[0], each, f"{place}[{i}]") for i, each in enumerate(value)])
+    if origin is dict and args[0] is not str and isinstance(value, list):
+        pairs = [read(tuple[Any, ...], each, f"{place}[{i}]") for i, each in enumerate(value)]
+        check(all(len(pair) == 2 for pair in pairs), f"{place} must hold pairs of a key and a value")
+        return {read(args[0], key, place): read(args[1], each, place) for key, each in pairs}
     if origin is dict and isinstance(value, dict):
         return {key: read(args[1], each, _join(place, key)) for key, each in value.items()}
     matches = value in args if origin is Literal else hint is Any or type(value) is hint

@@ -9,11 +9,15 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from ssavae._checks import check
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Labels: TypeAlias = "Sequence[object] | np.ndarray | pd.Series"
+ClassWeight: TypeAlias = "dict[str | bool | int | float, float] | str | None"
 INTEGER_PATTERN = re.compile(
     r"[+-]?[0-9]{1,18}(\.0*)?"
 )  # "3.0" too: pandas writes 3 so beside missing labels
@@ -191,6 +195,69 @@ def _check_types(y: np.ndarray) -> None:
                 f"y holds labels of type {type(label).__name__}, as {label!r}: a model can store text, "
                 f"integers, floats and booleans; pass [{convert} for label in y]"
             )
+
+
+def row_weights(
+    labels: np.ndarray,
+    classes: np.ndarray,
+    class_weight: ClassWeight,
+    sample_weight: ArrayLike | None,
+    in_training: np.ndarray,
+) -> np.ndarray | None:
+    """Return the weights of the training rows in ``loss_class``, float32; None where none are given.
+
+    The weight of a row is its sample weight times that of its class, divided by the mean over the labelled
+    training rows. "balanced" gives all classes the same sum.
+
+    Parameters
+    ----------
+    labels : (n,)
+        Class indices of all rows, -1 where unlabelled.
+    classes : (c,)
+    class_weight : dict, "balanced" or None
+        Weights of classes, 1 for those that are not named.
+    sample_weight : (n,) or None
+    in_training : (m,)
+        Indices of the training rows.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative, NaN or infinite, all of them are 0, or a class is unknown.
+
+    Examples
+    --------
+    >>> y = np.array([0, 0, 0, 1, -1])
+    >>> row_weights(y, np.array(["a", "b"]), {"b": 5}, None, np.arange(5))
+    array([0.5, 0.5, 0.5, 2.5, 0. ], dtype=float32)
+    """
+    if class_weight is None and sample_weight is None:
+        return None
+    from sklearn.utils.validation import _check_sample_weight
+
+    given = _check_sample_weight(sample_weight, np.empty((len(labels), 0)), ensure_non_negative=True)
+    labels = labels[in_training]
+    weights = np.where(labels >= 0, given[in_training].astype(float), 0.0)
+    if isinstance(class_weight, dict):
+        of_class = np.ones(len(classes))
+        of_class[_known_classes(list(class_weight), classes)] = list(class_weight.values())
+        weights[labels >= 0] *= of_class[labels[labels >= 0]]
+    elif class_weight is not None:
+        sums = np.bincount(labels[labels >= 0], weights[labels >= 0], minlength=len(classes))
+        weights[labels >= 0] /= np.where(sums > 0, sums, 1.0)[labels[labels >= 0]]
+    if not (labels >= 0).any():
+        return None
+    mean = weights[labels >= 0].mean()
+    check(mean > 0, "sample_weight and class_weight give every labelled row the weight 0: one must be above")
+    return (weights / mean).astype(np.float32)
+
+
+def _known_classes(names: list[object], classes: np.ndarray) -> np.ndarray:
+    indices, _ = encode_labels(np.array([*names, None], dtype=object)[:-1], classes)
+    unknown = [name for name, i in zip(names, indices, strict=True) if i < 0]
+    known = ", ".join(map(repr, classes.tolist()[:20])) or "none: no row has a label"
+    check(not unknown, f"class_weight names {unknown[:1]}, which is no class of y; the classes are {known}")
+    return indices
 
 
 def class_indices(y: object, classes: np.ndarray, n: int) -> np.ndarray:

@@ -214,10 +214,10 @@ def check_augment(names: Sequence[str], kind: str) -> None:
 
 
 def augment_batches(
-    batches: Iterable[tuple[Tensor, Tensor]], augmentations: Sequence[Callable[[Tensor], Tensor]]
-) -> Iterator[tuple[Tensor, Tensor]]:
+    batches: Iterable[tuple[Tensor, ...]], augmentations: Sequence[Callable[[Tensor], Tensor]]
+) -> Iterator[tuple[Tensor, ...]]:
     """Yield the batches with augmented rows, different ones each time."""
-    for x, y in batches:
+    for x, *targets in batches:
         for augment in augmentations:
             x = augment(x)
-        yield x, y
+        yield x, *targets

@@ -25,28 +25,35 @@ SAMPLE_BYTES = 2**30  # of network inputs that `sample_inputs` returns at most
 SAMPLE_BATCH = 1000  # rows that it reads at once
 
 
+Batch = tuple[Tensor, ...]  # (x, y), or (x, y, weights) where the rows have weights
+
+
 class TrainingRows(Protocol):
-    """Training rows and their class indices, in batches of any order."""
+    """Training rows, their class indices and their weights in ``loss_class``, in batches of any order."""
 
     y: np.ndarray
+    weights: np.ndarray | None
 
-    def batches(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (x, y) of each row of ``order`` (n_batches, batch_size)."""
+    def batches(self, order: np.ndarray) -> Iterator[Batch]:
+        """Yield (x, y), or (x, y, weights), of each row of ``order`` (n_batches, batch_size)."""
         ...
 
 
 class TensorRows:
     """Rows on the device: a batch is one indexing, without worker processes or copies to the device."""
 
-    def __init__(self, x: Tensor, y: np.ndarray, device: torch.device) -> None:
+    def __init__(
+        self, x: Tensor, y: np.ndarray, device: torch.device, weights: np.ndarray | None = None
+    ) -> None:
         self.x = x.to(device)
         self.y = y
-        self._labels = torch.from_numpy(y).to(device)
+        self.weights = weights
+        self._targets = [each.to(device) for each in _targets(y, weights)]
 
-    def batches(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (x, y) of each row of ``order``."""
+    def batches(self, order: np.ndarray) -> Iterator[Batch]:
+        """Yield (x, y), or (x, y, weights), of each row of ``order``."""
         for indices in torch.from_numpy(order).to(self.x.device):
-            yield channels_last(self.x[indices]), self._labels[indices]
+            yield channels_last(self.x[indices]), *(each[indices] for each in self._targets)
 
 
 class LazyRows:
@@ -59,15 +66,17 @@ class LazyRows:
         forward: Callable[[np.ndarray], np.ndarray],
         device: torch.device,
         n_workers: int,
+        weights: np.ndarray | None = None,
     ) -> None:
         self.values = values
         self.y = y
+        self.weights = weights
         self.forward = forward
         self.device = device
         self.n_workers = n_workers
 
-    def batches(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (x, y) of each row of ``order``, read by worker processes where there are any."""
+    def batches(self, order: np.ndarray) -> Iterator[Batch]:
+        """Yield the batches, read by worker processes where there are any."""
         loader = DataLoader(
             _Batches(self.values, order, self.forward),
             batch_size=None,  # an item is a batch
@@ -77,8 +86,13 @@ class LazyRows:
             generator=torch.Generator().manual_seed(int(order[:1, :1].sum())),
         )
         for indices, x in zip(order, loader, strict=True):
-            y = torch.from_numpy(self.y[indices])
-            yield channels_last(x.to(self.device, non_blocking=True)), y.to(self.device, non_blocking=True)
+            targets = _targets(self.y[indices], None if self.weights is None else self.weights[indices])
+            x, *targets = (each.to(self.device, non_blocking=True) for each in (x, *targets))
+            yield channels_last(x), *targets
+
+
+def _targets(y: np.ndarray, weights: np.ndarray | None) -> list[Tensor]:
+    return [torch.from_numpy(each) for each in (y, weights) if each is not None]
 
 
 class _Batches(Dataset[Tensor]):
@@ -99,21 +113,27 @@ class _Batches(Dataset[Tensor]):
 
 
 def training_rows(
-    preprocessor: Preprocessor, rows: Rows, y: np.ndarray, *, device: torch.device, n_workers: int
+    preprocessor: Preprocessor,
+    rows: Rows,
+    y: np.ndarray,
+    weights: np.ndarray | None,
+    *,
+    device: torch.device,
+    n_workers: int,
 ) -> TrainingRows:
-    """Return rows and their class indices (n,) for training: on the device, or read in batches."""
+    """Return rows, their class indices and weights (n,) for training: on the device, or read in batches."""
     if isinstance(rows.values, LazyArray):
-        return LazyRows(rows.values, y, preprocessor.forward, device, n_workers)
-    return TensorRows(torch.from_numpy(preprocessor.forward(rows.values)), y, device)
+        return LazyRows(rows.values, y, preprocessor.forward, device, n_workers, weights)
+    return TensorRows(torch.from_numpy(preprocessor.forward(rows.values)), y, device, weights)
 
 
 def sample_inputs(rows: TrainingRows, n: int) -> tuple[Tensor, np.ndarray]:
     """Return network inputs and labels of a random subset of at most n rows and ``SAMPLE_BYTES``."""
-    first, _ = next(iter(rows.batches(np.zeros((1, 1), dtype=np.int64))))
+    first, *_ = next(iter(rows.batches(np.zeros((1, 1), dtype=np.int64))))
     most = max(2, SAMPLE_BYTES // 4 // first.numel())
     indices = random_subset(len(rows.y), min(n, most))
     parts = np.array_split(indices, math.ceil(len(indices) / SAMPLE_BATCH))
-    return torch.cat([x for part in parts for x, _ in rows.batches(part[None])]), rows.y[indices]
+    return torch.cat([x for part in parts for x, *_ in rows.batches(part[None])]), rows.y[indices]
 
 
 def epoch_order(y: np.ndarray, batch_size: int, seed: Sequence[int]) -> np.ndarray:

@@ -37,6 +37,7 @@ CONSTRAINTS: dict[str, list[object]] = {
     **{name: [WEIGHT] for name in WEIGHTS},
     "kind": [StrOptions({"table", "image", "signal"}), None],
     "augment": list(SEQUENCE),
+    "class_weight": [StrOptions({"balanced"}), dict, None],
     "learning_rate": [POSITIVE],
     "learning_rate_decoder": [POSITIVE],
     "learning_rate_disc": [POSITIVE],

@@ -60,12 +60,17 @@ def check_params(params: Params) -> None:
     from ssavae.training.constraints import (  # imports torch, which reading parameters need not
         CONSTRAINTS,
         ITEMS,
+        WEIGHT,
     )
 
     validate_parameter_constraints(CONSTRAINTS, params, "SSAVAE")
     for name, constraint in ITEMS.items():
         for item in plain(params.get(name)) or ():
             validate_parameter_constraints({name: constraint}, {name: item}, "SSAVAE")
+    weights = params.get("class_weight")
+    for label, weight in weights.items() if isinstance(weights, dict) else ():
+        name = f"class_weight[{label!r}]"
+        validate_parameter_constraints({name: [WEIGHT]}, {name: weight}, "SSAVAE")
     _check_batch_sizes(params)
     if params.get("patience") is not None and not params.get("validation_fraction"):
         patience = params["patience"]
@@ -99,8 +104,12 @@ def pairs_of(eval_set: object) -> list[tuple[Any, Any]]:
 
 
 def model_params(params: Params, seed: int) -> JSONObject:
-    """Return the parameters that define a model, as plain values; ``RUNTIME`` ones are left out."""
-    defining = {name: plain(value) for name, value in params.items() if name not in RUNTIME}
+    """Return the parameters that define a model, as plain values; ``RUNTIME`` ones are left out.
+
+    A dict becomes a list of its pairs: the keys of a JSON object are text, classes need not be.
+    """
+    values = {name: list(v.items()) if isinstance(v, dict) else v for name, v in params.items()}
+    defining = {name: plain(value) for name, value in values.items() if name not in RUNTIME}
     if not isinstance(params["random_state"], int | None):
         defining["random_state"] = seed
     return defining

@@ -279,20 +279,17 @@ def vec_arguments(
     augmentations: Sequence[Augmentation] = (),
     strong: Augmentation | None = None,
 ) -> Iterator[tuple[Tensor | float | None, ...]]:
-    """Yield the arguments of ``algorithms.vec_step``: rows, labels, noise, their number, strong views."""
-    for x, y in augment_batches(batches, augmentations):
+    """Yield the arguments of ``algorithms.vec_step``: rows, labels, noise, their number, views, weights."""
+    for x, y, *weights in augment_batches(batches, augmentations):
         eps = context.normal(len(x), latent_dim, generator)
         n_labelled = context.n_labelled(y)
-        if strong is None:
-            yield x, y, eps, n_labelled
-        else:
-            x_strong = strong(x)
-            yield x, y, eps, n_labelled, x_strong, context.normal(len(x), latent_dim, generator)
+        views = (None, None) if strong is None else (strong(x), context.normal(len(x), latent_dim, generator))
+        yield x, y, eps, n_labelled, *views, *weights
 
 
 def student_arguments(batches: Batches, *, augmentation: Augmentation) -> Iterator[tuple[Tensor]]:
     """Yield the arguments of ``algorithms.student_step``: augmented rows."""
-    for x, _ in augment_batches(batches, [augmentation]):
+    for x, *_ in augment_batches(batches, [augmentation]):
         yield (x,)
 
 
@@ -300,7 +297,7 @@ def decoder_arguments(
     batches: Batches, *, context: Context, latent_dim: int, generator: torch.Generator, with_prior: bool
 ) -> Iterator[tuple[Tensor | None, ...]]:
     """Yield the arguments of ``algorithms.decoder_step``: rows, noise, codes from the prior."""
-    for x, _ in batches:
+    for x, *_ in batches:
         eps = context.normal(len(x), latent_dim, generator)
         yield x, eps, context.normal(len(x), latent_dim, generator) if with_prior else None
 

@@ -149,4 +149,5 @@ def _is_of(value: object, option: object) -> bool:
         return isinstance(value, list | tuple) and all(_is_of(item, item_type) for item in value)
     if isinstance(value, bool):
         return option is bool
+    option = typing.get_origin(option) or option
     return isinstance(value, int | float if option is float else typing.cast("type", option))

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from ssavae.preprocessing.tensors import channels_last
-from ssavae.training.batches import TrainingRows
+from ssavae.training.batches import Batch, TrainingRows
 from ssavae.training.distributed.fabric import AnyFabric, SingleDevice
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Batches = Iterable[tuple[Tensor, Tensor]]
+Batches = Iterable[Batch]
 Augmentation = Callable[[Tensor], Tensor]
 
 
@@ -33,7 +33,7 @@ class Context:
     n_processes = 1
 
     def batches(self, rows: TrainingRows, order: np.ndarray) -> Batches:
-        """Return (x, y) of this process's rows, for each batch of ``order`` (n_batches, batch_size)."""
+        """Return the batches of ``order`` (n_batches, batch_size), each with this process's rows."""
         return rows.batches(order)
 
     def normal(self, n: int, latent_dim: int, generator: torch.Generator) -> Tensor:
@@ -91,8 +91,8 @@ class DistributedContext(Context):
         self.positions = torch.empty(0, dtype=torch.int64)  # of this process's rows in the current batch
         self.n_labels = 0  # in the whole of the current batch
 
-    def batches(self, rows: TrainingRows, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (x, y) of this process's rows, and remember their positions in the batch."""
+    def batches(self, rows: TrainingRows, order: np.ndarray) -> Iterator[Batch]:
+        """Yield this process's rows, and remember their positions in the batch."""
         labelled = rows.y[order] >= 0
         positions = np.argsort(~labelled, axis=1, kind="stable")[:, self.rank :: self.n_processes]
         on_device = torch.from_numpy(positions).to(self.fabric.device)

@@ -56,7 +56,7 @@ def plan_state(plan: TrainingPlan) -> State:
         "spec": asdict(plan.spec),
         "kind": plan.kind,
         "settings": asdict(plan.settings),
-        "rows": [rows.x, torch.from_numpy(rows.y)],
+        "rows": [rows.x, *(torch.from_numpy(each) for each in (rows.y, rows.weights) if each is not None)],
         "seed": plan.seed,
         "fingerprint": plan.fingerprint,
         "validation": None if plan.validation is None else _tensors(plan.validation),
@@ -77,13 +77,14 @@ def plan_from(state: State, device: torch.device) -> TrainingPlan:
     spec = Spec(**lists_to_tuples(state["spec"]))
     networks = build_networks(spec, state["with_detail"])
     _load_network_states(networks, state["networks"])
-    x, y = state["rows"]
+    x, *targets = state["rows"]
+    y, weights = (*(each.numpy() for each in targets), None)[:2]
     return TrainingPlan(
         networks=networks,
         spec=spec,
         kind=state["kind"],
         settings=Settings(**lists_to_tuples(state["settings"])),
-        rows=TensorRows(x, y.numpy(), device),
+        rows=TensorRows(x, y, device, weights),
         seed=state["seed"],
         fingerprint=state["fingerprint"],
         validation=None if state["validation"] is None else _labelled(state["validation"]),
