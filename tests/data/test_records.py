@@ -125,7 +125,7 @@ def test_files_without_a_common_channel(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".mat", ".h5"])
 def test_records_that_would_fill_the_memory(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr("ssavae.data.guards.UNPACKED_BYTES", 10_000)
+    monkeypatch.setattr("ssavae.data.files.guards.UNPACKED_BYTES", 10_000)
     path = tmp_path / f"a{suffix}"
     if suffix == ".mat":
         mat(path, x=np.zeros(200_000))

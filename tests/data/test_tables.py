@@ -105,7 +105,7 @@ def test_compressed_tables(tmp_path, suffix):
 
 
 def test_a_compressed_table_does_not_fill_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("ssavae.data.guards.UNPACKED_BYTES", 10_000)
+    monkeypatch.setattr("ssavae.data.files.guards.UNPACKED_BYTES", 10_000)
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 100_000))
     with pytest.raises(ValueError, match=r"a\.csv\.gz.*it would unpack to"):

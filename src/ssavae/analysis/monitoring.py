@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssavae._checks import check
-from ssavae.data.delimited import separator_of
+from ssavae.data.files.delimited import separator_of
 from ssavae.data.labelled import Part, Reading, RowsLike
 from ssavae.data.windows import log_spectrum, summarize
 from ssavae.estimator import SSAVAE

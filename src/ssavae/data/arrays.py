@@ -14,7 +14,7 @@ from typing import IO, Literal
 import numpy as np
 
 from ssavae._checks import check, nearest
-from ssavae.data.guards import check_unpacked, guard
+from ssavae.data.files.guards import check_unpacked, guard
 from ssavae.data.labelled import LabelledData
 from ssavae.preprocessing.images import read_image
 from ssavae.preprocessing.lazy import CHUNK_BYTES, RESIDENT_BYTES, load_if_small

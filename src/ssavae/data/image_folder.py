@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssavae._checks import check
-from ssavae.data.class_folders import ClassFolders, and_more, list_class_folders
+from ssavae.data.files.class_folders import ClassFolders, and_more, list_class_folders
 from ssavae.data.labelled import LabelledData
 from ssavae.preprocessing.images import IMAGE_SUFFIXES, open_image, pixels_of, read_image, shape_of
 from ssavae.preprocessing.lazy import LazyArray, load_if_small

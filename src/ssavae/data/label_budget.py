@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssavae._checks import UsageError, check
-from ssavae.data.delimited import open_text, sniff
+from ssavae.data.files.delimited import open_text, sniff
 from ssavae.data.labelled import DEFAULT_READING, LabelledData
 from ssavae.preprocessing.labels import encode_labels, is_unlabelled, named_labels, parse_labels
 

@@ -17,8 +17,8 @@ from ssavae._checks import check
 from ssavae._serialize import sha256_of
 from ssavae.data.arrays import read_npy, read_npy_folder, read_npz
 from ssavae.data.catalog import DIGITS, EMBEDDED, SETS, locate, unknown_name
-from ssavae.data.class_folders import walk
-from ssavae.data.delimited import TEXT_SUFFIXES
+from ssavae.data.files.class_folders import walk
+from ssavae.data.files.delimited import TEXT_SUFFIXES
 from ssavae.data.hugging_face import is_saved, read_saved
 from ssavae.data.image_folder import read_image_folder
 from ssavae.data.labelled import DEFAULT_READING, KINDS, LabelledData, Reading, RowsLike

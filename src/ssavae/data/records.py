@@ -6,16 +6,16 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ssavae._checks import check, require_package
 from ssavae.data.arrays import ROWS_KEYS, from_arrays
-from ssavae.data.class_folders import ClassFolders, and_more, list_class_folders
-from ssavae.data.guards import check_unpacked, guard
+from ssavae.data.files.class_folders import ClassFolders, and_more, list_class_folders
+from ssavae.data.files.guards import check_unpacked, guard
+from ssavae.data.files.matlab import read_matlab
 from ssavae.data.labelled import LabelledData, Reading
-from ssavae.data.matlab import read_matlab
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 AUDIO_SUFFIXES = (".flac", ".ogg", ".aiff", ".aif")  # read by soundfile; .wav is read by SciPy
@@ -158,7 +158,7 @@ def _read_record(file: Path, reading: Reading) -> Record:
     return Record(channels, [name for name in kept if name not in channels], rate)
 
 
-def _vectors_of_file(variables: Mapping[str, Any], file: Path) -> dict[str, np.ndarray]:
+def _vectors_of_file(variables: Mapping[str, object], file: Path) -> dict[str, np.ndarray]:
     """Return the vectors of a file by name: ``DE_time`` for ``X097_DE_time``, whose number is the file's."""
     numbers = {name: int(match[1]) for name in variables if (match := NUMBER_OF_FILE.match(name))}
     if len(set(numbers.values())) > 1:  # some files of the bearing centre hold those of another one, too
@@ -177,11 +177,12 @@ def _vectors_of_file(variables: Mapping[str, Any], file: Path) -> dict[str, np.n
     return vectors
 
 
-def _vectors(name: str, value: Any) -> Iterator[tuple[str, np.ndarray]]:
+def _vectors(name: str, value: object) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the vectors of a variable, those inside a structure under their own names."""
-    if hasattr(value, "_fieldnames"):  # a structure of a .mat
+    fields = getattr(value, "_fieldnames", None)  # of a structure of a .mat
+    if fields is not None:
         own = getattr(value, "Name", None)
-        for field in value._fieldnames:
+        for field in fields:
             inner = own if isinstance(own, str) and own and field == "Data" else f"{name}.{field}".lstrip(".")
             yield from _vectors(inner, getattr(value, field))
     elif isinstance(value, np.ndarray) and value.dtype == object:
@@ -211,7 +212,7 @@ def _is_time_axis(vector: np.ndarray) -> bool:
 # ------------------------------------------------------------------------------------------- files
 
 
-def _read_variables(file: Path) -> dict[str, Any]:
+def _read_variables(file: Path) -> dict[str, object]:
     """Return the variables of a .mat or .h5: arrays, or structures of a .mat."""
     if file.suffix.lower() in HDF5_SUFFIXES:
         return _read_hdf5(file)
@@ -220,12 +221,12 @@ def _read_variables(file: Path) -> dict[str, Any]:
     return _read_hdf5(file) if is_hdf5 else read_matlab(file)
 
 
-def _read_hdf5(file: Path) -> dict[str, Any]:
+def _read_hdf5(file: Path) -> dict[str, object]:
     require_package("h5py", "files", f"reading {file}")
     import h5py
 
     with guard(file, "HDF5 file"), h5py.File(file, "r") as archive:
-        datasets: dict[str, Any] = {}
+        datasets: dict[str, object] = {}
         archive.visititems(
             lambda name, node: datasets.update({name: node} if isinstance(node, h5py.Dataset) else {})
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssavae._checks import check, nearest
-from ssavae.data.delimited import (
+from ssavae.data.files.delimited import (
     TEXT_SUFFIXES,
     Dialect,
     line_of,
@@ -23,9 +23,9 @@ from ssavae.data.delimited import (
     table_name,
     table_suffix,
 )
+from ssavae.data.files.parquet import open_parquet, parquet_columns, parquet_parts, to_plain_file
+from ssavae.data.files.source import Source
 from ssavae.data.labelled import LabelledData, Reading
-from ssavae.data.parquet import open_parquet, parquet_columns, parquet_parts, to_plain_file
-from ssavae.data.source import Source
 from ssavae.preprocessing.columns import MOST_CATEGORIES, NUMBER_PATTERN
 from ssavae.preprocessing.labels import INTEGER_PATTERN, parse_labels
 from ssavae.preprocessing.lazy import RESIDENT_BYTES

@@ -55,10 +55,10 @@ def test_images_are_resized_for_training_and_prediction(tmp_path, capsys):
     for i in range(24):
         path = tmp_path / "images" / "ab"[i % 2] / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(RNG.integers(0, 255, (6 + i % 3, 6), dtype=np.uint8)).save(path)
+        Image.fromarray(RNG.integers(0, 255, (12 + i % 3, 12), dtype=np.uint8)).save(path)
     run = tmp_path / "run"
     words = ("train", tmp_path / "images", "--out", run, *QUICK)
     assert ssavae(*words) == 1 and "--resize" in capsys.readouterr().err
     assert ssavae(*words, "--resize", "0x5") == 2 and "give height and width" in capsys.readouterr().err
-    assert ssavae(*words, "--resize", "5x4") == 0
+    assert ssavae(*words, "--resize", "10x8") == 0
     assert ssavae("predict", run, tmp_path / "images", "--out", tmp_path / "p.csv") == 0

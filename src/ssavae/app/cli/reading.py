@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -57,14 +57,14 @@ APPLIED = ("label", "resize", *TEXT_OPTIONS)  # of a command that reads DATA for
 TRAINED = tuple(OPTIONS)
 
 
-def takes_reading(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def takes_reading(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command these options in place of its parameter ``reading``."""
 
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
-        def run(**values: Any) -> Any:
+        def run(**values: object) -> None:
             given = {name: values.pop(name) for name in names}
-            return command(**values, reading=_reading(given))
+            command(**values, reading=_reading(given))
 
         hints = get_type_hints(command, localns={"Reading": object}, include_extras=True)
         parameters = list(_with_options(inspect.signature(command).parameters.values(), names, hints))
@@ -76,7 +76,7 @@ def takes_reading(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
 
 
 def _with_options(
-    parameters: Iterable[inspect.Parameter], names: Iterable[str], hints: dict[str, Any]
+    parameters: Iterable[inspect.Parameter], names: Iterable[str], hints: Mapping[str, object]
 ) -> Iterable[inspect.Parameter]:
     for each in parameters:
         if each.name != "reading":
@@ -89,16 +89,18 @@ def _with_options(
             )
 
 
-def _reading(given: dict[str, Any]) -> Reading:
+def _reading(given: Mapping[str, object]) -> Reading:
     from ssavae.data.labelled import Reading
 
-    values = {name: value for name, value in given.items() if value is not None}
-    if "drop" in values:
-        values["drop"] = tuple(values["drop"])
-    if "resize" in values:
-        values["resize"] = _parse_size(values["resize"])
-    if values.get("sep") in ("tab", "\\t"):
-        values["sep"] = "\t"
+    parsers = {
+        "drop": tuple,
+        "resize": _parse_size,
+        "sep": lambda sep: {"tab": "\t", "\\t": "\t"}.get(sep, sep),
+    }
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is not None:
+            values[name] = parsers[name](value) if name in parsers else value
     return Reading(**values)
 
 

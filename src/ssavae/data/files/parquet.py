@@ -15,9 +15,9 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from ssavae._checks import check, require_package
-from ssavae.data.class_folders import walk
-from ssavae.data.guards import guard
-from ssavae.data.source import Source
+from ssavae.data.files.class_folders import walk
+from ssavae.data.files.guards import guard
+from ssavae.data.files.source import Source
 from ssavae.preprocessing.adapters import nested_arrays
 from ssavae.preprocessing.lazy import CHUNK_BYTES, FileReader, LazyArray
 
@@ -87,7 +87,9 @@ def _schema_of(part: Path) -> pa.Schema:
     import pyarrow.parquet as pq
 
     with guard(part, "parquet file"):
-        return pq.read_schema(part)
+        schema = pq.read_schema(part)
+        schema.names  # noqa: B018: they may be no UTF-8
+        return schema
 
 
 def _folder_columns(part: Path, path: Path) -> dict[str, str]:

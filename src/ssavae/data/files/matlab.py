@@ -10,12 +10,12 @@ import math
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from ssavae._checks import check
-from ssavae.data.guards import check_unpacked, guard, unpacked_limit
+from ssavae.data.files.guards import check_unpacked, guard, unpacked_limit
 
 NUMBERS = frozenset([1, 2, 3, 4, 5, 6, 7, 9, 12, 13])  # types of elements that hold numbers
 TEXT = frozenset([16, 17, 18])
@@ -26,7 +26,7 @@ NUMERIC_CLASSES = range(6, 16)
 DEEPEST = 20  # matrices within matrices
 
 
-def read_matlab(path: Path) -> dict[str, Any]:
+def read_matlab(path: Path) -> dict[str, object]:
     """Return the variables of a .mat file: arrays, or structures with their fields as attributes.
 
     Raises

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, TextIO
 import numpy as np
 
 from ssavae._checks import check
-from ssavae.data.guards import check_unpacked, guard, unpacked_limit
+from ssavae.data.files.guards import check_unpacked, guard, unpacked_limit
 from ssavae.data.labelled import Reading
 from ssavae.preprocessing.columns import MISSING_MARKS, NUMBER_PATTERN
 

@@ -1,0 +1,1 @@
+"""What several readers of files share, and the readers of single formats."""
