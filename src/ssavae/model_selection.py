@@ -75,7 +75,7 @@ class SemiSupervisedSplit(BaseCrossValidator):
     ) -> int:
         """Return the number of splits; some splitters need the rows or groups to tell."""
         if y is None:
-            return self._splitter(None).get_n_splits(X, y, groups)
+            return cast(int, self._splitter(None).get_n_splits(X, y, groups))
         labelled = labelled_rows(y, len(encode_labels(y)[0]))
         return sum(1 for _ in self._splits(labelled, y, None if groups is None else np.asarray(groups)))
 

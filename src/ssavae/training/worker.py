@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from ssavae.persistence.training_state import drop_state, load_state
+from ssavae.training.distributed.context import context_of
 from ssavae.training.distributed.fabric import launch_fabric
 from ssavae.training.distributed.launcher import exit_process, is_first, report
 from ssavae.training.distributed.remote import plan_from, save_result
@@ -17,7 +18,7 @@ def train_plan(folder: Path) -> None:
     state = load_state(folder)
     where = state["where"]
     fabric = launch_fabric(where["device"], where["precision"], where["devices"])
-    fabric.barrier()
+    context_of(fabric).barrier()
     if is_first():
         drop_state(folder)  # the rows, which all have read
     trained = train_networks(plan_from(state, fabric.device), fabric)

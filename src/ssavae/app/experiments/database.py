@@ -158,6 +158,7 @@ class Study:
 
     def _vec_metrics(self, latent_dim: int) -> JSONObject:
         model = self.vec(latent_dim)
+        assert self.test.y is not None
         last = next(row for row in reversed(model.history_) if row["step"] == "vec")
         return {
             "latent_dim": latent_dim,

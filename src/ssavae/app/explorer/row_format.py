@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 from annotated_types import Len
@@ -233,7 +233,7 @@ def read_cell(value: object, column: Column, path: str) -> Cell:
     if column.kind == "category":
         cell = column.parse(value) if isinstance(value, str) else value
         if cell is None or isinstance(cell, bool if column.is_boolean else str) or cell in column.categories:
-            return cell
+            return cast(Cell, cell)
         raise Problem(422, f"{path}: {'true or false' if column.is_boolean else 'text'} or null is wanted")
     if value is None:
         return math.nan

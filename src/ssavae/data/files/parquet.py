@@ -88,7 +88,7 @@ def _schema_of(part: Path) -> pa.Schema:
 
     with guard(part, "parquet file"):
         schema = pq.read_schema(part)
-        schema.names  # noqa: B018: they may be no UTF-8
+        _ = schema.names  # decoded here: they may be no UTF-8
         return schema
 
 
