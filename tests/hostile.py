@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from ssavae._serialize import sha256
 from ssavae.persistence.schema import document_sha256
@@ -219,6 +220,10 @@ def use_model(folder: Path) -> str:
         return "refused"
     rows = np.load(folder / "rows.npy", allow_pickle=False)
     codes = model.transform(rows)
+    if not np.isfinite(codes).all():  # finite weights can be too large
+        with pytest.raises(ValueError, match="codes are not finite"):
+            model.novelty(rows)
+        return "refused"
     model.predict(rows), model.novelty(rows), model.is_novel(rows)
     model.inverse_transform(codes), model.sample(3, random_state=0)
     model.is_trusted(codes), model.sample(3, sampler="aggregate")
@@ -266,7 +271,9 @@ def try_all(use: Callable[[Path], str], mutate: Callable[[Path, random.Random], 
             shutil.copytree(bases[seed % len(bases)], folder)
             start = time.process_time()
             try:
+                sys.setrecursionlimit(10_000)
                 mutate(folder, random.Random(seed))
+                sys.setrecursionlimit(1000)
                 counts[use(folder)] += 1
             except Exception as error:
                 raw.append(f"{seed}: {type(error).__name__}: {str(error)[:300]}")

@@ -16,6 +16,8 @@ from scipy.special import logsumexp
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
+from ssavae._checks import check
+
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
@@ -54,7 +56,13 @@ class Mixture:
 
         One component at a time: ``torch.distributions.MixtureSameFamily`` gives the same values with
         several times the memory and twice the time in 100 dimensions.
+
+        Raises
+        ------
+        ValueError
+            If a code is NaN or infinite.
         """
+        check(np.isfinite(z).all(), "codes are not finite: rows or weights of the model are too large")
         terms = [
             np.log(weight)
             - 0.5 * np.square(solve_triangular(factor, (z - mean).T, lower=True)).sum(axis=0)
