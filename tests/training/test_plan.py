@@ -199,7 +199,7 @@ def test_every_field_of_a_plan_is_sent(tmp_path):
     inputs = torch.rand(4, 1, 8, 8)
     fields: dict[str, Any] = {
         "validation": (inputs, np.array([0, -1, 2, 1])),
-        "eval_set": (1 - inputs[:2], np.array([1, 1])),
+        "eval_sets": [(1 - inputs[:2], np.array([1, 1])), (inputs, np.array([0, 0, 1, 1]))],
         "train_vec": False,
         "history": [{"step": "vec", "epoch": 1, "loss_kl": 0.25}],
         "resume": True,
@@ -209,11 +209,13 @@ def test_every_field_of_a_plan_is_sent(tmp_path):
     }
     original = plan(**fields)
     copy = sent(original, tmp_path)
-    for name in ("validation", "eval_set"):
-        inputs, labels = getattr(copy, name)
-        assert torch.equal(inputs, fields[name][0])
-        assert labels.dtype == fields[name][1].dtype and (labels == fields[name][1]).all()
-    compared = vars(plan()).keys() - {"networks", "rows", "validation", "eval_set", "pretrained"}
+    assert len(copy.eval_sets) == 2
+    wanted = [fields["validation"], *fields["eval_sets"]]
+    for pair, (rows, classes) in zip([copy.validation, *copy.eval_sets], wanted, strict=True):
+        inputs, labels = pair
+        assert torch.equal(inputs, rows)
+        assert labels.dtype == classes.dtype and (labels == classes).all()
+    compared = vars(plan()).keys() - {"networks", "rows", "validation", "eval_sets", "pretrained"}
     assert {name: getattr(copy, name) for name in compared} == {
         name: getattr(original, name) for name in compared
     }
@@ -223,7 +225,7 @@ def test_every_field_of_a_plan_is_sent(tmp_path):
 
 def test_what_a_plan_lacks_it_lacks_in_another_process_too(tmp_path):
     copy = sent(plan(), tmp_path)
-    assert (copy.validation, copy.eval_set, copy.folder, copy.pretrained) == (None, None, None, None)
+    assert (copy.validation, copy.eval_sets, copy.folder, copy.pretrained) == (None, [], None, None)
     assert (copy.history, copy.train_vec, copy.resume, copy.verbose) == ([], True, False, False)
 
 

@@ -77,14 +77,13 @@ def plan_from(state: State, device: torch.device) -> TrainingPlan:
     spec = Spec(**lists_to_tuples(state["spec"]))
     networks = build_networks(spec, state["with_detail"])
     _load_network_states(networks, state["networks"])
-    x, *targets = state["rows"]
-    y, weights = (*(each.numpy() for each in targets), None)[:2]
+    x, y, *weights = state["rows"]
     return TrainingPlan(
         networks=networks,
         spec=spec,
         kind=state["kind"],
         settings=Settings(**lists_to_tuples(state["settings"])),
-        rows=TensorRows(x, y, device, weights),
+        rows=TensorRows(x, y.numpy(), device, *(each.numpy() for each in weights)),
         seed=state["seed"],
         fingerprint=state["fingerprint"],
         validation=None if state["validation"] is None else _labelled(state["validation"]),
