@@ -1,6 +1,7 @@
 """Recordings of the field: .mat of the bearing centres, audio by class, HDF5, different lengths."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,7 +140,7 @@ def test_records_that_would_fill_the_memory(tmp_path, monkeypatch, suffix):
 def test_medmnist(tmp_path):
     images = RNG.integers(0, 255, (6, 8, 8, 3), dtype=np.uint8)
     labels = np.array([[0], [1]] * 3)
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{part}_{key}": each
         for part in ("train", "test", "val")
         for key, each in (("images", images), ("labels", labels))

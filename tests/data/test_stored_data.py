@@ -15,7 +15,8 @@ from PIL import Image
 from ssavae import SSAVAE
 from ssavae.app import cli
 from ssavae.app.runs import evaluate
-from ssavae.data import arrays, labelled, parquet, tables
+from ssavae.data import arrays, labelled, tables
+from ssavae.data.files import parquet
 from ssavae.data.labelled import LabelledData, Reading
 from ssavae.data.loading import load_dataset
 from ssavae.data.partition import Part, divide, read, whole

@@ -148,7 +148,7 @@ def _read_archive(path: Path) -> dict[str, np.ndarray]:
 def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> dict[str, np.ndarray]:
     """Return an array under its name, empty where a file of the archive is no array."""
     with archive.open(info) as stream:
-        if not stream.peek(6).startswith(np.lib.format.MAGIC_PREFIX):
+        if not stream.peek(6).startswith(np.lib.format.MAGIC_PREFIX):  # pyright: ignore[reportAttributeAccessIssue]
             return {}
         shape, order, dtype = _read_header(stream, info.filename)
         start = stream.tell()
@@ -162,7 +162,7 @@ def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) ->
         else:
             content = np.empty(n_bytes, np.uint8)
             _read_into(stream, memoryview(content))
-            array = np.ndarray(shape, dtype, content, order=order)
+            array = np.ndarray(shape, dtype, content, order=order)  # pyright: ignore[reportArgumentType]
     return {info.filename.removesuffix(".npy"): array}
 
 

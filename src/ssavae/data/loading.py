@@ -232,7 +232,7 @@ def _cut_rows(name: str, cut: Callable[..., Windows], rows: RowsLike, groups: np
         return cut(x, groups)
     filled = fill_gaps(x, groups)
     windows = cut(filled, groups)
-    is_whole = ~np.isnan(windows.x.reshape(len(windows.x), -1)).any(axis=1)
+    is_whole = np.array([not np.isnan(each).any() for each in windows.x])
     check(is_whole.any(), f"{name}: every window holds a gap of more than {LONGEST_GAP} rows")
     n_filled = int(np.isnan(x).sum() - np.isnan(filled).sum())
     warnings.warn(

@@ -226,10 +226,9 @@ def _read_hdf5(file: Path) -> dict[str, object]:
     import h5py
 
     with guard(file, "HDF5 file"), h5py.File(file, "r") as archive:
-        datasets: dict[str, object] = {}
-        archive.visititems(
-            lambda name, node: datasets.update({name: node} if isinstance(node, h5py.Dataset) else {})
-        )
+        names: list[str] = []
+        archive.visit(names.append)
+        datasets = {name: node for name in names if isinstance(node := archive[name], h5py.Dataset)}
         arrays = {name: each for name, each in datasets.items() if each.dtype.kind in "biufSU" and each.shape}
         for name, each in arrays.items():
             check(each.external is None and not each.is_virtual, f"{name} lies in another file")
@@ -251,4 +250,4 @@ def _read_audio(file: Path) -> tuple[int, np.ndarray]:
     with guard(file, "audio file"), soundfile.SoundFile(file) as audio:
         dtype = {"PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}.get(audio.subtype, "float32")
         check_unpacked(file, audio.frames * audio.channels * np.dtype(dtype).itemsize)
-        return audio.samplerate, audio.read(dtype=dtype)
+        return audio.samplerate, audio.read(dtype=dtype)  # pyright: ignore[reportArgumentType]

@@ -108,7 +108,11 @@ def _open_text_table(path: Path, reading: Reading) -> Source:
     columns = frame.columns.tolist()
     numeric = {name for name, dtype in zip(columns, frame.dtypes, strict=True) if dtype.kind in "iuf"}
     row_number = partial(_row_number, path, dialect, columns)
-    return Source(columns, len(frame), frame.__getitem__, frozenset(numeric), row_number=row_number)
+    return Source(columns, len(frame), partial(_column, frame), frozenset(numeric), row_number=row_number)
+
+
+def _column(frame: pd.DataFrame, name: str) -> pd.Series:
+    return frame[name]  # pyright: ignore[reportReturnType]
 
 
 def _row_number(path: Path, dialect: Dialect, columns: list[str], name: str, index: int, text: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ TURNED = (5, 6, 7, 8)  # EXIF orientations whose width is the height of the stor
 
 @contextmanager
 def open_image(
-    source: Path | bytes, name: object, formats: Sequence[str] = tuple(SUFFIXES_OF)
+    source: Path | bytes, name: object, formats: tuple[str, ...] = tuple(SUFFIXES_OF)
 ) -> Iterator[Image]:
     """Open an image file, or the content of one, without decoding its pixels.
 
@@ -40,7 +40,7 @@ def open_image(
     source : Path or bytes
     name : object
         Name of the image in errors.
-    formats : sequence of str
+    formats : tuple of str
         Formats to try, of ``SUFFIXES_OF``.
 
     Raises
@@ -92,7 +92,7 @@ def pixels_of(image: Image, size: tuple[int, int] | None = None) -> np.ndarray:
         return _resize_numbers(np.asarray(upright_and_opaque(image)), size)
     converted = upright_and_opaque(image).convert("L" if _is_gray(image) else "RGB")
     if size is not None:
-        converted = converted.resize(size[::-1], Image.Resampling.LANCZOS)
+        converted = converted.resize((size[1], size[0]), Image.Resampling.LANCZOS)
     pixels = np.asarray(converted)
     is_gray_palette = image.mode[0] == "P" and (pixels == pixels[..., :1]).all()
     return pixels[..., 0] if is_gray_palette else pixels
@@ -115,7 +115,9 @@ def _resize_numbers(pixels: np.ndarray, size: tuple[int, int] | None) -> np.ndar
 
     if size is None:
         return pixels
-    resized = np.asarray(Image.fromarray(pixels.astype(np.float32)).resize(size[::-1], Image.Resampling.BOX))
+    resized = np.asarray(
+        Image.fromarray(pixels.astype(np.float32)).resize((size[1], size[0]), Image.Resampling.BOX)
+    )
     return np.rint(resized).astype(pixels.dtype) if pixels.dtype.kind in "iu" else resized
 
 

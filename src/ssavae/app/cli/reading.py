@@ -92,16 +92,16 @@ def _with_options(
 def _reading(given: Mapping[str, object]) -> Reading:
     from ssavae.data.labelled import Reading
 
-    parsers = {
-        "drop": tuple,
-        "resize": _parse_size,
-        "sep": lambda sep: {"tab": "\t", "\\t": "\t"}.get(sep, sep),
-    }
+    parsers = {"drop": tuple, "resize": _parse_size, "sep": _parse_separator}
     values: dict[str, Any] = {}
     for name, value in given.items():
         if value is not None:
             values[name] = parsers[name](value) if name in parsers else value
     return Reading(**values)
+
+
+def _parse_separator(text: str) -> str:
+    return "\t" if text in ("tab", "\\t") else text
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -65,7 +65,7 @@ def _decode_png(content: bytes, mode: str, size: tuple[int, int]) -> np.ndarray:
     from PIL import Image
 
     try:
-        with open_image(content, "the body", ["PNG"]) as image:
+        with open_image(content, "the body", ("PNG",)) as image:
             if image.mode[0] == "I":  # 16 bits of gray, which convert() would clip
                 image = image.convert("I").point([round(value / 257) for value in range(65536)], "L")
             image = upright_and_opaque(image).convert(mode)

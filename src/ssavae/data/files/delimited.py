@@ -11,6 +11,7 @@ import lzma
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -197,7 +198,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     try:
         with _open_packed(path) as packed, io.BufferedReader(_Bounded(path, packed)) as stream:
             yield stream
-    except (EOFError, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, gzip.zlib.error, OSError) as error:
+    except (EOFError, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, zlib.error, OSError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 

@@ -45,8 +45,8 @@ def read_matlab(path: Path) -> dict[str, object]:
 
 
 def _check_level_5(path: Path, content: memoryview) -> None:
-    order = {b"IM": "little", b"MI": "big"}.get(bytes(content[126:128]))
-    check(order is not None, "it has no header")
+    check(bytes(content[126:128]) in (b"IM", b"MI"), "it has no header")
+    order = "little" if bytes(content[126:128]) == b"IM" else "big"
     budget = unpacked_limit(path)
     for kind, element in _elements(content[128:], order):
         if kind == COMPRESSED:

@@ -75,9 +75,9 @@ def open_parquet(path: Path, kept_whole: Collection[str] = ()) -> Source:
     spread: dict[str, np.ndarray] = {}
     for name in parquet_columns(path):
         lists = None if name in kept_whole or name not in types else _read_lists(parts, name, types[name])
-        new = {name: None} if lists is None else {f"{name}[{i}]": lists[:, i] for i in range(lists.shape[1])}
-        columns += new
-        spread |= {} if lists is None else new
+        new = {} if lists is None else {f"{name}[{i}]": cells for i, cells in enumerate(lists.T)}
+        columns += [name] if lists is None else new
+        spread |= new
     n_rows = sum(pq.read_metadata(part).num_rows for part in parts)
     read = partial(_read_column, path, parts, spread)
     return Source(columns, n_rows, read, frozenset(stored | spread.keys()), frozenset(stored))
@@ -88,7 +88,7 @@ def _schema_of(part: Path) -> pa.Schema:
 
     with guard(part, "parquet file"):
         schema = pq.read_schema(part)
-        _ = schema.names  # decoded here: they may be no UTF-8
+        check(len(schema.names) > 0, "it has no columns")  # names may also be no UTF-8
         return schema
 
 
@@ -123,7 +123,8 @@ def _read_column(path: Path, parts: Sequence[Path], spread: dict[str, np.ndarray
 
     if name in spread:
         return pd.Series(spread[name])
-    return pd.concat([_read_part(path, part, name) for part in parts], ignore_index=True)
+    cells = [_read_part(path, part, name) for part in parts]
+    return pd.concat(cells, ignore_index=True)
 
 
 def _read_part(path: Path, part: Path, name: str) -> pd.Series:
@@ -134,7 +135,7 @@ def _read_part(path: Path, part: Path, name: str) -> pd.Series:
     with guard(part, "parquet file"):
         if value is not None:
             return pd.Series([value] * pq.read_metadata(part).num_rows, dtype=object)
-        return pd.read_parquet(part, engine="pyarrow", columns=[name], partitioning=None)[name]
+        return pd.read_parquet(part, engine="pyarrow", columns=[name], partitioning=None).iloc[:, 0]
 
 
 def to_plain_file(path: Path, features: tuple[str, ...], shape: tuple[int, int]) -> LazyArray:
