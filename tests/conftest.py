@@ -3,6 +3,7 @@
 import builtins
 import os
 import random
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,12 @@ if not any(name in sys.modules for name in CHECKED):
     # the modules import the names for type checkers only, and beartype looks for them in builtins at last
     vars(builtins).update(Float=Float, Int=Int)
     install_import_hook(CHECKED, "beartype.beartype")
+
+# A shell lets what it starts in the background ignore these, and tests of interrupts send them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The same examples on every run; no deadline, because a busy machine is no failure.
 settings.register_profile("ssavae", deadline=None, derandomize=True)

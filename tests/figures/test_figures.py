@@ -214,11 +214,10 @@ def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
 
-    def fail(self: Figure, partial: Path, **_: object) -> None:
-        Path(partial).write_bytes(b"half")
+    def fail(source: Path, target: Path) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(Figure, "savefig", fail)
+    monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         fg.save(Figure(), path)
     assert path.read_bytes() == b"old"

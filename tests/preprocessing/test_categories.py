@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from ssavae import SSAVAE, load
+from ssavae.persistence.schema import read
 from ssavae.preprocessing.inputs import open_rows
 from ssavae.preprocessing.preprocessor import Preprocessor
 
@@ -38,7 +39,7 @@ def test_a_categorical_column_comes_back_as_it_was(codes, has_gap):
     assert set(preprocessor.columns[0].categories) == {*codes, *([None] if has_gap else [])}
     decoded = preprocessor.inverse(preprocessor.forward(np.asarray(rows.values)))[:, 0]
     assert decoded.tolist() == [None if value != value else value for value in x["code"].astype(object)]
-    restored = Preprocessor.restored(json.loads(json.dumps(asdict(preprocessor))))
+    restored = read(Preprocessor, json.loads(json.dumps(asdict(preprocessor))), "preprocess")
     assert restored == preprocessor
     for code in codes:
         assert restored.columns[0].parse(str(code)) == code

@@ -161,7 +161,7 @@ def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) ->
             array = np.memmap(path, dtype, "r", _data_offset(path, info) + start, shape, order)
         else:
             content = np.empty(n_bytes, np.uint8)
-            _read_into(stream, memoryview(content))
+            _read_into(stream, content.data)
             array = np.ndarray(shape, dtype, content, order=order)  # pyright: ignore[reportArgumentType]
     return {info.filename.removesuffix(".npy"): array}
 

@@ -51,7 +51,11 @@ def train_networks(plan: TrainingPlan, fabric: AnyFabric) -> Trained:
             stack.enter_context(global_random_state())
         stack.callback(_end, session)
         try:
-            _run_stages(plan, session, fabric)
+            if plan.train_vec:
+                run_vec(plan, session, fabric)
+                if plan.networks.vec.student is not None:
+                    run_student(plan, session, fabric)
+            run_decoder(plan, session, fabric)
         except Stopped as stop:
             if not _is_usable(plan, session):
                 raise
@@ -59,14 +63,6 @@ def train_networks(plan: TrainingPlan, fabric: AnyFabric) -> Trained:
             _take_teacher(session, plan.networks.vec)
         weights = _feature_weights(plan, fabric)
     return Trained(plan.networks, session.history, weights, stopped)
-
-
-def _run_stages(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None:
-    if plan.train_vec:
-        run_vec(plan, session, fabric)
-        if plan.networks.vec.student is not None:
-            run_student(plan, session, fabric)
-    run_decoder(plan, session, fabric)
 
 
 def _is_usable(plan: TrainingPlan, session: Session) -> bool:

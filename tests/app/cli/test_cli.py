@@ -169,7 +169,7 @@ def test_data(ssavae, tmp_path, monkeypatch):
 
 def test_train_on_images(digits_run, digits_npz):
     left = {f.name for f in digits_run.iterdir() if not f.name.startswith("events.")}  # of TensorBoard
-    assert left == {*FILES, *PICTURES, "decoded_grid.png"}
+    assert left == {*FILES, *PICTURES, "decoded_grid.png", "training.lock"}
     metrics = json.loads((digits_run / "metrics.json").read_text())
     protocol = metrics["protocol"]
     assert 0 <= metrics["accuracy"] <= 1 and 0 < metrics["reconstruction_error"] < 1
@@ -387,7 +387,13 @@ def test_images_of_two_sizes(ssavae, tmp_path):
     for name, side in (("a", 8), ("b", 9)):
         (tmp_path / "images" / name).mkdir(parents=True)
         Image.new("L", (side, 8)).save(tmp_path / "images" / name / "1.png")
-    fails(ssavae("train", tmp_path / "images", "--out", tmp_path / "run"), 1, "images of two sizes", "9x8")
+    fails(
+        ssavae("train", tmp_path / "images", "--out", tmp_path / "run"),
+        1,
+        "images of 2 sizes",
+        "8x9",
+        "--resize",
+    )
 
 
 def test_no_labels_trains_and_says_what_is_off(ssavae, tmp_path):

@@ -40,7 +40,8 @@ def parquet_columns(path: Path) -> list[str]:
     """Return the names of a table's columns, without pandas' index; those of folders ``name=value`` last."""
     parts = parquet_parts(path)
     schema = _schema_of(parts[0])
-    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    with guard(parts[0], "parquet file"):  # its metadata may be no JSON, or no UTF-8
+        index = (schema.pandas_metadata or {}).get("index_columns", [])
     return [*(name for name in schema.names if name not in index), *_folder_columns(parts[0], path)]
 
 
@@ -88,7 +89,7 @@ def _schema_of(part: Path) -> pa.Schema:
 
     with guard(part, "parquet file"):
         schema = pq.read_schema(part)
-        check(len(schema.names) > 0, "it has no columns")  # names may also be no UTF-8
+        check(len(schema.names) > 0, "it has no columns")
         return schema
 
 
