@@ -283,7 +283,7 @@ def try_all(use: Callable[[Path], str], mutate: Callable[[Path, random.Random], 
 
 
 def peak_mb() -> float:
-    """Return the most memory of this process alone: ``ru_maxrss`` would count that of the one that started it."""
+    """Return the most memory of this process: ``ru_maxrss`` would count the one that started it."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 

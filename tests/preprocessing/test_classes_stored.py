@@ -37,8 +37,7 @@ STORED = {
     "nullable text": pd.array(["x", "y", None], dtype="string"),
 }
 REFUSED = {
-    "bytes of numpy": (np.array([b"a", b"b"]), r"type bytes, as b'a'.*label\.decode\(\)"),
-    "bytes": (np.array([b"a", b"b"], dtype=object), r"label\.decode\(\)"),
+    "bytes that are no text": (np.array([b"\xff", b"\xfe"]), r"type bytes, as b'\\xff'.*label\.decode\(\)"),
     "dates": (
         np.array([datetime.date(2020, 1, d) for d in (1, 2)], dtype=object),
         r"type date.*str\(label\)",
@@ -55,6 +54,14 @@ REFUSED = {
     "long double": (np.array([1, 2], dtype=np.longdouble), "type longdouble"),
     "objects": (np.array([object(), object()]), "type object"),
 }
+
+
+@pytest.mark.parametrize(
+    "y", [np.array([b"a", b"", b"b"]), [b"a", None, b"b"], pd.Series([b"a", None, b"b"])]
+)
+def test_bytes_are_text(y):
+    labels, classes = check_labels(y, 3)
+    assert labels.tolist() == [0, -1, 1] and classes.tolist() == ["a", "b"]
 
 
 @pytest.mark.parametrize("kind", STORED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from numbers import Number
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -47,8 +48,6 @@ def is_labelled(y: Labels) -> np.ndarray:
 
 def _is_mark(value: object) -> bool:
     """Return whether a value that is not missing marks a row without a label: -1, or empty text."""
-    if isinstance(value, bytes):
-        return not value.strip()
     return is_unlabelled(value) if isinstance(value, str) else isinstance(value, Number) and value == -1
 
 
@@ -128,9 +127,18 @@ def _label_array(y: object) -> np.ndarray:
         values[np.ma.getmaskarray(y)] = None
         return values
     if isinstance(y, list | tuple) and any(isinstance(value, str | bytes) for value in y):
-        return np.array(y, dtype=object)
+        return _decoded(np.array(y, dtype=object))
     array = np.asarray(y)
-    return array.astype(object) if array.dtype.kind == "T" else array
+    return _decoded(array.astype(object)) if array.dtype.kind in "TSO" else array
+
+
+def _decoded(labels: np.ndarray) -> np.ndarray:
+    """Read bytes, as h5py and scipy's loadarff give them, as text in UTF-8."""
+    for index, label in enumerate(labels.ravel().tolist()):
+        if isinstance(label, bytes):
+            with suppress(UnicodeDecodeError):  # what is no text is refused in check_labels
+                labels.ravel()[index] = label.decode()
+    return labels
 
 
 def _label_column(y: object) -> np.ndarray:
