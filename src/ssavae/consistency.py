@@ -59,9 +59,10 @@ class Teacher(nn.Module):
             for name, value in self.vec.state_dict().items()
             if value.is_floating_point() and bool(torch.isfinite(value).all())
         }
-        self.register_buffer("n_updates", torch.zeros((), dtype=torch.float32))
-        self.register_buffer("confidence", torch.tensor(INITIAL_THRESHOLD, dtype=torch.float32))
-        self.register_buffer("shares", torch.full((n_classes,), 1.0 / n_classes, dtype=torch.float32))
+        dtype = next(self.vec.parameters()).dtype  # whatever torch's default is
+        self.register_buffer("n_updates", torch.zeros((), dtype=dtype))
+        self.register_buffer("confidence", torch.tensor(INITIAL_THRESHOLD, dtype=dtype))
+        self.register_buffer("shares", torch.full((n_classes,), 1.0 / n_classes, dtype=dtype))
 
     @torch.no_grad()
     def update(self, vec: VEC) -> None:

@@ -891,7 +891,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "calibration_")
         document = ModelDocument(
-            params=self._model_params() | {"beta": self.beta_, "gamma": self.gamma_},
+            params=self._model_params() | {"beta": plain(self.beta_), "gamma": plain(self.gamma_)},
             custom=self._custom,
             spec=self.spec_,
             preprocess=self.preprocess_,
