@@ -101,7 +101,7 @@ def test_a_model_trained_on_augmented_rows_differs(toy_table, name: str):
 
 
 def test_an_unknown_augmentation_is_refused(toy_images):
-    with pytest.raises(ValueError, match="'augment' .* must be a str among .*'flip'.*Got 'turn'"):
+    with pytest.raises(ValueError, match=r"'augment' .* must be a str among .*'flip'.*Got 'turn'"):
         SSAVAE(augment=("turn",)).fit(*toy_images)
 
 

@@ -114,7 +114,7 @@ def report(error: BaseException) -> bool:
         return False
     content = {
         "time": time.monotonic(),
-        "kind": type(error).__name__,
+        "kind": next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in ERRORS), ""),
         "message": str(error),
         "traceback": "".join(traceback.format_exception(error)),
     }
