@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
 from ssavae.networks import Networks, Spec, build_networks, build_step2, reparameterize
 from ssavae.persistence.hub import fetch, is_on_hub
-from ssavae.persistence.model_document import ModelDocument
+from ssavae.persistence.model_document import ModelDocument, OwnNetwork
 from ssavae.persistence.model_folder import (
     MODEL_FILE,
     WEIGHTS_FILE,
@@ -876,9 +876,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         super().__setstate__({name: restored(value) for name, value in state.items()})
 
     @property
-    def _custom(self) -> tuple[str, ...]:
+    def _custom(self) -> tuple[OwnNetwork, ...]:
         """Names of the networks that are the user's own."""
-        return tuple(name for name in ("encoder", "decoder") if getattr(self, name) is not None)
+        return tuple(name for name in get_args(OwnNetwork) if getattr(self, name) is not None)
 
     def _model_params(self) -> dict[str, Any]:
         return model_params(self.get_params(deep=False), self.seed_)
