@@ -54,6 +54,14 @@ def test_files_written_together_are_all_old_or_all_new_wherever_the_write_is_kil
     assert n_points > 8 and seen == {"old", "new"}
 
 
+def test_files_of_another_document_keep_what_a_killed_write_left_for_them(tmp_path):
+    for _ in kill_at_each_write(lambda: write(tmp_path, "new")):
+        if (tmp_path / "b").exists():  # replaced, while "a" may still have its pending name
+            write_together(tmp_path, "c", {"d": b"d", "c": sha256(b"d").encode()})
+            assert read(tmp_path) == "new" and read_checked(tmp_path / "d", sha256(b"d")) == b"d"
+            (tmp_path / "b").unlink()
+
+
 def test_a_full_disk_is_reported_with_the_file_and_leaves_the_old_ones(tmp_path, monkeypatch):
     write(tmp_path, "old")
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))

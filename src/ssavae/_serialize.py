@@ -58,7 +58,9 @@ def write_together(folder: Path, commit: str, contents: Mapping[str, bytes]) -> 
         for name, path in pending.items():
             os.replace(path, folder / name)
         _sync_folder(folder)
-        _remove(folder, TEMPORARY, PENDING)
+        _remove(folder, TEMPORARY)
+        for name in pending:  # of writes of these files that were killed, not of another document's
+            _remove(folder, PENDING, prefix=f".{name}.")
 
 
 def read_checked(path: Path, checksum: str) -> bytes | None:
@@ -82,9 +84,9 @@ def is_leftover(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith((TEMPORARY, PENDING))
 
 
-def _remove(folder: Path, *suffixes: str) -> None:
+def _remove(folder: Path, suffix: str, prefix: str = ".") -> None:
     for path in folder.iterdir():
-        if path.name.startswith(".") and path.name.endswith(suffixes):
+        if path.name.startswith(prefix) and path.name.endswith(suffix):
             path.unlink(missing_ok=True)
 
 
