@@ -22,7 +22,7 @@ SEED = 20200901
 CHECKED = [f"ssavae.{name}" for name in ("losses", "networks", "inference.samplers")]
 if not any(name in sys.modules for name in CHECKED):
     # the modules import the names for type checkers only, and beartype looks for them in builtins at last
-    vars(builtins).update(Float=Float, Int=Int)
+    builtins.Float, builtins.Int = Float, Int  # pyright: ignore[reportAttributeAccessIssue]
     install_import_hook(CHECKED, "beartype.beartype")
 
 # A shell lets what it starts in the background ignore these, and tests of interrupts send them.

@@ -65,7 +65,8 @@ def test_python_blocks_run(where: str, code: str, world: dict[str, Any]) -> None
 
 @pytest.mark.parametrize(("where", "words"), COMMANDS, ids=[where for where, _ in COMMANDS])
 def test_command_lines_are_commands(where: str, words: list[str]) -> None:
-    command, name = typer.main.get_command(app), "ssavae"
+    command: Any = typer.main.get_command(app)
+    name = "ssavae"
     while words and words[0] in getattr(command, "commands", {}):
         command, name, words = command.commands[words[0]], words[0], words[1:]
     command.make_context(name, list(words), obj=Call(words))

@@ -47,8 +47,8 @@ class Noisy(nn.Module):
 
 def trained(kind: str, seed: int = 0) -> SSAVAE:
     X, params = KINDS[kind]
-    params = params | ({"kind": "signal"} if kind == "signal" else {})
-    return SSAVAE(**QUICK, **params, random_state=seed).fit(X, Y)
+    own: dict[str, Any] = params | ({"kind": "signal"} if kind == "signal" else {})
+    return SSAVAE(**QUICK, **own, random_state=seed).fit(X, Y)
 
 
 def bits(model: SSAVAE) -> bytes:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -106,9 +106,9 @@ def test_a_class_weight_is_the_sample_weight_of_its_rows(overlapping):
 def test_a_weight_leads_to_its_class(overlapping):
     X, y = overlapping
     longer = QUICK | {"n_epochs": 30, "learning_rate": 1e-2}
+    weights: list[Any] = [None, "balanced", {1: 1000}]
     plain, balanced, extreme = (
-        SSAVAE(class_weight=each, **longer).fit(X, y).predict(X).mean()
-        for each in (None, "balanced", {1: 1000})
+        SSAVAE(class_weight=each, **longer).fit(X, y).predict(X).mean() for each in weights
     )
     assert plain < balanced < extreme == 1
 
@@ -152,8 +152,9 @@ def test_class_weights_are_stored(overlapping, tmp_path, class_weight, names):
     model = SSAVAE(class_weight=class_weight, **QUICK).fit(X, y)
     model.save(tmp_path)
     again = load(tmp_path)
-    assert again.class_weight == class_weight == clone(again).class_weight
-    assert bits(clone(again).fit(X, y)) == bits(model)
+    cloned = cast(SSAVAE, clone(again))
+    assert again.class_weight == class_weight == cloned.class_weight
+    assert bits(cloned.fit(X, y)) == bits(model)
 
 
 @pytest.mark.parametrize("stored", [[[0]], [[0, 1, 2]], [[[], 1]], [[0, "a"]], [[0, -1]], [0], 3])
@@ -185,9 +186,10 @@ def test_a_vec_of_other_weights_is_refused(overlapping):
 
 def test_folds_and_searches_take_weights(overlapping):
     X, y = overlapping
+    weights: list[Any] = [None, {"b": 5}]
     folds = [
         SSAVAE(class_weight=each, calibration_folds=2, **QUICK).fit(X, named(y, ["a", "b"])).calibration_
-        for each in (None, {"b": 5})
+        for each in weights
     ]
     assert folds[0].temperature != folds[1].temperature
     labelled = y >= 0

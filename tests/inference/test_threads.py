@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from ssavae.inference.threads import SMALL, is_small, one_thread_if
 from ssavae.networks import Encoder, Spec
 from ssavae.training import steps
 
-QUICK = {"n_epochs": 1, "n_epochs_decoder": 1, "random_state": 0}
+QUICK: dict[str, Any] = {"n_epochs": 1, "n_epochs_decoder": 1, "random_state": 0}
 
 
 @pytest.fixture(autouse=True)

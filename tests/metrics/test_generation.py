@@ -195,8 +195,8 @@ def test_ssim_agrees_with_torchmetrics(shape: tuple[int, ...]) -> None:
     x = RNG.random(shape)
     x_rec = (x + 0.2 * RNG.random(shape)).clip(0, 1)
     window = min(11, (min(shape[1:3]) - 1) // 2 * 2 + 1)
-    tensors = [torch.from_numpy(each.reshape(*shape[:3], -1)).movedim(-1, 1) for each in (x_rec, x)]
+    preds, target = (torch.from_numpy(each.reshape(*shape[:3], -1)).movedim(-1, 1) for each in (x_rec, x))
     _, similarity = structural_similarity_index_measure(
-        *tensors, sigma=1.5 * window / 11, data_range=1.0, return_full_image=True
+        preds, target, sigma=1.5 * window / 11, data_range=1.0, return_full_image=True
     )
     assert generation.ssim(x, x_rec) == pytest.approx(float(similarity.mean()), abs=1e-5)

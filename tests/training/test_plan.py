@@ -211,8 +211,8 @@ def test_every_field_of_a_plan_is_sent(tmp_path):
     copy = sent(original, tmp_path)
     assert len(copy.eval_sets) == 2
     wanted = [fields["validation"], *fields["eval_sets"]]
-    for pair, (rows, classes) in zip([copy.validation, *copy.eval_sets], wanted, strict=True):
-        inputs, labels = pair
+    found: list[Any] = [copy.validation, *copy.eval_sets]
+    for (inputs, labels), (rows, classes) in zip(found, wanted, strict=True):
         assert torch.equal(inputs, rows)
         assert labels.dtype == classes.dtype and (labels == classes).all()
     compared = vars(plan()).keys() - {"networks", "rows", "validation", "eval_sets", "pretrained"}

@@ -130,8 +130,9 @@ def run_failing(failure: str, folder: Path) -> str:
     """Train a plain network, which fails in one process alone; return how the run ended in this one."""
     fabric = launch_fabric("cpu", "32-true", 2)
     context = context_of(fabric)
-    module = fabric.setup_module(nn.Linear(3, 3))
-    session = Session({"vec": module.module}, fabric.device, folder, context=context)
+    linear = nn.Linear(3, 3)
+    module = fabric.setup_module(linear)
+    session = Session({"vec": linear}, fabric.device, folder, context=context)
     batch = 0
 
     def step(x: Tensor) -> dict[str, Tensor]:
