@@ -19,12 +19,13 @@ TAKEN: dict[str, list[object]] = {  # of VALUES, where it is not [32]
     "encoder": [None],
     "decoder": [None],
     "checkpoint_folder": ["0.1", "noise", None],
-    "device": ["0.1", "noise"],  # refused by Fabric, which knows the devices
+    "device": ["0.1", "noise"],  # refused by launch_fabric, which knows the devices
     "precision": ["0.1", "noise"],
     "patience": [None],
     "n_epochs": [32, None],
     "n_epochs_decoder": [32, None],
     "n_epochs_student": [32, None],
+    "class_weight": [None, {"a": 1}],
     "weight_kl": [2.5, 32, None],
     "weight_detail": [2.5, 32, None],
     "weight_consistency": [2.5, 32, None],
