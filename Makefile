@@ -24,7 +24,7 @@ demo: $(STAMP)  ## train on the embedded digits, write pictures and a model to r
 
 test: export OMP_NUM_THREADS = 1
 test: $(STAMP)  ## everything but the tests marked slow: two workers with one thread each
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 test-slow: $(STAMP)  ## the tests marked slow, one after the other with all threads
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
