@@ -30,6 +30,7 @@ extensions = [
     "mathml",
     "cli_reference",
     "changelog",
+    "docstrings",
 ]
 exclude_patterns = ["_build", "_ext", "**/.ipynb_checkpoints"]
 source_suffix = {".md": "myst-nb"}
@@ -42,7 +43,8 @@ myst_links_external_new_tab = False
 copybutton_prompt_text = "$ "
 
 # notebooks: MyST Markdown, executed in the build, each in a temporary folder
-nb_execution_mode = "force"
+nb_execution_mode = "cache"  # all in a fresh clone; later those whose code has changed
+nb_execution_cache_path = str(HERE / "_build" / "jupyter_cache")
 nb_execution_in_temp = True
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
