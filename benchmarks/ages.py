@@ -1,7 +1,7 @@
 """Age of each result file: is the code that it measures still the code of today?
 
     python benchmarks/ages.py                  list the results, and write benchmarks/ages.json
-    python benchmarks/ages.py --check          write nothing; exit with 1 where ages.json says otherwise
+    python benchmarks/ages.py --check          write nothing; exit with 1 where ages.json is wrong of a result
     python benchmarks/ages.py --rerun NAME     run the command of a result (part of its name) again
 
 `benchmarks/commands.toml` names the command of each file; of one that it does not name, the command in the file is
@@ -39,6 +39,12 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 def git(*words: str) -> str:
     """Return what a git command prints."""
     return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout
+
+
+def has_history() -> bool:
+    """Whether this is a clone with all its commits, not an archive or a shallow clone."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "--is-shallow-repository"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() == "false"
 
 
 # --------------------------------------------------------------------------- the modules that a script imports
@@ -193,14 +199,25 @@ def main() -> None:
     given = options.parse_args()
     if given.rerun:
         return rerun(given.rerun)
+    if not has_history():
+        return print("no history of git here: the ages in benchmarks/ages.json stay as they are")
     ages = {file: age_of(file) for file in result_files()}
     for file, age in ages.items():
         state = f"{age['changed']:3d} of {age['modules']} modules changed" if age["changed"] else "current"
         print(f"{file:50s} {age['dates'][-1]} {age['commits'][-1]:8s} {state}")
-    text = json.dumps(ages, indent=1) + "\n"
     if given.check:
-        sys.exit("ages.json is not of today: run make numbers" if AGES.read_text("utf-8") != text else 0)
-    AGES.write_text(text, "utf-8")
+        sys.exit(stale(json.loads(AGES.read_text("utf-8")), ages) or 0)
+    AGES.write_text(json.dumps(ages, indent=1) + "\n", "utf-8")
+
+
+def stale(written: dict[str, Any], today: dict[str, Any]) -> str:
+    """Say where the ages that pages show are wrong; how many modules have changed may differ."""
+    wrong = [file for file in today if _shown(written.get(file)) != _shown(today[file])]
+    return f"ages.json is wrong about {', '.join(wrong)}: run make numbers" if wrong else ""
+
+
+def _shown(age: dict[str, Any] | None) -> object:
+    return age and (age["dates"], age["commits"], bool(age["changed"]))
 
 
 if __name__ == "__main__":
