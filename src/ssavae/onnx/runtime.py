@@ -137,8 +137,8 @@ class Exported:
             "classifier": (code, (len(self.classes_),)),
         }
         for sides, shape in zip((session.get_inputs(), session.get_outputs()), expected[name], strict=True):
-            found = [tuple(side.shape[1:]) for side in sides]
-            check(found == [shape], f"it has arrays of shape (n, ...) with {found}, wanted is {shape}")
+            shapes = [tuple(side.shape[1:]) for side in sides]
+            check(shapes == [shape], f"it has arrays of shape (n, ...) with {shapes}, wanted is {shape}")
 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Return the codes mu, (n, latent_dim); a row's code depends on that row alone."""

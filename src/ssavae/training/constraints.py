@@ -1,4 +1,4 @@
-"""What each parameter of :class:`ssavae.SSAVAE` may be, in the form that scikit-learn checks."""
+"""Values allowed for each parameter of :class:`ssavae.SSAVAE`, in the form that scikit-learn checks."""
 
 from __future__ import annotations
 
