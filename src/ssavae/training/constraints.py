@@ -50,6 +50,7 @@ CONSTRAINTS: dict[str, list[object]] = {
     "precision": [str],
     "checkpoint_folder": [str, PathLike, None],
     "verbose": ["verbose"],
+    "warm_start": ["boolean"],
     "random_state": [
         Number(Integral, 0, 2**32 - 1, closed="both"),
         np.random.RandomState,
