@@ -4,11 +4,11 @@
     python benchmarks/ages.py --check          write nothing; exit with 1 where ages.json is wrong of a result
     python benchmarks/ages.py --rerun NAME     run the command of a result (part of its name) again
 
-`benchmarks/commands.toml` names the command of each file; of one that it does not name, the command in the file is
-taken. Its code is every module of ssavae and of benchmarks
-that the script imports, at the top or within a function, directly or not. A module has changed when its syntax
-tree without docstrings differs between a commit of the result and the working tree; one that did not exist then, or
-lay elsewhere, has changed. What a file does not state itself is taken from git log, and named as recovered.
+`benchmarks/commands.toml` names the command of each file; of one that it does not name, the command in the file
+is taken. Its code is every module of ssavae and of benchmarks that the script imports, at the top or within a
+function, directly or not. A module has changed when its syntax tree without docstrings differs between a
+commit of the result and the working tree; one that did not exist then, or lay elsewhere, has changed. What a
+file does not state itself is taken from git log, and named as recovered.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 AGES = ROOT / "benchmarks" / "ages.json"
 PROGRAM = ("src/ssavae/app/runs/train.py", "src/ssavae/app/runs/evaluate.py")  # what `ssavae train` runs
-COMMANDS: dict[str, dict[str, str]] = tomllib.loads((ROOT / "benchmarks" / "commands.toml").read_text("utf-8"))
+COMMANDS: dict[str, dict[str, str]] = tomllib.loads(
+    (ROOT / "benchmarks" / "commands.toml").read_text("utf-8")
+)
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -47,7 +49,7 @@ def has_history() -> bool:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() == "false"
 
 
-# --------------------------------------------------------------------------- the modules that a script imports
+# ----------------------------------------------------------------- the modules that a script imports
 
 
 def module_file(name: str, beside: Path) -> Path | None:
@@ -90,7 +92,7 @@ def closure(scripts: list[Path]) -> list[Path]:
     return sorted(reached)
 
 
-# --------------------------------------------------------------------------- what has changed
+# ----------------------------------------------------------------- what has changed
 
 
 def code_digest(source: str) -> str:
@@ -111,7 +113,9 @@ def digest_of_blob(blob: str) -> str:
 @cache
 def blobs(commit: str) -> dict[str, str]:
     """Return the object of every Python file of a commit."""
-    lines = (line.split(maxsplit=3) for line in git("ls-tree", "-r", commit, "src", "benchmarks").splitlines())
+    lines = (
+        line.split(maxsplit=3) for line in git("ls-tree", "-r", commit, "src", "benchmarks").splitlines()
+    )
     return {path: blob for _, _, blob, path in lines if path.endswith(".py")}
 
 
@@ -127,7 +131,7 @@ def has_changed(path: Path, commit: str) -> bool:
     return blob is None or digest_of_blob(blob) != digest_today(path)
 
 
-# --------------------------------------------------------------------------- what a result says of itself
+# ----------------------------------------------------------------- what a result says of itself
 
 
 def stated(document: Any, names: tuple[str, ...]) -> Iterator[Any]:
@@ -144,11 +148,15 @@ def stated(document: Any, names: tuple[str, ...]) -> Iterator[Any]:
 
 
 def age_of(file: str) -> dict[str, Any]:
-    """Return date, commits, seeds, machine and command of a result, and how many modules have changed since."""
+    """Return what a result says of itself, and how many modules of its code have changed since."""
     document = json.loads((RESULTS / file).read_text("utf-8"))
-    commits = {str(each).removesuffix("-dirty")[:7] for each in stated(document, ("git_commit", "commit")) if each}
+    commits = {
+        str(each).removesuffix("-dirty")[:7] for each in stated(document, ("git_commit", "commit")) if each
+    }
     dates = {str(each)[:10] for each in stated(document, ("date",))}
-    cpus = {f"{each}" for each in stated(document, ("cpu",))} | {f"{each}" for each in stated(document, ("gpu",)) if each}
+    cpus = {f"{each}" for each in stated(document, ("cpu",))} | {
+        f"{each}" for each in stated(document, ("gpu",)) if each
+    }
     seeds = {each for each in stated(document, ("seed", "random_state")) if isinstance(each, int)}
     recovered = [name for name, found in (("commit", commits), ("date", dates)) if not found]
     last_commit, last_date = git("log", "-1", "--format=%h %cs", "--", f"benchmarks/results/{file}").split()
@@ -193,7 +201,9 @@ def rerun(part: str) -> None:
 
 def main() -> None:
     """List the ages, write or check them, or run a command again."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--check", action="store_true")
     options.add_argument("--rerun", metavar="NAME")
     given = options.parse_args()

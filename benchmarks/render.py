@@ -13,10 +13,11 @@ A page holds a template in a comment, and below it the text that is rendered fro
     *Measured: [mnist2/metrics.json](...) (2026-11-22, 5c282ec). The code has changed since.*
     <!-- /numbers -->
 
-A placeholder is a file, the keys to a value, and a format of Python's: `{plant.json/summary/all, boosting, raw}`,
-`{speed.json/quality/agreement/0/agreement:.2f}`, `{few.json/results/[seed=0, method=plain]/accuracy:.3f}`. `±`
-behind the format writes mean and standard deviation; `A over B` divides. `{ages}` is the table of all results. The
-last line of a block says when, on which commit, and whether the measured code has changed since: see ages.py.
+A placeholder is a file, the keys to a value, and a format of Python's:
+`{plant.json/summary/all, boosting, raw}`, `{speed.json/quality/agreement/0/agreement:.2f}`,
+`{few.json/results/[seed=0, method=plain]/accuracy:.3f}`. `±` behind the format writes mean and standard
+deviation; `A over B` divides. `{ages}` is the table of all results. The last line of a block says when, on
+which commit, and whether the measured code has changed since: see ages.py.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ PLACEHOLDER = re.compile(r"\{(?P<value>[^{}]*\.json/[^{}]*?|ages)(?::(?P<format>
 def pages(root: Path = ROOT) -> list[Path]:
     """Return README, and the pages of the site that are written by hand."""
     found = (root / "docs").rglob("*.md")
-    return [root / "README.md", *sorted(page for page in found if "_" not in page.relative_to(root).parts[1][0])]
+    return [
+        root / "README.md",
+        *sorted(page for page in found if "_" not in page.relative_to(root).parts[1][0]),
+    ]
 
 
 class Results:
@@ -80,11 +84,13 @@ class Results:
         return "\n\n".join([text, *self.notes(list(dict.fromkeys(files)), page)])
 
     def notes(self, files: list[str], page: Path) -> list[str]:
-        """Say when files were measured, on which commits, and of which the measured code has changed since."""
+        """Say when files were measured, on which commits, and of which the code has changed since."""
         if not files:
             return []
         ages = {file: self.ages[file] for file in files}
-        sources = [f"{self.link(f, page)} ({age['dates'][-1]}, {age['commits'][-1]})" for f, age in ages.items()]
+        sources = [
+            f"{self.link(f, page)} ({age['dates'][-1]}, {age['commits'][-1]})" for f, age in ages.items()
+        ]
         old = [f"`{file}`" for file, age in ages.items() if age["changed"]]
         of_which = f" of {', '.join(old)}" if len(old) < len(files) else ""
         since = f" The code{of_which} has changed since." if old else ""
@@ -96,7 +102,10 @@ class Results:
 
     def table_of_ages(self, page: Path) -> str:
         """Return the table of all results: age, seeds, machine and command."""
-        head = ["| result | dates | commits | code since | seeds | machine | command |", "|---|---|---|---|---|---|---|"]
+        head = [
+            "| result | dates | commits | code since | seeds | machine | command |",
+            "|---|---|---|---|---|---|---|",
+        ]
         return "\n".join(head + [self._row(file, age, page) for file, age in self.ages.items()])
 
     def _row(self, file: str, age: dict[str, Any], page: Path) -> str:
@@ -152,7 +161,9 @@ def differing(root: Path = ROOT) -> dict[Path, str]:
 
 def main() -> None:
     """Write the pages, or name those that differ."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--check", action="store_true")
     check = options.parse_args().check
     found = differing()

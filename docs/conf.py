@@ -1,4 +1,4 @@
-"""Sphinx configuration: `make docs` builds the site into docs/_build/html, without network, warnings as errors."""
+"""Sphinx configuration of the site: `make docs` builds it without network, warnings are errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("COLUMNS", "100")
 
-from ssavae import __version__  # only after the path is set
+from ssavae import __version__  # noqa: E402  # only after the path is set
 
 project = "ssavae"
 author = "ssavae developers"

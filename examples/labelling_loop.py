@@ -12,7 +12,7 @@ train, test = np.arange(1297), np.arange(1297, 1797)
 y = np.full(len(train), -1)
 y[:30] = truth[:30]
 
-for turn in range(4):
+for _ in range(4):
     model = SSAVAE(latent_dim=10, widths=(128, 64), n_epochs=60, n_epochs_decoder=0, random_state=0)
     model.fit(X[train], y)
     print(f"{(y >= 0).sum()} labels: accuracy {model.score(X[test], truth[test]):.3f}")

@@ -15,7 +15,8 @@ model.calibrate(X[calibration], y[calibration])
 
 sets = model.predict_set(X[test], alpha=0.05)
 covered = sets[np.arange(len(test)), y[test]]
-print(f"the true class is in {covered.mean():.3f} of the sets, aim 0.95; classes in a set: {sets.sum(axis=1).mean():.2f}")
+print(f"the true class is in {covered.mean():.3f} of the sets, aim 0.95")
+print(f"classes in a set: {sets.sum(axis=1).mean():.2f}")
 print(f"novel: {model.is_novel(X[test]).mean():.3f} of the test rows, aim 0.05")
 turned = X[test].reshape(-1, 8, 8).transpose(0, 2, 1).reshape(-1, 64)
 print(f"novel: {model.is_novel(turned).mean():.3f} of digits mirrored at the diagonal")

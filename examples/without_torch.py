@@ -23,7 +23,8 @@ PROGRAM = """
 import sys, numpy as np
 from ssavae import Exported
 model = Exported(sys.argv[1] + "/exported")
-print("classes", model.predict(np.load(sys.argv[1] + "/rows.npy"))[::30], "torch imported:", "torch" in sys.modules)
+print("classes", model.predict(np.load(sys.argv[1] + "/rows.npy"))[::30])
+print("torch imported:", "torch" in sys.modules)
 """
 subprocess.run([sys.executable, "-c", PROGRAM, str(folder)], check=True)
 print("torch says", model.predict(X)[::30])

@@ -15,8 +15,8 @@ from ssavae.app.cli.main import app
 HEAD = """\
 # Command line
 
-Written from the program; `ssavae COMMAND --help` prints the same. Wrong use exits with 2, failure with 1, Ctrl-C with
-130, each with one line that says what to do.
+Written from the program; `ssavae COMMAND --help` prints the same. Wrong use exits with 2, failure with 1,
+Ctrl-C with 130, each with one line that says what to do.
 
 """
 
@@ -35,7 +35,9 @@ def row(parameter: Any) -> str:
         names = f"`{parameter.metavar or parameter.name.upper()}`"
     text = " ".join((getattr(parameter, "help", None) or "").split()).replace("|", "\\|").replace("<", "&lt;")
     default = parameter.default
-    shown = "" if default is None or default is False or callable(default) or default == () else f"`{default}`"
+    shown = (
+        "" if default is None or default is False or callable(default) or default == () else f"`{default}`"
+    )
     return f"| {names} | {text} | {shown} |"
 
 

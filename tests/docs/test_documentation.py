@@ -25,7 +25,11 @@ WRITTEN = {"changelog.md", "command-line.md"}  # by the build, from elsewhere
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in page.parts and page.name not in WRITTEN),
+    *(
+        page
+        for page in sorted((ROOT / "docs").rglob("*.md"))
+        if "_build" not in page.parts and page.name not in WRITTEN
+    ),
 ]
 EXAMPLES = [page for page in PAGES if ">>>" in page.read_text("utf-8")]
 
@@ -84,14 +88,18 @@ def test_python_blocks_run(where: str, code: str, world: dict[str, Any]) -> None
 
 def readme_example() -> tuple[str, str]:
     """The Python of the README, and what it says that is printed."""
-    found = re.search(r"```python\n(.*?)```\s*```text\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    found = re.search(
+        r"```python\n(.*?)```\s*```text\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+    )
     assert found is not None
     return found[1], found[2]
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:constant columns")
-def test_the_readme_s_example_prints_what_the_readme_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_s_example_prints_what_the_readme_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code, expected = readme_example()
     monkeypatch.chdir(tmp_path)
     printed = io.StringIO()

@@ -41,7 +41,9 @@ def test_there_are_six_and_each_is_short() -> None:
 def run(folder: Path, *words: str) -> str:
     """Run Python in a folder, on this checkout, and return what it prints."""
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.append(str(ROOT / "benchmarks"))
 
-import ages
-import render
+import ages  # noqa: E402
+import render  # noqa: E402
 
 TYPED = re.compile(r"(?<![\w./-])0\.\d{3,}|\d \u00b1 \d")  # a measured number, from its form
 
@@ -66,15 +66,25 @@ def outside_blocks(text: str) -> str:
     return re.sub(r"```.*?```", "", render.BLOCK.sub("", text), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs" / "results").glob("*.md")),
-                                  *sorted((ROOT / "docs" / "how-to").glob("*.md"))], ids=lambda page: page.stem)  # fmt: skip
+RENDERED = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / "results").glob("*.md"),
+    *(ROOT / "docs" / "how-to").glob("*.md"),
+]
+
+
+@pytest.mark.parametrize("page", sorted(RENDERED), ids=lambda page: page.stem)
 def test_no_measured_number_is_typed(page: Path) -> None:
     typed = [line for line in outside_blocks(page.read_text("utf-8")).splitlines() if TYPED.search(line)]
     assert [line for line in typed if not re.search(r"`[^`]*0\.\d|defaults, 0\.005", line)] == []
 
 
 def test_a_typed_number_is_found() -> None:
-    assert TYPED.search("accuracy 0.987") and TYPED.search("27.7 \u00b1 2.1") and not TYPED.search("version 1.0.999")
+    assert (
+        TYPED.search("accuracy 0.987")
+        and TYPED.search("27.7 \u00b1 2.1")
+        and not TYPED.search("version 1.0.999")
+    )
 
 
 def test_formats() -> None:
@@ -94,7 +104,12 @@ def test_code_is_compared_without_docstrings_and_layout() -> None:
 
 def test_a_script_s_code_is_all_that_it_imports() -> None:
     found = {path.relative_to(ROOT).as_posix() for path in ages.closure([ROOT / "benchmarks" / "tables.py"])}
-    assert {"benchmarks/tables.py", "benchmarks/report.py", "src/ssavae/estimator.py", "src/ssavae/losses.py"} <= found
+    assert {
+        "benchmarks/tables.py",
+        "benchmarks/report.py",
+        "src/ssavae/estimator.py",
+        "src/ssavae/losses.py",
+    } <= found
     assert not any("explorer" in name for name in found)
 
 

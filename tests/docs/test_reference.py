@@ -16,7 +16,7 @@ import ssavae
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
-sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+sys.path.append(str(ROOT / "docs" / "_ext"))
 
 
 def page(name: str) -> str:
@@ -27,19 +27,25 @@ def page(name: str) -> str:
 def documented_classes() -> list[type]:
     """Classes that a page names one by one."""
     names = re.findall(r"autoclass:: ([\w.]+)", page("estimator.md") + page("library.md"))
-    return [getattr(importlib.import_module(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in names]
+    return [
+        getattr(importlib.import_module(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in names
+    ]
 
 
 def public_functions() -> Iterator[tuple[str, Any]]:
     """Every function of the reference, and every method but the dunder ones and ``forward``."""
-    modules = [importlib.import_module(name) for name in re.findall(r"automodule:: ([\w.]+)", page("library.md"))]
+    modules = [
+        importlib.import_module(name) for name in re.findall(r"automodule:: ([\w.]+)", page("library.md"))
+    ]
     classes = documented_classes()
     yield "load", ssavae.load
     for module in modules:
         for name, value in vars(module).items():
             if name.startswith("_") or getattr(value, "__module__", "").partition(".")[0] != "ssavae":
                 continue
-            if inspect.isfunction(value) and (value.__module__ == module.__name__ or name in getattr(module, "__all__", ())):
+            if inspect.isfunction(value) and (
+                value.__module__ == module.__name__ or name in getattr(module, "__all__", ())
+            ):
                 yield f"{module.__name__}.{name}", value
             elif inspect.isclass(value) and value.__module__ == module.__name__:
                 classes.append(value)
@@ -51,7 +57,9 @@ def public_functions() -> Iterator[tuple[str, Any]]:
 
 def has_example(name: str, function: Any, shown: str) -> bool:
     """Whether a docstring has an example, or the page of examples calls the function."""
-    return ">>>" in (function.__doc__ or "") or re.search(rf"\b{name.rpartition('.')[2]}\(", shown) is not None
+    return (
+        ">>>" in (function.__doc__ or "") or re.search(rf"\b{name.rpartition('.')[2]}\(", shown) is not None
+    )
 
 
 def test_nine_in_ten_functions_have_an_example() -> None:
@@ -82,7 +90,9 @@ def test_every_parameter_is_described(each: Any) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("method", ["fit", "fit_decoder", "sample", "suggest", "calibrate", "predict_set", "is_trusted"])
+@pytest.mark.parametrize(
+    "method", ["fit", "fit_decoder", "sample", "suggest", "calibrate", "predict_set", "is_trusted"]
+)
 def test_every_parameter_of_a_method_is_in_its_docstring(method: str) -> None:
     function = getattr(ssavae.SSAVAE, method)
     names = [name for name in inspect.signature(function).parameters if name != "self"]
@@ -103,6 +113,9 @@ def test_every_option_is_in_the_reference_of_the_command_line() -> None:
         for parameter in command.params:
             n_options += 1
             options = parameter.opts if parameter.param_type_name == "option" else [parameter.metavar or ""]
-            assert all(f"`{option}`" in sections[name] or option == "--help" for option in options), (name, options)
+            assert all(f"`{option}`" in sections[name] or option == "--help" for option in options), (
+                name,
+                options,
+            )
         waiting += [(f"{name} {child}", each) for child, each in getattr(command, "commands", {}).items()]
     assert n_options > 100
