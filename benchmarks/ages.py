@@ -4,11 +4,11 @@
     python benchmarks/ages.py --check          write nothing; exit with 1 where ages.json is wrong of a result
     python benchmarks/ages.py --rerun NAME     run the command of a result (part of its name) again
 
-`benchmarks/commands.toml` names the command of each file; of one that it does not name, the command in the file
-is taken. Its code is every module of ssavae and of benchmarks that the script imports, at the top or within a
-function, directly or not. A module has changed when its syntax tree without docstrings differs between a
-commit of the result and the working tree; one that did not exist then, or lay elsewhere, has changed. What a
-file does not state itself is taken from git log, and named as recovered.
+`benchmarks/commands.toml` names the command of each file; of one that it does not name, the command in
+the file is taken. Its code is every module of ssavae and of benchmarks that the script imports, at the
+top or within a function, directly or not. A module has changed when its syntax tree without docstrings
+differs between a commit of the result and the working tree; one that did not exist then, or lay
+elsewhere, has changed. What a file does not state itself is taken from git log, and named as recovered.
 """
 
 from __future__ import annotations
