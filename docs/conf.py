@@ -27,7 +27,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_design",
     "sphinx_copybutton",
-    "mathml",
+    "drawn_math",
     "cli_reference",
     "changelog",
     "docstrings",
