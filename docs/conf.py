@@ -34,7 +34,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "_ext", "**/.ipynb_checkpoints"]
 source_suffix = {".md": "myst-nb"}
-nitpicky = False
+smartquotes = False  # options begin with two hyphens
 
 # pages
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence", "attrs_inline"]
