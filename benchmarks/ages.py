@@ -159,7 +159,11 @@ def age_of(file: str) -> dict[str, Any]:
     }
     seeds = {each for each in stated(document, ("seed", "random_state")) if isinstance(each, int)}
     recovered = [name for name, found in (("commit", commits), ("date", dates)) if not found]
-    last_commit, last_date = git("log", "-1", "--format=%h %cs", "--", f"benchmarks/results/{file}").split()
+    # a file that is not committed yet is as new as the last commit
+    last = git("log", "-1", "--format=%h %cs", "--", f"benchmarks/results/{file}") or git(
+        "log", "-1", "--format=%h %cs"
+    )
+    last_commit, last_date = last.split()
     command, scripts = source_of(file, document)
     modules = closure(scripts)
     known = sorted(commits or {last_commit[:7]}, key=lambda commit: git("log", "-1", "--format=%ct", commit))
