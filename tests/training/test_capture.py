@@ -299,7 +299,7 @@ def test_losses_of_a_replay_are_not_overwritten_by_the_next():
 
 
 def test_the_reason_for_running_eagerly_names_what_is_in_the_way():
-    stage = Stage("vec", dict, tuple, {})
+    stage = Stage("vec", dict, lambda x, y: (x,), {})
     several = Context()
     several.n_processes = 2
     gpu = torch.device("cuda")
@@ -312,7 +312,7 @@ def test_the_reason_for_running_eagerly_names_what_is_in_the_way():
 
 def test_the_reason_is_logged_once(caplog):
     log_once.cache_clear()
-    stage = Stage("vec", dict, tuple, {})
+    stage = Stage("vec", dict, lambda x, y: (x,), {})
     rows = TensorRows(torch.zeros(2, 3), np.zeros(2, dtype=np.int64), CPU)
     with caplog.at_level(logging.INFO, logger=capture.__name__):
         for _ in range(3):
@@ -326,7 +326,7 @@ def test_learning_rates_are_numbers_on_a_cpu_whatever_a_state_has_brought():
     optimizer = adam(nn.Linear(2, 2), 0.5)
     optimizer.param_groups[0]["lr"] = torch.tensor(0.25)  # of a state that a GPU has written
     optimizer.param_groups[0]["capturable"] = True
-    Stage("vec", dict, tuple, {"vec": optimizer}).match_device(CPU)
+    Stage("vec", dict, lambda x, y: (x,), {"vec": optimizer}).match_device(CPU)
     assert optimizer.param_groups[0]["lr"] == 0.25 and not isinstance(optimizer.param_groups[0]["lr"], Tensor)
     assert optimizer.param_groups[0]["capturable"] is False
 
@@ -352,7 +352,7 @@ def test_graphs_on_a_gpu_give_what_eager_updates_give(case, toy_images, toy_tabl
     x, y = toy_table if case == "table" else toy_images
     if case == "a teacher":
         y = np.where(np.arange(len(y)) < 12, y, -1)
-    params = {"n_epochs": 4, "n_epochs_decoder": 4, "batch_size": 16, "random_state": 0}
+    params: dict = {"n_epochs": 4, "n_epochs_decoder": 4, "batch_size": 16, "random_state": 0}
     with caplog.at_level(logging.WARNING):
         graphs = SSAVAE(device="cuda", augment=() if case == "table" else ("translate",), **params).fit(x, y)
     assert [record.message for record in caplog.records if "without a graph" in record.message] == []

@@ -48,6 +48,7 @@ CONSTRAINTS: dict[str, list[object]] = {
     "validation_fraction": [Number(Real, 0, 1, closed="left"), None],
     "device": [str],
     "precision": [str],
+    "deterministic": [bool],
     "checkpoint_folder": [str, PathLike, None],
     "verbose": ["verbose"],
     "random_state": [

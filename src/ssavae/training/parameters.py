@@ -36,6 +36,7 @@ RUNTIME = (
     "verbose",
     "n_workers",
     "device",
+    "deterministic",
     "devices",
     "nodes",
 )

@@ -89,6 +89,10 @@ class TrainingPlan:
     verbose : bool
     has_own_networks : bool
         Whether an encoder or a decoder is the user's own, which cannot be rebuilt from ``spec``.
+    deterministic : bool
+        Whether a GPU computes the same bits each time.
+    precision : str
+        One of ``distributed.fabric.PRECISIONS``.
     """
 
     networks: Networks
@@ -108,6 +112,8 @@ class TrainingPlan:
     checkpoint_every: int = 0
     verbose: bool = False
     has_own_networks: bool = False
+    deterministic: bool = True
+    precision: str = "32-true"
 
 
 @dataclass(frozen=True)

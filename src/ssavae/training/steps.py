@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ssavae._torch_state import default_generator, global_random_state, without_autocast
+from ssavae._torch_state import (
+    default_generator,
+    deterministic,
+    global_random_state,
+    tf32_matrices,
+    without_autocast,
+)
 from ssavae.algorithms import decoder_step, feature_weights, frozen, latent_weight, student_step, vec_step
 from ssavae.consistency import Consistency, Teacher
 from ssavae.inference.predictor import Predictor
@@ -46,10 +52,8 @@ def train_networks(plan: TrainingPlan, fabric: AnyFabric) -> Trained:
     session = _session(plan, fabric)
     stopped = ""
     with ExitStack() as stack:
-        stack.enter_context(without_autocast(fabric.device))
+        _set_up_torch(stack, plan, fabric.device)
         stack.enter_context(one_thread_if(is_small(plan.networks.vec.encoder, plan.settings.batch_size)))
-        if plan.has_own_networks:
-            stack.enter_context(global_random_state())
         stack.callback(_end, session)
         try:
             if plan.train_vec:
@@ -66,6 +70,17 @@ def train_networks(plan: TrainingPlan, fabric: AnyFabric) -> Trained:
     return Trained(plan.networks, session.history, weights, stopped)
 
 
+def _set_up_torch(stack: ExitStack, plan: TrainingPlan, device: torch.device) -> None:
+    """Set what of torch a training needs, until the stack closes."""
+    stack.enter_context(without_autocast(device))
+    if plan.deterministic:
+        stack.enter_context(deterministic(device, warn_only=plan.has_own_networks))
+    if plan.precision == "tf32":
+        stack.enter_context(tf32_matrices(device))
+    if plan.has_own_networks:
+        stack.enter_context(global_random_state())
+
+
 def _is_usable(plan: TrainingPlan, session: Session) -> bool:
     """Return whether a stopped run leaves networks that are worth more than a run to resume, or none."""
     if session.folder is not None or session.context.n_processes > 1 or not plan.train_vec:
@@ -74,8 +89,11 @@ def _is_usable(plan: TrainingPlan, session: Session) -> bool:
 
 
 def _end(session: Session) -> None:
+    """Leave the networks ready to be applied, where they are; those of several processes are sent back."""
     for module in session.modules.values():
-        module.to("cpu").eval()
+        module.eval()
+        if session.context.n_processes > 1:
+            module.to("cpu")
 
 
 def _session(plan: TrainingPlan, fabric: AnyFabric) -> Session:
