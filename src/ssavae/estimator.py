@@ -125,9 +125,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Random changes of the rows of step 1 that leave their class as it is: images are shifted, mirrored
         or in part covered, tables and signals get noise as large as their own spread, or move towards one
         another.
-    batch_size, batch_size_decoder : int
-        Rows in a batch of step 1 and of step 2, where many small ones are sooner good than few large ones;
-        a last part batch is left out.
+    batch_size, batch_size_decoder : int or None
+        Rows in a batch of step 1 and of step 2; a last part batch is left out. None takes 128 and 32, on a
+        GPU up to twice and four times as many where ten epochs then are 2,000 updates.
     learning_rate, learning_rate_decoder, learning_rate_disc : float
         Peak learning rates of the VEC, the decoder and the discriminator (Adam, one cycle).
     widths : tuple of int or None
@@ -147,10 +147,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     patience : int or None
         Epochs without a better ``val_loss`` after which a step ends; None trains all epochs.
     device, precision : str
-        "auto", "cpu", "cuda", "cuda:1", "mps", where the model is trained and applied, and moves to when it
-        is used; "32-true", "tf32" (matrices on a GPU; convolutions take what torch is set to), "bf16-mixed".
+        "auto", "cpu", "cuda", "cuda:1" or "mps", where the model is trained, and where it goes when it is
+        applied; "32-true", "tf32" (matrices on a GPU, docs/gpu.md) or "bf16-mixed".
     deterministic : bool
-        On a GPU, train with algorithms that give the same bits each time; on a CPU there are no others.
+        On a GPU, train with algorithms that give the same bits each time.
     devices, nodes : int
         Processes on each machine, one a GPU, and machines, that share out the rows of each batch by Fabric's
         DDP. They learn what one process learns, to rounding. On one machine :meth:`fit` starts them itself;
@@ -228,8 +228,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         n_epochs_decoder: int | None = None,
         n_epochs_student: int | None = None,
         augment: tuple[str, ...] = (),
-        batch_size: int = 128,
-        batch_size_decoder: int = 32,
+        batch_size: int | None = None,
+        batch_size_decoder: int | None = None,
         learning_rate: float = 2e-3,
         learning_rate_decoder: float = 2e-3,
         learning_rate_disc: float = 2e-3,
@@ -401,10 +401,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         plan.train_vec = False
         plan.history = [row for row in self.history_ if row["step"] != "decoder"]
         trained = self._train(plan, fabric)
-        step_2 = {"decoder": trained.networks.decoder, "feature_weights": trained.feature_weights}
-        predictor = replace(self.predictor_, **step_2).on(self.predictor_.device)
-        sample = sample_inputs(training, NOVELTY_ROWS)[0]
-        components = predictor.novelty_components(sample, self._log_density)
+        predictor = Predictor(self.vec_, trained.networks.decoder, trained.feature_weights)
+        predictor.on(find_device(self.device))
+        components = predictor.novelty_components(sample_inputs(training, NOVELTY_ROWS)[0], self._log_density)
         self._take(trained, settings, self.calibration_.fit_novelty(components, held_out=False))
         return self
 
@@ -520,6 +519,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             n_rows=len(labels),
             n_labelled=int((labels >= 0).sum()),
             n_classes=len(self.classes_),
+            on_gpu=find_device(self.device).type == "cuda",
         )
 
     def _build(self, settings: Settings) -> None:
