@@ -3,9 +3,9 @@
     python benchmarks/batches.py                                    on the device that is there
     python benchmarks/batches.py --rows 20000 --epochs-decoder 3    in a quarter of an hour of one core
 
-Step 1 is trained with batches of 128 to 1,024 and as many epochs each, with the default learning rate and with
-one that grows with the root of the batch; step 2 with batches of 32 to 256 on the same VEC. What is measured does
-not depend on the device, to rounding; the seconds do.
+Step 1 is trained with batches of 128 to 1,024 and as many epochs each, with the default learning rate and
+with one that grows with the root of the batch; step 2 with batches of 32 to 256 on the same VEC. What is
+measured does not depend on the device, to rounding; the seconds do.
 """
 
 from __future__ import annotations
