@@ -19,6 +19,7 @@ TAKEN: dict[str, list[object]] = {  # of VALUES, where it is not [32]
     "deterministic": [True],
     "batch_size": [32, None],
     "batch_size_decoder": [32, None],
+    "warm_start": [True],
     "encoder": [None],
     "decoder": [None],
     "checkpoint_folder": ["0.1", "noise", None],
