@@ -1,7 +1,8 @@
 """How far batches can grow before accuracy and Fréchet distance suffer, on MNIST with K = 2.
 
     python benchmarks/batches.py                                    on the device that is there
-    python benchmarks/batches.py --rows 20000 --epochs-decoder 3    in a quarter of an hour of one core
+    python benchmarks/batches.py --rows 6000 --epochs 8 --epochs-decoder 3 --sizes 128 256 \
+        --sizes-decoder 32 64 128                                   in minutes of one core
 
 Step 1 is trained with batches of 128 to 1,024 and as many epochs each, with the default learning rate and
 with one that grows with the root of the batch; step 2 with batches of 32 to 256 on the same VEC. What is
@@ -73,6 +74,8 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=60000)
     options.add_argument("--epochs", type=int, default=10)
     options.add_argument("--epochs-decoder", type=int, default=10)
+    options.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    options.add_argument("--sizes-decoder", type=int, nargs="+", default=SIZES_DECODER)
     options.add_argument("--out", type=Path, default=RESULT)
     parsed = options.parse_args()
     mnist = Split.load("mnist")
@@ -85,12 +88,12 @@ def main() -> None:
         write_json(parsed.out, {**read_json(parsed.out), **document})
 
     model = SSAVAE(n_epochs=parsed.epochs, n_epochs_decoder=0, random_state=SEED).fit(mnist.x, mnist.y)
-    judge = train_judge(images(mnist.x), mnist.y, device=str(model.predictor_.device))
+    judge = train_judge(images(mnist.x), mnist.y, n_epochs=12, device=str(model.predictor_.device))
     model.set_params(n_epochs_decoder=parsed.epochs_decoder)
-    for size in SIZES_DECODER:
+    for size in parsed.sizes_decoder:
         for scaled in (False, True) if size > SIZES_DECODER[0] else (False,):
             write("decoder", measure_decoder(model, judge, mnist, size, scaled))
-    for size in SIZES:
+    for size in parsed.sizes:
         for scaled in (False, True) if size > SIZES[0] else (False,):
             write("vec", measure_vec(mnist, parsed.epochs, size, scaled))
 
