@@ -512,6 +512,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _resolve(self, labels: np.ndarray) -> Settings:
         return resolve(
             self.get_params(deep=False),
+            kind=self.preprocess_.kind,
             n_rows=len(labels),
             n_labelled=int((labels >= 0).sum()),
             n_classes=len(self.classes_),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +22,9 @@ from ssavae.training.progress import HistoryRow
 T = TypeVar("T")
 
 MANY_LABELS = 10000  # from which rows are held out without being asked for
-MIN_UPDATES = 2000  # of a stage, at least, where n_epochs is None: small tables need more epochs
+MIN_UPDATES = 2000  # of a stage, at least, where n_epochs is None: few rows need more epochs
+LEAST_UPDATES = 500  # of a stage of the smallest tables
+UPDATES_PER_ROW = 2  # of a stage of tables, up to MIN_UPDATES (docs/decisions.md)
 
 Labelled = tuple[NetworkInputs, np.ndarray]  # network inputs, and their class indices (n,)
 
@@ -120,13 +123,14 @@ class Trained:
     stopped: str = ""
 
 
-def resolve(params: Params, *, n_rows: int, n_labelled: int, n_classes: int) -> Settings:
+def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classes: int) -> Settings:
     """Give every parameter that is None its value: the only place that knows what None means.
 
     Parameters
     ----------
     params : mapping
         Parameters of :class:`ssavae.SSAVAE`.
+    kind : {"table", "image", "signal"}
     n_rows, n_labelled : int
         Training rows, and how many of them have a label.
     n_classes : int
@@ -143,8 +147,7 @@ def resolve(params: Params, *, n_rows: int, n_labelled: int, n_classes: int) -> 
     n_processes = params["devices"] * params["nodes"]
     batch_size = _batch_size(params["batch_size"], n_rows, n_processes)
     batch_size_decoder = _batch_size(params["batch_size_decoder"], n_rows, n_processes)
-    updates = n_rows // batch_size
-    updates_decoder = n_rows // batch_size_decoder
+    epochs = partial(_enough_epochs, kind, n_rows)
     return Settings(
         weight_kl=_default(params["weight_kl"], 0.001 if is_consistent else 0.02),
         weight_detail=float(_default(params["weight_detail"], most_detail)),
@@ -152,9 +155,9 @@ def resolve(params: Params, *, n_rows: int, n_labelled: int, n_classes: int) -> 
         beta=params["beta"],
         gamma=params["gamma"],
         augment=tuple(params["augment"]),
-        n_epochs=_default(params["n_epochs"], _enough_epochs(10, updates)),
-        n_epochs_student=_default(params["n_epochs_student"], _enough_epochs(30, updates)),
-        n_epochs_decoder=_default(params["n_epochs_decoder"], _enough_epochs(10, updates_decoder)),
+        n_epochs=_default(params["n_epochs"], epochs(10, batch_size)),
+        n_epochs_student=_default(params["n_epochs_student"], epochs(30, batch_size)),
+        n_epochs_decoder=_default(params["n_epochs_decoder"], epochs(10, batch_size_decoder)),
         batch_size=batch_size,
         batch_size_decoder=batch_size_decoder,
         learning_rate=params["learning_rate"],
@@ -182,8 +185,22 @@ def _batch_size(batch_size: int, n_rows: int, n_processes: int) -> int:
     return divisible
 
 
-def _enough_epochs(least: int, n_batches: int) -> int:
-    return max(least, math.ceil(MIN_UPDATES / n_batches))
+def _enough_epochs(kind: str, n_rows: int, least: int, batch_size: int) -> int:
+    """Return the epochs of a stage: ``least``, and more where these are fewer than :func:`min_updates`."""
+    return max(least, math.ceil(min_updates(kind, n_rows) / (n_rows // batch_size)))
+
+
+def min_updates(kind: str, n_rows: int) -> int:
+    """Return how many updates a stage takes at least: of a small table fewer, which it else learns by heart.
+
+    Examples
+    --------
+    >>> min_updates("table", 100), min_updates("table", 800), min_updates("image", 100)
+    (500, 1600, 2000)
+    """
+    if kind != "table":
+        return MIN_UPDATES
+    return min(MIN_UPDATES, max(LEAST_UPDATES, UPDATES_PER_ROW * n_rows))
 
 
 def _default(value: T | None, default: T) -> T:
