@@ -29,11 +29,15 @@ OPTIONAL = {
     "n_epochs": 3,
     "n_epochs_student": 4,
     "n_epochs_decoder": 0,
+    "n_members": 2,
 }
 
 
-def settings(n_rows: int = 1000, n_labelled: int = 1000, n_classes: int = 3, **params: object) -> Settings:
-    return resolve(PARAMS | params, n_rows=n_rows, n_labelled=n_labelled, n_classes=n_classes)
+def settings(
+    n_rows: int = 1000, n_labelled: int = 1000, n_classes: int = 3, kind: str = "image", **params: object
+) -> Settings:
+    numbers = {"n_rows": n_rows, "n_labelled": n_labelled, "n_classes": n_classes}
+    return resolve(PARAMS | params, kind=kind, **numbers)
 
 
 # ------------------------------------------------------------------------------------ settings

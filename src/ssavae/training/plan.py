@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 MANY_LABELS = 10000  # from which rows are held out without being asked for
 MIN_UPDATES = 2000  # of a stage, at least, where n_epochs is None: few rows need more epochs
+MEMBERS = 4  # of the encoder of a table
 LEAST_UPDATES = 500  # of a stage of the smallest tables
 UPDATES_PER_ROW = 2  # of a stage of tables, up to MIN_UPDATES (docs/decisions.md)
 
@@ -48,6 +49,7 @@ class Settings:
     learning_rate_decoder: float
     learning_rate_disc: float
     patience: int | None
+    n_members: int
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classe
         learning_rate_decoder=params["learning_rate_decoder"],
         learning_rate_disc=params["learning_rate_disc"],
         patience=params["patience"],
+        n_members=_default(params["n_members"], MEMBERS if kind == "table" and not params["encoder"] else 1),
     )
 
 
