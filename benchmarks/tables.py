@@ -1,14 +1,14 @@
-"""A suite of small tables without tuning: SSAVAE beside boosting, forests, linear models and tabular networks.
+"""Small tables without tuning: SSAVAE beside boosting, forests, linear models and tabular networks.
 
     python benchmarks/tables.py --out benchmarks/results/tables.json [--splits 5] [--labels 10]
     python benchmarks/tables.py --out benchmarks/results/tables.json --table
 
-Every table of shared/data/tables, a fifth of every class held out by the seed of the split. All methods learn
-from the same rows with their defaults; texts are one-hot columns for forest, linear model, SelfTraining and
-LabelSpreading, categories for the others. With ``--labels 10`` ten rows of each class have a label, drawn by the seed; the
-methods of ``FEW`` see the other rows without theirs, the rest only the labelled ones. ``realmlp`` and ``tabm``
-need pytabkit (benchmarks/peers/requirements.txt). Seconds are of the clock, one process and one thread.
-The file is written after each result, and results that it has are not computed again.
+Every table of shared/data/tables, a fifth of every class held out by the seed of the split. All methods
+learn from the same rows with their defaults; texts are one-hot columns for forest, linear model, SelfTraining
+and LabelSpreading, categories for the others. With ``--labels 10`` ten rows of each class have a label, drawn
+by the seed; the methods of ``FEW`` see the other rows without theirs, the rest only the labelled ones.
+``realmlp`` and ``tabm`` need pytabkit (benchmarks/peers/requirements.txt). Seconds are of the clock, one
+process and one thread. The file is written after each result, and results that it has are not computed again.
 """
 
 from __future__ import annotations

@@ -121,8 +121,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         classes weigh the same. The loss on held-out rows is not weighted.
     n_epochs, n_epochs_decoder, n_epochs_student : int or None
         Epochs of step 1, of step 2 and of the student; None takes 10, of the student 30, and more where that
-        is under 2,000 updates. ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on
-        from.
+        is under 2,000 updates, or of a table under two a row (from 500 to 2,000). ``n_epochs_decoder=0``
+        trains the VEC alone, for :meth:`fit_decoder` to go on from.
     augment : tuple of {"translate", "flip", "erase", "noise", "mixup"}
         Random changes of the rows of step 1 that leave their class as it is: images are shifted, mirrored
         or in part covered, tables and signals get noise as large as their own spread, or move towards one
@@ -139,7 +139,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         step 1 and codes rows in its place, at a fraction of the time and some accuracy. None does without.
     n_members : int or None
         Of a table: members of the encoder, an ensemble whose codes are averaged to one map; each has half the
-        widths and learns alone. None takes 4 for tables, and 1 for images, signals and an encoder of yours.
+        widths and learns alone. Where no rows are held out and ``loss_consistency`` is not at work, each
+        does without the labels of another part of the rows, on which the confidence is calibrated. None
+        takes 4 for tables, and 1 for images, signals and an encoder of yours.
     encoder, decoder : torch.nn.Module or None
         Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
     validation_fraction : float or None
@@ -164,7 +166,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     checkpoint_every : int
         Batches between two such states.
     verbose : bool
-        Show progress with every loss and the time left.
+        Say how many updates each step takes, and show progress with every loss and the time left.
     warm_start : bool
         Let :meth:`fit` go on from the networks of the last fit, or of a loaded model, with new rows or
         labels: scaling and columns stay, and the classifier begins anew where the classes have changed.
@@ -1023,6 +1025,7 @@ def _model_arguments(params: dict[str, Any]) -> dict[str, Any]:
     check(not runtime, f"model.params must hold what defines a model, found {', '.join(runtime)}")
     arguments = read_arguments(SSAVAE.__init__, params, "model.params")
     arguments["augment"] = current_names(arguments.get("augment", ()))
+    arguments.setdefault("n_members", 1)  # of models that were saved before there were several
     check_params(arguments)
     return arguments
 
