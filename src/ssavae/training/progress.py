@@ -21,6 +21,13 @@ Progress = Callable[[int, float, Mapping[str, str | int | float]], None]
 Record = Callable[[HistoryRow], None]
 
 
+def announce(text: str) -> None:
+    """Print lines before the first bar, where the bars are shown."""
+    from rich.console import Console
+
+    Console().print(text, highlight=False)
+
+
 @contextmanager
 def progress_bar(title: str, n_epochs: int) -> Iterator[Progress]:
     """Show a bar with every loss and the time left, and one line an epoch that stays.
