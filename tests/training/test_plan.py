@@ -158,10 +158,10 @@ def test_a_batch_has_no_more_rows_than_there_are():
     ],
 )
 def test_batches_are_larger_on_a_gpu_where_enough_updates_remain(n_rows, on_gpu, sizes):
-    resolved = resolve(PARAMS, n_rows=n_rows, n_labelled=n_rows, n_classes=3, on_gpu=on_gpu)
+    resolved = resolve(PARAMS, kind="image", n_rows=n_rows, n_labelled=n_rows, n_classes=3, on_gpu=on_gpu)
     assert (resolved.batch_size, resolved.batch_size_decoder) == sizes
     given = PARAMS | {"batch_size": 16, "batch_size_decoder": 20}
-    resolved = resolve(given, n_rows=n_rows, n_labelled=n_rows, n_classes=3, on_gpu=on_gpu)
+    resolved = resolve(given, kind="image", n_rows=n_rows, n_labelled=n_rows, n_classes=3, on_gpu=on_gpu)
     assert (resolved.batch_size, resolved.batch_size_decoder) == (16, 20)
 
 
