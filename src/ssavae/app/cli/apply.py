@@ -49,9 +49,6 @@ def evaluate(
     folder = RunFolder(run)
     model, loaded = folder.load_model_and_data(data, reading)
     results, file = evaluate_run(model, folder, loaded, judged=judge)
-    unknown = results.get("rows_of_unknown_classes")
-    if unknown:
-        warn(f"{unknown} rows have a class that the model does not know: they count as unlabelled")
     judged = {f"judge: {k}": v for k, v in results.pop("judge", {}).items() if k != "rows_sha256"}
     faults = results.pop("faults", {})
     by_fault = faults.pop("by_class", {})

@@ -19,7 +19,7 @@ from ssavae.data.partition import divide
 from ssavae.estimator import SSAVAE
 from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import log_density
-from ssavae.preprocessing.labels import encode_labels
+from ssavae.preprocessing.labels import encode_labels, is_labelled, warn_of_unknown_classes
 from ssavae.preprocessing.lazy import LazyArray
 
 MOST_POINTS = ITEMS
@@ -159,8 +159,8 @@ class Points:
         z, predicted, confidence, novelty = arrays
         label = np.full(len(x), -1) if y is None else encode_labels(y, model.classes_)[0]
         columns = dict(selected.columns)
-        n_known = (label >= 0).sum()
-        if y is not None and (encode_labels(y)[0] >= 0).sum() > n_known:  # some classes are new to the model
+        if y is not None and is_labelled(y).sum() > (label >= 0).sum():
+            warn_of_unknown_classes(y, model.classes_)
             columns["label"] = np.array(["" if name in (None, -1) else str(name) for name in y.tolist()])
         return cls(
             rows=x,
