@@ -50,6 +50,13 @@ class LabelBudget:
         }
         return [name for name, value in options.items() if value is not None]
 
+    def check_given(self) -> list[str]:
+        """Return the options that were given; raise UsageError for more than one."""
+        given = self.given()
+        if len(given) > 1:
+            raise UsageError(f"give one of {' and '.join(given)}, not both")
+        return given
+
 
 def draw_labelled(
     y: Int[np.ndarray, "n"], seed: int, *, per_class: int | None = None, fraction: float | None = None
@@ -128,11 +135,9 @@ def grant_labels(loaded: LabelledData, budget: LabelBudget, held_out: np.ndarray
     UsageError
         There are no labels, more than one option is given, or a file names rows that are not trained on.
     """
-    given = budget.given()
+    given = budget.check_given()
     if not given:
         return loaded
-    if len(given) > 1:
-        raise UsageError(f"give one of {' and '.join(given)}, not both")
     if loaded.y_train is None and budget.source is None:
         raise UsageError(f"{given[0]} needs data with labels")
     y_test = named_labels(loaded.y_test, loaded.class_names)  # as granted labels are names, too

@@ -127,7 +127,9 @@ def warn_of_unknown_classes(y: Labels, classes: np.ndarray) -> int:
     unknown = column[labelled & (encode_labels(column, classes)[0] < 0)].tolist()
     if not unknown or not len(classes):
         return 0
-    consequence = "they count as unlabelled" if len(unknown) < labelled.sum() else "nothing is measured by them"
+    consequence = (
+        "they count as unlabelled" if len(unknown) < labelled.sum() else "nothing is measured by them"
+    )
     warnings.warn(
         f"{len(unknown):,} of {labelled.sum():,} labels are of classes that the model does not know "
         f"({_some(sorted(set(map(str, unknown))))}): {consequence}. "

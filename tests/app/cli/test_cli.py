@@ -529,7 +529,7 @@ def test_a_label_budget_is_kept_and_shared(ssavae, digits_npz, tmp_path):
 
 
 def test_one_new_word_as_label_costs_no_measure(ssavae, tmp_path):
-    """Integer classes, and a word given in the explorer: both are text then, and the test part is measured."""
+    """Integer classes, and a word given in the explorer: all are text then, and the test part is measured."""
     run, x, y = tmp_path / "run", flowers(), np.repeat([0, 7], 30)
     parts = {"x_train": x, "x_test": x, "kind": "table"}
     for name, labels in {"whole": y, "texts": y.astype(str), "others": np.repeat(["a", "b"], 30)}.items():

@@ -161,16 +161,16 @@ class Screen:
 
     def frame(self) -> np.ndarray:
         """Left, top, right and bottom of the plot on the screen."""
-        box = self.page.locator("#map .nsewdrag").bounding_box()
+        box = self.page.locator("#map .points").bounding_box()
         return np.array([box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]])
 
     def view(self) -> np.ndarray:
         """Left, right, bottom and top of the plot on the map."""
-        return np.array(self.page.evaluate("[...map.layout.xaxis.range, ...map.layout.yaxis.range]"))
+        return np.array(self.page.evaluate("map.map.range"))
 
     def drawn(self) -> np.ndarray:
         """The positions (n, 2) of all points as drawn; NaN where one is hidden."""
-        script = "[0, 1].map((k) => Array.from(map.data[0]['xy'[k]], (v) => (Number.isNaN(v) ? null : v)))"
+        script = "['x', 'y'].map((k) => Array.from(map.map[k], (v, i) => (map.map.visible[i] ? v : null)))"
         return np.array(self.page.evaluate(script), dtype=float).T
 
     def pixels(self) -> np.ndarray:
@@ -396,13 +396,13 @@ def test_the_legend_hides_a_class(screen, digits_url, digits):
     zeros = np.concatenate([digits.y_train, digits.y_test]) == 0  # type: ignore[list-item]
     entry = page.page.locator("#legend button").first
     entry.click()
-    page.page.wait_for_function("map.data[0].x.some(Number.isNaN)")
+    page.page.wait_for_function("() => map.map.visible.includes(0)")
     assert (np.isnan(page.drawn()[:, 0]) == zeros).all()
     assert entry.get_attribute("aria-pressed") == "false" and not page.shows("#0072B2")
     page.page.get_by_role("button", name="Hide all").click()
-    page.page.wait_for_function("map.data[0].x.every(Number.isNaN)")
+    page.page.wait_for_function("() => !map.map.visible.includes(1)")
     page.page.get_by_role("button", name="Show all").click()
-    page.page.wait_for_function("!map.data[0].x.some(Number.isNaN)")
+    page.page.wait_for_function("() => !map.map.visible.includes(0)")
     assert page.shows("#0072B2")
 
 
@@ -430,11 +430,9 @@ def test_a_code_of_100_dimensions_and_101_classes(screen, many):
         page.page.select_option("#axes-kind", "pair")
         page.page.select_option("#x-axis", "7")
         page.page.select_option("#y-axis", "42")
-        page.page.wait_for_function(
-            "map.layout.xaxis.title.text === 'code 8' && map.layout.yaxis.title.text === 'code 43'"
-        )
+        page.page.wait_for_function("() => map.map.titles.join() === 'code 8,code 43'")
         page.page.wait_for_function(  # the points may follow the titles, on a busy machine
-            "([x, y]) => Math.abs(map.data[0].x[0] - x) + Math.abs(map.data[0].y[0] - y) < 1e-4",
+            "([x, y]) => Math.abs(map.map.x[0] - x) + Math.abs(map.map.y[0] - y) < 1e-4",
             arg=z[0, [7, 42]].tolist(),
         )
         assert np.allclose(page.drawn(), z[:, [7, 42]], atol=1e-5)
@@ -453,7 +451,7 @@ def test_the_map_by_keyboard(screen, digits_url):
     page.page.focus("#map")
     page.page.keyboard.press("ArrowRight")
     page.page.keyboard.press("Shift+ArrowUp")
-    page.page.wait_for_function("/^(Decoded at|Item)/.test(panel.innerText)")
+    page.page.wait_for_function("() => /^(Decoded at|Item)/.test(panel.innerText)")
     page.page.keyboard.press("Enter")
     for _ in range(6):
         page.page.keyboard.press("Shift+ArrowLeft")
@@ -463,11 +461,9 @@ def test_the_map_by_keyboard(screen, digits_url):
     page.panel("Explore the map")
     before = page.view()
     page.page.keyboard.press("+")
-    page.page.wait_for_function(
-        f"map.layout.xaxis.range[1] - map.layout.xaxis.range[0] < {before[1] - before[0]}"
-    )
+    page.page.wait_for_function(f"() => map.map.range[1] - map.map.range[0] < {before[1] - before[0]}")
     reached = [page.page.evaluate("document.activeElement.id || document.activeElement.dataset.class")]
-    for _ in range(40):
+    for _ in range(48):
         page.page.keyboard.press("Tab")
         reached.append(
             page.page.evaluate("document.activeElement.id || document.activeElement.dataset.class")
@@ -482,7 +478,7 @@ def test_narrow_and_dark(screen, digits_url):
     assert tops == sorted(tops)
     light = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.page.click("#theme")
-    page.page.wait_for_function("map.layout.paper_bgcolor === '#181b21'")
+    page.page.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
     assert page.page.evaluate("getComputedStyle(document.body).backgroundColor") != light
 
 
@@ -529,7 +525,7 @@ def test_the_exported_file_works_without_network(screen, digits, digits_model, t
     page.page.get_by_role("button", name="Sample", exact=True).click()
     page.panel("12 samples")
     page.page.locator("#legend button").first.click()
-    page.page.wait_for_function("map.data[0].x.some(Number.isNaN)")
+    page.page.wait_for_function("() => map.map.visible.includes(0)")
     page.page.click("#select-shown")
     page.panel("points selected")
     shown = np.concatenate([digits.y_train, digits.y_test]) != 0  # type: ignore[list-item]

@@ -38,6 +38,8 @@ class SelectedRows:
     part : Part
     row : (n,)
         Row number in the training data, as ``ssavae train --labels-from`` counts; -1 for test rows.
+    number : (n,)
+        Row number in the data as a whole, as ``ssavae predict`` counts: its own test part follows the rest.
     columns : dict
         Further columns by name, (n,) each.
     n_all : int
@@ -46,6 +48,7 @@ class SelectedRows:
 
     part: Part
     row: np.ndarray
+    number: np.ndarray
     columns: dict[str, np.ndarray]
     n_all: int
 
@@ -73,13 +76,15 @@ def rows_to_show(loaded: LabelledData, held_out: np.ndarray, which: str = "all")
         parts = {which: parts[which]}
     part = _concatenate(list(parts.values()))
     part_names = np.repeat(list(parts), [len(each.x) for each in parts.values()])
-    row = np.full(len(part_names), -1)
-    if "train" in parts:
-        row[part_names == "train"] = np.setdiff1d(np.arange(len(loaded.x_train)), held_out)
+    n_train = len(loaded.x_train)
+    train_rows = np.setdiff1d(np.arange(n_train), held_out)
+    test_rows = held_out if loaded.x_test is None else n_train + np.arange(len(loaded.x_test))
+    number = np.concatenate([train_rows if name == "train" else test_rows for name in parts])
+    row = np.where(part_names == "train", number, -1)
     columns = {} if part.groups is None else {"group": part.groups}
     if len(parts) > 1:
         columns["part"] = part_names
-    return _thin(SelectedRows(part, row, columns, len(row)))
+    return _thin(SelectedRows(part, row, number, columns, len(row)))
 
 
 def _concatenate(parts: list[Part]) -> Part:
@@ -108,7 +113,8 @@ def _thin(selected: SelectedRows) -> SelectedRows:
         return selected
     indices = np.linspace(0, n - 1, MOST_POINTS).round().astype(np.int64)
     columns = {name: values[indices] for name, values in selected.columns.items()}
-    return SelectedRows(selected.part.take(indices), selected.row[indices], columns, n)
+    row = selected.row[indices]
+    return SelectedRows(selected.part.take(indices), row, selected.number[indices], columns, n)
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ class Points:
     confidence : (n,)
         Probability of the predicted class; NaN where the model has no classes.
     novelty : (n,)
-    row, columns, n_all :
+    row, number, columns, n_all :
         See :class:`SelectedRows`.
     """
 
@@ -137,6 +143,7 @@ class Points:
     confidence: np.ndarray
     novelty: np.ndarray
     row: np.ndarray
+    number: np.ndarray
     n_all: int
     columns: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -170,6 +177,7 @@ class Points:
             confidence=confidence,
             novelty=novelty,
             row=selected.row.astype(np.int32),
+            number=selected.number.astype(np.int32),
             n_all=selected.n_all,
             columns=columns,
         )

@@ -17,9 +17,9 @@ from ssavae.app.explorer.points import Plane, rows_at
 from ssavae.app.explorer.row_format import ArrayOrFrame
 from ssavae.app.explorer.schema import ColumnValues, ModelInfo
 from ssavae.app.explorer.service import Service
-from ssavae.app.explorer.single_file import one_page, plotly_js
+from ssavae.app.explorer.single_file import one_page
 
-FILE_BYTES = 15_000_000
+FILE_BYTES = 12_000_000
 SCRIPT_BYTES = 200_000  # of our own page, at most
 ATLAS_BYTES = 3_300_000  # before gzip
 ATLAS_SIDE = 64  # on MNIST's map the decoder is smooth between such points
@@ -33,7 +33,7 @@ JSON = dict[str, object]
 
 
 def export_page(api: Api, path: Path) -> JSON:
-    """Write the map as one file of at most 15 MB.
+    """Write the map as one file of at most 12 MB.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def export_page(api: Api, path: Path) -> JSON:
     """
     service = api.service
     content = _content(api)
-    room = FILE_BYTES - SCRIPT_BYTES - len(plotly_js()) - _json_size(content)
+    room = FILE_BYTES - SCRIPT_BYTES - _json_size(content)
     stride, rows = _rows(service, room)
     page = one_page(content | rows).encode()
     if len(page) > FILE_BYTES:
@@ -193,6 +193,7 @@ def _points(service: Service, plane: Plane) -> JSON:
         "label": points.label,
         "predicted": points.predicted,
         "row": points.row,
+        "number": points.number,
         "confidence": points.confidence.round(4),
         "novelty": points.novelty.round(4),
     }

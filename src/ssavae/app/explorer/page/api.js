@@ -61,7 +61,7 @@ export class Server {
   /** Positions and properties of all points; `axes` is {x, y}, or null for the first two principal components. */
   async points(axes) {
     const reply = await this.#request(`points?${axesQuery(axes)}`);
-    const arrays = ["x", "y", "label", "predicted", "confidence", "novelty", "row"];
+    const arrays = ["x", "y", "label", "predicted", "confidence", "novelty", "row", "number"];
     const unpacked = arrays.filter((name) => reply[name]).map((name) => [name, unpack(reply[name]).data]);
     return { ...reply, ...Object.fromEntries(unpacked) };
   }
@@ -87,6 +87,12 @@ export class Server {
   async sample(n, name) {
     const reply = await this.#post("sample", name === null ? { n } : { n, y: name });
     return { ...reply, x: reply.x.map(unpackValue) };
+  }
+
+  /** The values of items, in their order. */
+  async rows(items) {
+    const { x } = await this.#post("rows", { items });
+    return x.map(unpackValue);
   }
 
   async select(items) {

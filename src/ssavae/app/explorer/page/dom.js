@@ -26,7 +26,12 @@ export function shortNumber(value) {
 
 /** Download a text as a file. */
 export function saveText(name, text, type = "text/csv") {
-  const link = el("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+  save(name, new Blob([text], { type }));
+}
+
+/** Download a blob as a file. */
+export function save(name, blob) {
+  const link = el("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

@@ -70,6 +70,11 @@ export class ExportedPage {
     return { x: chosen.map((i) => rowOf(rows, stack, i)), y: y && chosen.map((i) => y[i]), n_available: of.length };
   }
 
+  /** The values of items, in their order; null for those that the page does not hold. */
+  rows(items) {
+    return Promise.all(items.map((i) => this.#row("rows", i)));
+  }
+
   async select(items) {
     const points = await this.#once("points", () => this.points());
     const mean = [meanOf(points.x, items), meanOf(points.y, items)];

@@ -1,4 +1,4 @@
-// Drawings above the points: hatching, class numbers, the probe, paths, the user's rows and the lasso.
+// Drawings above the points: hatching, class names, the probe, paths, the user's rows and the lasso.
 
 import { surroundings } from "./palette.js";
 import { beyondGrid, untrustedRuns } from "./trust.js";
@@ -11,7 +11,7 @@ export class Overlay {
   marks = []; // [{position, shape: "star" | "dot"}]
   lasso = null; // pixels
   hatch = null; // {x, y, trusted}
-  numbers = []; // [{position, text}]
+  names = []; // [{position, text}], the most important first
   dark = false;
   #scheduled = false;
 
@@ -27,11 +27,11 @@ export class Overlay {
     this.#scheduled = true;
     requestAnimationFrame(() => {
       this.#scheduled = false;
-      this.#drawNow();
+      this.drawNow();
     });
   }
 
-  #drawNow() {
+  drawNow() {
     const { pen, canvas } = this;
     const { clientWidth, clientHeight } = canvas;
     const ratio = window.devicePixelRatio || 1;
@@ -43,7 +43,7 @@ export class Overlay {
     pen.clip();
     this.colors = surroundings(this.dark);
     if (this.hatch) this.#drawHatch();
-    for (const each of this.numbers) this.#drawNumber(each);
+    this.#drawNames();
     if (this.path) this.#drawPath(this.path);
     for (const { position, shape } of this.marks) shape === "star" ? this.#drawStar(position) : this.#drawDot(position, 4);
     if (this.ring) this.#drawRing(this.ring);
@@ -82,12 +82,23 @@ export class Overlay {
     pen.stroke();
   }
 
-  #drawNumber({ position, text }) {
-    const [px, py] = this.map.toPixel(position);
-    Object.assign(this.pen, { font: "600 12px system-ui, sans-serif", textAlign: "center", textBaseline: "middle", lineJoin: "round" });
-    Object.assign(this.pen, { lineWidth: 4, strokeStyle: this.colors.ground, fillStyle: this.colors.strong });
-    this.pen.strokeText(text, px, py);
-    this.pen.fillText(text, px, py);
+  // each name beside its group where no other one is, with a line to it; those without room come nearer the eye
+  #drawNames() {
+    const { pen } = this;
+    Object.assign(pen, { font: "600 12px system-ui, sans-serif", textAlign: "center", textBaseline: "middle", lineJoin: "round" });
+    const names = placed(this.names, this.map, (text) => pen.measureText(text).width);
+    pen.beginPath();
+    for (const { at, from } of names.filter(({ at, from }) => Math.hypot(at[0] - from[0], at[1] - from[1]) > 12)) {
+      pen.moveTo(...from);
+      pen.lineTo(...at);
+    }
+    Object.assign(pen, { lineWidth: 1, strokeStyle: this.colors.strong });
+    pen.stroke();
+    for (const { text, at } of names) {
+      Object.assign(pen, { lineWidth: 4, strokeStyle: this.colors.ground, fillStyle: this.colors.strong });
+      pen.strokeText(text, ...at);
+      pen.fillText(text, ...at);
+    }
   }
 
   #drawPath({ from, to, at }) {
@@ -148,4 +159,36 @@ export class Overlay {
     this.pen.fill();
     this.pen.globalAlpha = 1;
   }
+}
+
+const LONGEST = 22; // characters of a name on the map
+const LINE = 16; // pixels, its height
+const RINGS = [0, 16, 32, 52, 76]; // pixels around the group where its name may stand
+
+/** Where names stand without touching each other: [{text, at, from}] in pixels; without room a name is left out. */
+export function placed(names, map, widthOf) {
+  const { left, top, width, height } = map.frame();
+  const boxes = [];
+  const isFree = ([x0, x1, y0, y1]) =>
+    x0 >= left && x1 <= left + width && y0 >= top && y1 <= top + height && !boxes.some(([a0, a1, b0, b1]) => x0 < a1 && a0 < x1 && y0 < b1 && b0 < y1);
+  const found = [];
+  for (const { position, text } of names) {
+    const from = map.toPixel(position);
+    if (!map.isInside(from)) continue;
+    const short = text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text;
+    const half = widthOf(short) / 2 + 3;
+    const boxAt = ([x, y]) => [x - half, x + half, y - LINE / 2, y + LINE / 2];
+    const at = around(from).find((each) => isFree(boxAt(each)));
+    if (!at) continue;
+    boxes.push(boxAt(at));
+    found.push({ text: short, at, from });
+  }
+  return found;
+}
+
+function around([x, y]) {
+  return RINGS.flatMap((radius) => Array.from({ length: radius ? 8 : 1 }, (_, k) => {
+    const angle = (Math.PI * k) / 4 - Math.PI / 2;
+    return [x + 1.6 * radius * Math.cos(angle), y + radius * Math.sin(angle)];
+  }));
 }

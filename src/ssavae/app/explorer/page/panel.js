@@ -2,6 +2,7 @@
 
 import { drawMany, drawValues } from "./draw.js";
 import { el, shortNumber } from "./dom.js";
+import { classCounts, itemTable, numberOf } from "./selection.js";
 
 const MOST_BARS = 8;
 const DECODED = "decoded";
@@ -25,10 +26,10 @@ export class Panel {
     this.#show("Explore the map", false, el("p", { className: "empty" }, "Point at the map: over a point you see its row, elsewhere the row that the model decodes at that position."));
   }
 
-  showItem(item, pinned) {
+  showItem(item, pinned, points) {
     const decoded = item.x ? "reconstructed" : DECODED;
     this.#show(
-      `Item ${item.item.toLocaleString("en")}`, pinned, chips(item, this.model),
+      `Item ${item.item.toLocaleString("en")} · ${numberOf(points, item.item)}`, pinned, chips(item, this.model),
       drawValues([{ title: "item", value: item.x }, { title: decoded, value: item.x_rec }], this.model.kind),
       item.x ? null : el("p", { className: "note" }, "This page holds the rows of some items only; shown is the row decoded at its position."),
       probabilityBars(this.model.classes, item.probabilities),
@@ -60,19 +61,28 @@ export class Panel {
     this.#show("Interpolation", true, ...controls);
   }
 
-  showSelection(selection, giveLabel) {
+  /** A selection: label it, its mean, its classes, its items; `page` as of selection.js, with `give(label, items)`. */
+  showSelection(selection, items, page) {
+    const { model } = this;
+    const own = page.labels.ownOf(items);
+    const replace = el("input", { type: "checkbox", id: "replace-own", checked: true });
+    const question = el("label", { className: "field" }, replace, `replace ${own.length.toLocaleString("en")} labels that the data has`);
     const input = el("input", { type: "text", id: "new-label", required: true, placeholder: "label", "aria-label": "Label for the selected points" });
     input.setAttribute("list", "known-classes");
     const form = el("form", { className: "field" }, input, el("button", { type: "submit", className: "strong" }, "Give this label"), classList(this.model.classes));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (input.value.trim()) giveLabel(input.value.trim());
+      const spared = new Set(replace.checked ? [] : own);
+      if (input.value.trim()) page.give(input.value.trim(), items.filter((i) => !spared.has(i)));
     });
-    const counts = Object.entries(selection.by_class).sort((a, b) => b[1] - a[1]);
+    const parts = [{ title: "decoded at their mean", value: selection.x }, { title: "standard deviation", value: selection.x_spread }];
+    const groups = [["Labels", classCounts(items, page.points.label, model.classes)], ["Predictions", classCounts(items, page.points.predicted, model.classes)]];
     this.#show(
-      `${selection.n.toLocaleString("en")} points selected`, true, form,
-      drawValues([{ title: "decoded at their mean", value: selection.x }, { title: "standard deviation", value: selection.x_spread }], this.model.kind),
-      bars(counts.map(([name, n]) => [name, n / selection.n, n.toLocaleString("en")])),
+      `${selection.n.toLocaleString("en")} points selected`, true, form, own.length ? question : null,
+      // the mean of signals and their spread are of different sizes: each has its own axis
+      ...(model.kind === "signal" ? parts.map((part) => drawValues([part], model.kind)) : [drawValues(parts, model.kind)]),
+      ...groups.map(([title, lines]) => lines.length && el("div", {}, el("h3", {}, title), bars(lines))),
+      itemTable(items, page),
       codeTable(selection),
     );
   }
