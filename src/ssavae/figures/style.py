@@ -62,7 +62,7 @@ def check_points(name: str, values: ArrayLike) -> np.ndarray:
 
 
 def class_colors(n_classes: int) -> list[RGB]:
-    """Return one colour for each class: a colour-blind safe palette up to ten, then hues a golden angle apart.
+    """Return one colour for each class: a colour-blind safe palette up to ten, beyond it hues all around.
 
     They are those of the explorer's page.
 

@@ -4,6 +4,7 @@ import { drawMany } from "./draw.js";
 import { el, shortNumber } from "./dom.js";
 
 const SHOWN = 60; // items at once
+const SIGNALS = 12; // with their curves
 const isText = (value) => typeof value === "string";
 
 /** The number of an item as people find it again, in predictions.csv and labels.csv. */
@@ -26,6 +27,7 @@ export function itemTable(items, { points, model, labels, rowsOf, open }) {
   };
   const showGrid = async (grid, order) => {
     const mine = ++newest;
+    order = order.slice(0, model.kind === "signal" ? SIGNALS : SHOWN);
     const rows = await rowsOf(order);
     if (mine !== newest) return;
     const known = order.map((i, k) => [i, rows[k]]).filter(([, row]) => row);
