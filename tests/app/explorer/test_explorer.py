@@ -336,7 +336,8 @@ def test_points_are_cached_for_the_same_model_and_rows(tmp_path, kind):
     x, progress = ROWS[kind](), []
 
     def points(rows) -> Points:
-        shown = SelectedRows(Part(rows, None), np.arange(len(rows)), {}, len(rows))
+        number = np.arange(len(rows))
+        shown = SelectedRows(Part(rows, None), number, number, {}, len(rows))
         return Points.of(model, shown, lambda done, total: progress.append(done), tmp_path)
 
     computed = points(x)

@@ -17,7 +17,7 @@ from ssavae.app.explorer import errors, openapi, schema, uploads
 from ssavae.app.explorer.errors import Problem
 from ssavae.app.explorer.http.bodies import JSONRoute
 from ssavae.app.explorer.http.in_flight import InFlight
-from ssavae.app.explorer.limits import BODY_BYTES, IMAGE_PIXELS, JSON_VALUES, LANDED_ROWS
+from ssavae.app.explorer.limits import BODY_BYTES, IMAGE_PIXELS, ITEMS, JSON_VALUES, LANDED_ROWS
 from ssavae.app.explorer.points import Points, rows_at
 from ssavae.app.explorer.row_format import ArrayOrFrame, pack, show_cell
 from ssavae.app.explorer.security import LOOPBACK, AccessMiddleware, AccessPolicy
@@ -143,6 +143,7 @@ class Api:
             limits=schema.Limits(
                 rows=self.format.n_most,
                 landed_rows=LANDED_ROWS,
+                items=ITEMS,
                 body_bytes=BODY_BYTES,
                 json_values=JSON_VALUES,
                 image_pixels=IMAGE_PIXELS,

@@ -12,7 +12,6 @@ from scipy.special import softmax
 from torch import Tensor
 
 from ssavae.app.explorer.cache import cached
-from ssavae.app.explorer.limits import ITEMS
 from ssavae.app.explorer.row_format import ArrayOrFrame
 from ssavae.data.labelled import LabelledData, Part, RowsLike
 from ssavae.data.partition import divide
@@ -22,7 +21,7 @@ from ssavae.inference.samplers import log_density
 from ssavae.preprocessing.labels import encode_labels, is_labelled, warn_of_unknown_classes
 from ssavae.preprocessing.lazy import LazyArray
 
-MOST_POINTS = ITEMS
+MOST_POINTS = 1_000_000
 READ = ("z", "predicted", "confidence", "novelty")  # computed by the model for each row
 CHUNK = 1000  # rows between two calls of ``progress``
 LARGEST = float(np.finfo(np.float32).max)

@@ -88,6 +88,7 @@ class Limits(BaseModel):
 
     rows: int
     landed_rows: int
+    items: int = Field(description="of a selection")
     body_bytes: int
     json_values: int = Field(description="keys, lists and objects included")
     image_pixels: int

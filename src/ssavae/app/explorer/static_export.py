@@ -51,8 +51,15 @@ def export_page(api: Api, path: Path) -> JSON:
     UsageError
         If it does not fit.
     """
+    page, report = page_of(api)
+    write_atomically(path, page)
+    return report
+
+
+def page_of(api: Api, in_notebook: bool = False) -> tuple[bytes, JSON]:
+    """Return the page, and what :func:`export_page` returns; in a notebook it reports what is selected."""
     service = api.service
-    content = _content(api)
+    content = _content(api) | {"in_notebook": in_notebook}
     room = FILE_BYTES - SCRIPT_BYTES - _json_size(content)
     stride, rows = _rows(service, room)
     page = one_page(content | rows).encode()
@@ -60,14 +67,14 @@ def export_page(api: Api, path: Path) -> JSON:
         raise UsageError(
             f"the page would take {len(page):,} bytes: show fewer rows, with --part test or less DATA"
         )
-    write_atomically(path, page)
     n = math.ceil(len(service.points) / stride) if stride else 0
     side = _atlas_side(service)
-    return {
+    report: JSON = {
         "rows": f"{n:,} of {len(service.points):,}",
         "atlas": f"{side} x {side}",
         "bytes": len(page),
     }
+    return page, report
 
 
 def _content(api: Api) -> JSON:

@@ -19,6 +19,15 @@ export function readAddress() {
 
 let waiting = null;
 
+// in the frame of a notebook there is no address of its own
+function replace(address) {
+  try {
+    history.replaceState(null, "", address);
+  } catch {
+    // the state is not kept
+  }
+}
+
 /** Write the state into the address, without a new entry in the browser's history. */
 export function writeAddress({ color, view, item, lasso }) {
   clearTimeout(waiting);
@@ -29,6 +38,6 @@ export function writeAddress({ color, view, item, lasso }) {
     if (view) words.push(`view=${[...view.center, view.unit].map(short).join(",")}`);
     if (item !== undefined && item !== null) words.push(`item=${item}`);
     if (lasso) words.push(`lasso=${lasso.map((pair) => pair.map(short).join(",")).join(";")}`);
-    history.replaceState(null, "", words.length ? `#${words.join("&")}` : location.pathname + location.search);
+    replace(words.length ? `#${words.join("&")}` : location.pathname + location.search);
   }, DELAY);
 }

@@ -29,6 +29,7 @@ export function takeToken() {
 export class Server {
   #headers;
   #answered;
+  #most = 1;
   canEncode = true; // the user's own rows can be encoded
 
   /** `answered` is called at every reply. */
@@ -54,8 +55,10 @@ export class Server {
     return this.#request(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
   }
 
-  model() {
-    return this.#request("model");
+  async model() {
+    const model = await this.#request("model");
+    this.#most = model.limits.items;
+    return model;
   }
 
   /** Positions and properties of all points; `axes` is {x, y}, or null for the first two principal components. */
@@ -96,7 +99,9 @@ export class Server {
   }
 
   async select(items) {
-    return withValues(await this.#post("select", { items: Array.from(items) }), "x", "x_spread");
+    const step = Math.ceil(items.length / this.#most); // of very many items, evenly spaced ones stand for all
+    const some = Array.from(items).filter((_, k) => k % step === 0);
+    return { ...withValues(await this.#post("select", { items: some }), "x", "x_spread"), n: items.length };
   }
 
   /** Encode the rows of a file. */

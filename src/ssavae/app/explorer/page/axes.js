@@ -1,6 +1,6 @@
 // Axes below the points: grid lines, round numbers and titles.
 
-import { shortNumber } from "./dom.js";
+import { shortNumber, sized } from "./dom.js";
 
 /** Round numbers in a range, about one each `room` pixels. */
 export function ticks(low, high, pixels, room) {
@@ -16,8 +16,7 @@ export function ticks(low, high, pixels, room) {
 export function drawAxes(canvas, map, titles, colors) {
   const ratio = window.devicePixelRatio || 1;
   const { clientWidth, clientHeight } = canvas;
-  Object.assign(canvas, { width: clientWidth * ratio, height: clientHeight * ratio });
-  const pen = canvas.getContext("2d");
+  const pen = sized(canvas, clientWidth * ratio, clientHeight * ratio);
   pen.scale(ratio, ratio);
   Object.assign(pen, { fillStyle: colors.ink, strokeStyle: colors.grid, lineWidth: 1, font: "11px system-ui, sans-serif" });
   const { left, top, width, height } = map.frame();

@@ -11,6 +11,16 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Give a canvas its size, empty it, and return its pen; a canvas that has the size keeps its memory. */
+export function sized(canvas, width, height) {
+  const [w, h] = [Math.max(1, Math.round(width)), Math.max(1, Math.round(height))];
+  const pen = canvas.getContext("2d");
+  if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+  pen.setTransform(1, 0, 0, 1, 0, 0);
+  pen.clearRect(0, 0, w, h);
+  return pen;
+}
+
 /** Find an element of index.html by its id. */
 export const byId = (id) => document.getElementById(id);
 

@@ -15,6 +15,11 @@ export class ExportedPage {
     this.#content = content;
   }
 
+  /** In a notebook, tell Python what is selected and labelled. */
+  report(change) {
+    if (this.#content.in_notebook) window.parent.postMessage({ ssavae: change }, "*");
+  }
+
   async model() {
     return this.#content.model;
   }

@@ -9,11 +9,7 @@ export class Labels {
   isSaved = true; // as a file
 
   constructor(points, classes) {
-    this.row = points.row;
-    this.own = new Map();
-    points.label.forEach((c, i) => {
-      if (c >= 0) this.own.set(i, classes[c]);
-    });
+    Object.assign(this, { row: points.row, own: points.label, classes });
     this.key = PREFIX + checksum(points);
     for (const [i, label] of recall(this.key)) this.given.set(i, label);
     this.isSaved = this.given.size === 0;
@@ -51,7 +47,7 @@ export class Labels {
 
   /** Of some items, those that have a label in the data, which one given here would replace. */
   ownOf(items) {
-    return items.filter((i) => this.own.has(i) && this.row[i] >= 0);
+    return items.filter((i) => this.own[i] >= 0 && this.row[i] >= 0);
   }
 
   /** The items of each label given, the most first: [[label, items]]. */
@@ -64,13 +60,20 @@ export class Labels {
   /** Number of labels given, of those that training may use, and of further labels in the data itself. */
   count() {
     const usable = [...this.given.keys()].filter((i) => this.row[i] >= 0).length;
-    const own = [...this.own.keys()].filter((i) => this.row[i] >= 0 && !this.given.has(i)).length;
-    return { given: this.given.size, usable, own };
+    return { given: this.given.size, usable, own: this.#ownItems().length };
+  }
+
+  // the rows that have a label in the data, and none given here
+  #ownItems() {
+    const items = [];
+    for (let i = 0; i < this.own.length; i++) if (this.own[i] >= 0 && this.row[i] >= 0 && !this.given.has(i)) items.push(i);
+    return items;
   }
 
   /** The csv: columns row and label, sorted by row. */
   csv(withOwn) {
-    const all = new Map([...(withOwn ? this.own : []), ...this.given]);
+    const own = withOwn ? this.#ownItems().map((i) => [i, this.classes[this.own[i]]]) : [];
+    const all = new Map([...own, ...this.given]);
     const lines = [...all].map(([i, label]) => [this.row[i], label]).filter(([row]) => row >= 0);
     lines.sort((a, b) => a[0] - b[0]);
     return ["row,label", ...lines.map(([row, label]) => `${row},${cell(label)}`), ""].join("\n");

@@ -297,6 +297,7 @@ class Explorer {
     this.release();
     if (!items.length) return this.#announce("No points inside");
     this.#selected = items;
+    this.source.report?.({ selected: items });
     this.redraw();
     const selection = await this.source.select(items);
     const { points, model, labels } = this;
@@ -313,6 +314,7 @@ class Explorer {
   }
 
   #labelsChanged() {
+    this.source.report?.({ labels: Object.fromEntries(this.labels.given) });
     this.#showLabels();
     if (this.colorKey === "given") guarded(() => this.recolor("given"))();
   }

@@ -10,6 +10,7 @@ import { PointCloud } from "./webgl.js";
 
 const MARGIN = { left: 48, right: 12, top: 12, bottom: 40 };
 const REACH = 9; // pixels; the nearest point within this distance counts as pointed at
+const REST = 250; // ms without a movement, after which all points are drawn
 const UNSELECTED = 0.12; // times the opacity of others
 
 /** Points on a plane of the latent space. `moved` is called in each frame that is drawn. */
@@ -17,6 +18,7 @@ export class LatentMap {
   #index = null;
   #scheduled = false;
   #dark = false;
+  #isMoving = false;
 
   constructor(host, moved) {
     Object.assign(this, { host, moved, center: [0, 0], unit: 0.01 }); // unit: of the map's axes, a pixel
@@ -50,7 +52,10 @@ export class LatentMap {
   setPoints(x, y, titles) {
     Object.assign(this, { x, y, titles, visible: new Uint8Array(x.length).fill(1) });
     const xy = new Float32Array(2 * x.length);
-    for (let i = 0; i < x.length; i++) [xy[2 * i], xy[2 * i + 1]] = [x[i], y[i]];
+    for (let i = 0; i < x.length; i++) {
+      xy[2 * i] = x[i];
+      xy[2 * i + 1] = y[i];
+    }
     this.cloud.setPositions(xy);
     this.#index = new Nearest(x, y);
     this.zoomToAll();
@@ -85,8 +90,20 @@ export class LatentMap {
     const { width, height } = this.frame();
     Object.assign(this.cloud.canvas.style, { width: `${width}px`, height: `${height}px` });
     drawAxes(this.axes, this, this.titles, surroundings(this.#dark));
-    this.cloud.draw(this.range, this.dotSize());
+    this.cloud.draw(this.range, this.dotSize(), this.#isMoving);
     this.moved();
+  }
+
+  // all points again, once the map rests
+  #move() {
+    this.isMoved = true;
+    if (this.cloud.thinning === 1) return;
+    this.#isMoving = true;
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => {
+      this.#isMoving = false;
+      this.#schedule();
+    }, REST);
   }
 
   /** Diameter of a point in pixels: larger where there are few, or where few are in view. */
@@ -112,7 +129,7 @@ export class LatentMap {
 
   /** Zoom by a factor around a position; below 1 comes closer. */
   zoom(factor, position = this.center) {
-    this.isMoved = true;
+    this.#move();
     const unit = Math.min(this.whole * 8, Math.max(this.whole / 1e5, this.unit * factor));
     const used = unit / this.unit;
     this.look({ unit, center: this.center.map((c, k) => position[k] + (c - position[k]) * used) });
@@ -120,7 +137,7 @@ export class LatentMap {
 
   /** Move the map by pixels. */
   move(dx, dy) {
-    this.isMoved = true;
+    this.#move();
     this.look({ unit: this.unit, center: [this.center[0] - dx * this.unit, this.center[1] + dy * this.unit] });
   }
 

@@ -1,7 +1,8 @@
 // Drawings above the points: hatching, class names, the probe, paths, the user's rows and the lasso.
 
+import { sized } from "./dom.js";
 import { surroundings } from "./palette.js";
-import { beyondGrid, untrustedRuns } from "./trust.js";
+import { extentOf, trustedCells } from "./trust.js";
 
 /** A canvas above the map; set its fields, then `draw()`. */
 export class Overlay {
@@ -14,11 +15,13 @@ export class Overlay {
   names = []; // [{position, text}], the most important first
   dark = false;
   #scheduled = false;
+  #mask = null;
 
   constructor(canvas, map) {
     this.canvas = canvas;
     this.map = map;
     this.pen = canvas.getContext("2d");
+    this.layer = document.createElement("canvas");
   }
 
   /** Draw at the next frame, once for any number of calls. */
@@ -35,7 +38,8 @@ export class Overlay {
     const { pen, canvas } = this;
     const { clientWidth, clientHeight } = canvas;
     const ratio = window.devicePixelRatio || 1;
-    Object.assign(canvas, { width: clientWidth * ratio, height: clientHeight * ratio });
+    sized(canvas, clientWidth * ratio, clientHeight * ratio);
+    pen.save();
     pen.scale(ratio, ratio);
     const { left, top, width, height } = this.map.frame();
     pen.beginPath();
@@ -49,28 +53,24 @@ export class Overlay {
     if (this.ring) this.#drawRing(this.ring);
     if (this.probe) this.#drawCross(this.probe);
     if (this.lasso) this.#drawLasso(this.lasso);
+    pen.restore();
   }
 
+  // the whole plot is hatched on a layer of its own, from which the trusted cells, scaled, are taken out
   #drawHatch() {
-    const { pen } = this;
     const { left, top, width, height } = this.map.frame();
-    pen.save();
-    pen.beginPath();
-    [...untrustedRuns(this.hatch), ...beyondGrid(this.hatch, this.map.range)].forEach(([x0, x1, y0, y1]) => {
-      const [px0, py0] = this.map.toPixel([x0, y1]).map(Math.round);
-      const [px1, py1] = this.map.toPixel([x1, y0]).map(Math.round);
-      pen.rect(px0, py0, px1 - px0, py1 - py0);
-    });
-    pen.clip();
-    pen.beginPath();
-    for (let offset = -height; offset < width; offset += 9) {
-      pen.moveTo(left + offset, top + height);
-      pen.lineTo(left + offset + height, top);
-    }
-    pen.lineWidth = 1;
-    pen.strokeStyle = this.colors.hatch;
-    pen.stroke();
-    pen.restore();
+    const ratio = window.devicePixelRatio || 1;
+    const pen = sized(this.layer, this.canvas.width, this.canvas.height);
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    Object.assign(pen, { fillStyle: pen.createPattern(hatchTile(this.colors.hatch), "repeat"), imageSmoothingEnabled: false });
+    pen.fillRect(left, top, width, height);
+    pen.globalCompositeOperation = "destination-out";
+    this.#mask = this.#mask?.of === this.hatch ? this.#mask : { of: this.hatch, image: trustedCells(this.hatch) };
+    const [[x0, x1], [y0, y1]] = extentOf(this.hatch);
+    const [[px0, py0], [px1, py1]] = [this.map.toPixel([x0, y1]), this.map.toPixel([x1, y0])];
+    pen.drawImage(this.#mask.image, px0, py0, px1 - px0, py1 - py0);
+    pen.globalCompositeOperation = "source-over";
+    this.pen.drawImage(this.layer, 0, 0, this.canvas.width / ratio, this.canvas.height / ratio);
   }
 
   #stroke(width, color = this.colors.strong) {
@@ -159,6 +159,18 @@ export class Overlay {
     this.pen.fill();
     this.pen.globalAlpha = 1;
   }
+}
+
+function hatchTile(color) {
+  const tile = document.createElement("canvas");
+  const pen = sized(tile, 9, 9);
+  pen.strokeStyle = color;
+  for (const shift of [-9, 0, 9]) {
+    pen.moveTo(shift - 1, 10);
+    pen.lineTo(shift + 10, -1);
+  }
+  pen.stroke();
+  return tile;
 }
 
 const LONGEST = 22; // characters of a name on the map

@@ -32,10 +32,10 @@ export function pointColors(coloring, dark) {
 }
 
 function colorsOfGroups({ index, colors }, dark) {
-  const bytes = [surroundings(dark).none, ...colors].map(bytesOf);
-  const rgba = new Uint8Array(4 * index.length);
-  for (let i = 0; i < index.length; i++) rgba.set(bytes[index[i] + 1], 4 * i);
-  return rgba;
+  const words = [surroundings(dark).none, ...colors].map((hex) => new Uint32Array(new Uint8Array([...bytesOf(hex), 0]).buffer)[0]);
+  const rgba = new Uint32Array(index.length);
+  for (let i = 0; i < index.length; i++) rgba[i] = words[index[i] + 1];
+  return new Uint8Array(rgba.buffer);
 }
 
 function colorsOfNumbers({ values, low, high }, dark) {

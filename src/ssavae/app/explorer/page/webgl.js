@@ -24,6 +24,8 @@ void main() {
   pixel = vec4(tint.rgb * alpha, alpha);
 }`;
 
+const IN_MOTION = 100_000; // points that even a slow machine draws in each frame
+
 /** Discs on a transparent canvas. */
 export class PointCloud {
   #n = 0;
@@ -56,18 +58,25 @@ export class PointCloud {
     if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) throw new Error(`WebGL: ${gl.getProgramInfoLog(program)}`);
     gl.useProgram(program);
     this.uniforms = Object.fromEntries(["scale", "offset", "size"].map((name) => [name, gl.getUniformLocation(program, name)]));
-    const attribute = (name, length, type, normalized) => {
+    const attribute = (name, length, type, normalized, bytes) => {
       const buffer = gl.createBuffer();
       const place = gl.getAttribLocation(program, name);
-      gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
       gl.enableVertexAttribArray(place);
-      gl.vertexAttribPointer(place, length, type, normalized, 0, 0);
-      return buffer;
+      const read = (step) => {
+        gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+        gl.vertexAttribPointer(place, length, type, normalized, bytes * step, 0);
+      };
+      return { buffer, read };
     };
-    this.positions = attribute("position", 2, gl.FLOAT, false);
-    this.colors = attribute("color", 4, gl.UNSIGNED_BYTE, true);
+    this.positions = attribute("position", 2, gl.FLOAT, false, 8);
+    this.colors = attribute("color", 4, gl.UNSIGNED_BYTE, true, 4);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+  }
+
+  /** Of how many points one is drawn in motion: 1 where all are. */
+  get thinning() {
+    return Math.ceil(this.#n / IN_MOTION);
   }
 
   /** Set the positions, (2 n) numbers in turn. */
@@ -83,13 +92,13 @@ export class PointCloud {
     this.#fill(this.colors, rgba);
   }
 
-  #fill(buffer, values) {
+  #fill({ buffer }, values) {
     this.gl.bindBuffer(this.gl.ARRAY_BUFFER, buffer);
     this.gl.bufferData(this.gl.ARRAY_BUFFER, values, this.gl.STATIC_DRAW);
   }
 
-  /** Draw the points of a view [x0, x1, y0, y1], as discs of so many pixels. */
-  draw([x0, x1, y0, y1], size) {
+  /** Draw the points of a view [x0, x1, y0, y1], as discs of so many pixels; in motion every so many-th of very many. */
+  draw([x0, x1, y0, y1], size, isMoving = false) {
     const { gl, canvas, uniforms } = this;
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((length) => Math.max(1, Math.round(length * ratio)));
@@ -101,6 +110,8 @@ export class PointCloud {
     gl.uniform2f(uniforms.scale, 2 / (x1 - x0), 2 / (y1 - y0));
     gl.uniform2f(uniforms.offset, -(x1 + x0) / (x1 - x0), -(y1 + y0) / (y1 - y0));
     gl.uniform1f(uniforms.size, size * ratio);
-    gl.drawArrays(gl.POINTS, 0, this.#n);
+    const step = isMoving ? this.thinning : 1;
+    for (const each of [this.positions, this.colors]) each.read(step);
+    gl.drawArrays(gl.POINTS, 0, Math.ceil(this.#n / step));
   }
 }
