@@ -26,10 +26,12 @@ BROWSER = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enabl
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 # what a notebook does with a widget: a model that both sides write to, and a place for its output
 HOST = """async (source) => {
-    const { default: widget } = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+    const script = new Blob([source], { type: "text/javascript" });
+    const { default: widget } = await import(URL.createObjectURL(script));
     const state = { _page: window.page, _height: 700 };
     window.state = state;
-    const model = { get: (name) => state[name], set: (name, value) => (state[name] = value), save_changes: () => {} };
+    const [get, set] = [(name) => state[name], (name, value) => (state[name] = value)];
+    const model = { get, set, save_changes: () => {} };
     widget.render({ model, el: document.body });
 }"""
 
