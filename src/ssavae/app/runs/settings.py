@@ -21,7 +21,8 @@ from ssavae.preprocessing.labels import ClassWeight
 from ssavae.training.parameters import MINIMUM
 
 PRESETS = Path(__file__).with_name("presets")
-NOT_ASSIGNABLE = ("encoder", "decoder", "checkpoint_folder", "verbose")  # no values for a command line
+# no values for a command line, whose runs begin anew
+NOT_ASSIGNABLE = ("encoder", "decoder", "checkpoint_folder", "verbose", "warm_start")
 
 
 def plan_parameters(
