@@ -39,7 +39,7 @@ HOST = """async (source) => {
 @pytest.fixture(scope="module")
 def explorer() -> Explorer:
     model, _ = model_and_points("table")
-    return ssavae.explore(model, table(), np.array([0, 1, -1] * 20))
+    return ssavae.explore(model, table(), np.array(["one", "two", None] * 20, dtype=object))
 
 
 def test_selection_and_labels_come_back(explorer):

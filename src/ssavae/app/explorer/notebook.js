@@ -3,7 +3,7 @@
 function render({ model, el }) {
   const frame = document.createElement("iframe");
   // its origin is nobody's: it cannot read the notebook, which reads its messages only
-  frame.sandbox = "allow-scripts allow-downloads";
+  frame.sandbox = "allow-scripts allow-forms allow-downloads";
   frame.title = "ssavae explorer";
   frame.srcdoc = model.get("_page");
   Object.assign(frame.style, { width: "100%", height: `${model.get("_height")}px`, border: "0" });

@@ -167,7 +167,7 @@ class Explorer {
   async #itemAnswer(i, pinned) {
     const item = await this.#item(i);
     return () => {
-      this.panel.showItem(item, pinned, this.points);
+      this.panel.showItem(item, pinned, this.#page());
       if (pinned) this.#note({ item: i, lasso: null });
       this.#announce(`Item ${i}, ${item.label === null ? "no label" : `label ${item.label}`}, predicted ${item.predicted ?? "nothing"}`);
     };
@@ -300,10 +300,15 @@ class Explorer {
     this.source.report?.({ selected: items });
     this.redraw();
     const selection = await this.source.select(items);
-    const { points, model, labels } = this;
-    const page = { points, model, labels, rowsOf: (some) => this.source.rows(some), open: (i) => this.showItem(i) };
-    this.panel.showSelection(selection, items, { ...page, give: (label, some) => this.#label(some, label) });
+    this.panel.showSelection(selection, items, this.#page());
     this.#announce(`${items.length} points selected`);
+  }
+
+  // what the panel shows of items, and does with them
+  #page() {
+    const { points, model, labels } = this;
+    const give = (label, items) => this.#label(items, label);
+    return { points, model, labels, give, rowsOf: (items) => this.source.rows(items), open: (i) => this.showItem(i) };
   }
 
   #label(items, label) {
