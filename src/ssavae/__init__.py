@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from ssavae._version import __version__
 
 if TYPE_CHECKING:
-    from ssavae.app.explorer.notebook import explore
-    from ssavae.app.runs.plots import (
+    from ssavae.app.notebook.plots import (
         plot_confusion,
         plot_history,
         plot_map,
         plot_reconstructions,
         plot_samples,
     )
+    from ssavae.app.notebook.widget import explore
     from ssavae.estimator import SSAVAE, load
     from ssavae.onnx.runtime import Exported
 
@@ -36,8 +36,8 @@ _HOMES = {
     "SSAVAE": "ssavae.estimator",
     "load": "ssavae.estimator",
     "Exported": "ssavae.onnx.runtime",
-    "explore": "ssavae.app.explorer.notebook",
-    **dict.fromkeys(_PLOTS, "ssavae.app.runs.plots"),
+    "explore": "ssavae.app.notebook.widget",
+    **dict.fromkeys(_PLOTS, "ssavae.app.notebook.plots"),
 }
 
 

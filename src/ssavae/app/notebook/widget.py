@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,8 +12,8 @@ from ssavae.app.explorer.app import Api
 from ssavae.app.explorer.points import Points, SelectedRows
 from ssavae.app.explorer.service import Service
 from ssavae.app.explorer.static_export import page_of
-from ssavae.app.runs.plots import rows_of
-from ssavae.estimator import SSAVAE
+from ssavae.app.notebook.plots import rows_of
+from ssavae.estimator import SSAVAE, Data
 from ssavae.preprocessing.labels import Labels
 
 require_package("anywidget", "notebook", "explore")
@@ -23,7 +21,7 @@ require_package("anywidget", "notebook", "explore")
 import anywidget  # noqa: E402
 import traitlets  # noqa: E402
 
-SCRIPT = Path(__file__).with_name("notebook.js")
+SCRIPT = Path(__file__).with_name("widget.js")
 
 
 class Explorer(anywidget.AnyWidget):
@@ -53,7 +51,7 @@ class Explorer(anywidget.AnyWidget):
         return labels
 
 
-def explore(model: SSAVAE, X: Any, y: Labels | None = None, *, height: int = 760) -> Explorer:
+def explore(model: SSAVAE, X: Data, y: Labels | None = None, *, height: int = 760) -> Explorer:
     """Return the map of rows, to look at and to label, as an output of a notebook.
 
     The page runs in the notebook alone, without a server: between the points it shows rows decoded
@@ -79,11 +77,6 @@ def explore(model: SSAVAE, X: Any, y: Labels | None = None, *, height: int = 760
     number = np.arange(n)
     points = Points.of(model, SelectedRows(part, number, number, {}, n))
     api = Api(Service(model, points), "this notebook")
-    page, _ = _outside_the_loop(page_of, api, True)
+    with ThreadPoolExecutor(1) as other:  # it runs coroutines, and on this thread runs the notebook's loop
+        page, _ = other.submit(page_of, api, True).result()
     return Explorer(_page=page.decode(), _height=height, _n=n)
-
-
-def _outside_the_loop(function: Callable[..., Any], *arguments: object) -> Any:
-    """Call a function that runs coroutines: a notebook's own loop runs on this thread."""
-    with ThreadPoolExecutor(1) as other:
-        return other.submit(function, *arguments).result()

@@ -11,15 +11,16 @@ from typing import Any
 
 import matplotlib.figure
 import numpy as np
+import pandas as pd
 import pytest
-from explorer_apps import model_and_points, table
 
 import ssavae
+from ssavae import SSAVAE
 
 pytest.importorskip("anywidget", reason="the extra `notebook` is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from ssavae.app.explorer.notebook import SCRIPT, Explorer  # noqa: E402
+from ssavae.app.notebook.widget import SCRIPT, Explorer  # noqa: E402
 
 CHROMIUM = os.environ.get("SSAVAE_CHROMIUM") or shutil.which("chromium")
 BROWSER = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -36,9 +37,21 @@ HOST = """async (source) => {
 }"""
 
 
+def table() -> pd.DataFrame:
+    """60 rows of three classes, with a column of text."""
+    c = np.arange(60) % 3
+    frame = pd.DataFrame({"width": np.random.default_rng(0).normal(c, 0.2), "parts": 10 * c})
+    return frame.assign(colour=np.array(["red", "green", "blue"], dtype=object)[c])
+
+
 @pytest.fixture(scope="module")
-def explorer() -> Explorer:
-    model, _ = model_and_points("table")
+def model() -> SSAVAE:
+    small = SSAVAE(n_epochs=3, n_epochs_decoder=2, widths=(16,), batch_size=16, random_state=0)
+    return small.fit(table(), ["one", "two", "three"] * 20)
+
+
+@pytest.fixture(scope="module")
+def explorer(model: SSAVAE) -> Explorer:
     return ssavae.explore(model, table(), np.array(["one", "two", None] * 20, dtype=object))
 
 
@@ -49,8 +62,7 @@ def test_selection_and_labels_come_back(explorer):
     assert explorer.labels[5] == "rust" and sum(label is not None for label in explorer.labels) == 1
 
 
-def test_figures_of_rows_at_hand():
-    model, _ = model_and_points("table")
+def test_figures_of_rows_at_hand(model):
     x, y = table(), np.array(["one", "two", "three"] * 20)
     figures = [
         ssavae.plot_map(model, x, y),
@@ -89,11 +101,11 @@ def test_the_frame_reports_to_its_notebook(explorer, width):
 
 
 CODE = """\
-import sys; sys.path.insert(0, {folder!r})
-from explorer_apps import model_and_points, table
+from sklearn.datasets import load_wine
 import ssavae
-model, _ = model_and_points("table")
-map = ssavae.explore(model, table(), height=600)
+X, y = load_wine(return_X_y=True)
+model = ssavae.SSAVAE(n_epochs=3, n_epochs_decoder=2, random_state=0).fit(X, y)
+map = ssavae.explore(model, X, height=600)
 map"""
 READ = "print('selected', len(map.selected), 'labels', sum(x is not None for x in map.labels))"
 
@@ -106,7 +118,7 @@ def test_in_jupyterlab(tmp_path):
     python = os.environ.get("SSAVAE_JUPYTER", sys.executable)
     if subprocess.run([python, "-c", "import jupyterlab, ipykernel"], capture_output=True).returncode:
         pytest.skip("jupyterlab is not installed")
-    write_notebook(tmp_path / "map.ipynb", CODE.format(folder=str(Path(__file__).parent)), READ)
+    write_notebook(tmp_path / "map.ipynb", CODE, READ)
     options = ["--no-browser", "--allow-root", "--port=8899", "--IdentityProvider.token="]
     server = subprocess.Popen([python, "-m", "jupyterlab", *options], cwd=tmp_path, stderr=subprocess.DEVNULL)
     try:
@@ -122,7 +134,7 @@ def test_in_jupyterlab(tmp_path):
             frame.get_by_role("button", name="Give this label").click()
             page.screenshot(path=str(tmp_path / "jupyterlab.png"))
             run_cell(page, 1)
-            page.get_by_text("selected 60 labels 60").wait_for(timeout=60_000)
+            page.get_by_text("selected 178 labels 178").wait_for(timeout=60_000)
             browser.close()
     finally:
         server.terminate()

@@ -6,20 +6,20 @@ docs/architecture.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ssavae.app.runs import pictures
 from ssavae.data.partition import Part
-from ssavae.estimator import SSAVAE
+from ssavae.estimator import SSAVAE, Data
 from ssavae.preprocessing.labels import Labels
 
 if TYPE_CHECKING:
     from ssavae.figures import Figure
 
 
-def rows_of(X: Any, y: Labels | None = None) -> Part:
+def rows_of(X: Data, y: Labels | None = None) -> Part:
     """Return rows and labels, as a user passes them, as a part of a data set."""
     rows = X if hasattr(X, "iloc") or isinstance(X, np.ndarray) else np.asarray(X)
     labels = None if y is None else np.array([*list(y), None], dtype=object)[:-1]
@@ -28,7 +28,7 @@ def rows_of(X: Any, y: Labels | None = None) -> Part:
     return Part(rows, labels)
 
 
-def plot_map(model: SSAVAE, X: Any, y: Labels | None = None) -> Figure:
+def plot_map(model: SSAVAE, X: Data, y: Labels | None = None) -> Figure:
     """Return the latent map of rows, as `ssavae map` draws it.
 
     Parameters
@@ -42,12 +42,12 @@ def plot_map(model: SSAVAE, X: Any, y: Labels | None = None) -> Figure:
     return pictures.draw_map(model, rows_of(X, y))
 
 
-def plot_reconstructions(model: SSAVAE, X: Any, y: Labels | None = None, *, n: int = 20) -> Figure:
+def plot_reconstructions(model: SSAVAE, X: Data, y: Labels | None = None, *, n: int = 20) -> Figure:
     """Return n rows, of every class in turn, beside their reconstructions."""
     return pictures.draw_reconstructions(model, rows_of(X, y), n)
 
 
-def plot_samples(model: SSAVAE, X: Any = None, *, random_state: int | None = 0) -> Figure:
+def plot_samples(model: SSAVAE, X: Data | None = None, *, random_state: int | None = 0) -> Figure:
     """Return generated rows: ten of each class, or a table's columns beside those of X where it is given."""
     if X is not None and model.preprocess_.kind == "table":
         return pictures.draw_distributions(model, rows_of(X))
@@ -69,7 +69,7 @@ def plot_history(model: SSAVAE) -> Figure:
     return figure
 
 
-def plot_confusion(model: SSAVAE, X: Any, y: Labels) -> Figure:
+def plot_confusion(model: SSAVAE, X: Data, y: Labels) -> Figure:
     """Return which class is predicted as which.
 
     Raises
