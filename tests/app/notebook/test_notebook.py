@@ -80,7 +80,7 @@ def test_figures_of_rows_at_hand(model):
 
 @pytest.mark.browser
 @needs_browser
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.slow), 390])
 def test_the_frame_reports_to_its_notebook(explorer, width):
     with playwright.sync_playwright() as tools:
         browser = tools.chromium.launch(executable_path=CHROMIUM, args=BROWSER)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, FastAPI, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, HTMLResponse
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
@@ -243,7 +243,8 @@ class Api:
     async def sample(self, body: schema.SampleRequest) -> schema.Sampled:
         """Generate rows."""
         rows, y = await self.service.sample(body.n, body.y, body.sampler, body.seed)
-        return schema.Sampled(x=self.format.to_values(rows), y=y)
+        z = await self.service.encode(self.service.inputs(rows)[0])
+        return schema.Sampled(x=self.format.to_values(rows), y=y, z=z.tolist())
 
     async def land(self, request: Request) -> schema.LandedFile:
         """Place the rows of a file on the map: a PNG, csv or npy is the body."""
@@ -322,8 +323,12 @@ def _static_routes() -> list[Route]:
     files = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.is_file()}
     routes = [Route(f"/{name}", partial(_send_file, path)) for name, path in files.items()]
     index = Route("/", partial(_send_file, PAGE / "index.html"))
-    return [*routes, index]
+    return [*routes, index, Route("/docs", _send_docs)]
 
 
 async def _send_file(path: Path, request: Request) -> Response:
     return FileResponse(path, headers={"cache-control": "no-cache"})
+
+
+async def _send_docs(request: Request) -> Response:
+    return HTMLResponse(openapi.as_page(request.app.openapi()))

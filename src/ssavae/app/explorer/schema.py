@@ -206,6 +206,7 @@ class Sampled(BaseModel):
 
     x: list[Value]
     y: list[str] | None
+    z: Codes = Field(description="where the encoder places each row")
 
 
 class LandedRow(ScoredRow):
