@@ -22,6 +22,13 @@ Record = Callable[[HistoryRow], None]
 BAR = 20  # characters
 
 
+def announce(text: str) -> None:
+    """Print lines before the first bar, where the bars are shown."""
+    from rich.console import Console
+
+    Console().print(text, highlight=False)
+
+
 @contextmanager
 def progress_bar(title: str, n_epochs: int) -> Iterator[Progress]:
     """Show epoch, bar, time left and as many losses as fit; and one line an epoch that stays.

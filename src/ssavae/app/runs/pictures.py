@@ -18,7 +18,6 @@ from ssavae.analysis.monitoring import Track, novelty_limit
 from ssavae.data.labelled import RowsLike
 from ssavae.data.partition import Part
 from ssavae.estimator import SSAVAE
-from ssavae.inference.predictor import Predictor
 from ssavae.metrics import classification
 from ssavae.preprocessing.labels import encode_labels
 
@@ -213,7 +212,7 @@ def _untrusted(model: SSAVAE, z: np.ndarray) -> Grid:
 def _regions(model: SSAVAE, z: np.ndarray) -> Grid:
     """Return x, y and the predicted class at every point of a grid around the codes."""
     xs, ys, grid = _grid_around(z, 250)
-    logits = Predictor(model.vec_, model.decoder_).classify(torch.from_numpy(grid).float())
+    logits = model.predictor_.classify(torch.from_numpy(grid).float())
     return xs, ys, logits.argmax(dim=1).numpy().reshape(len(ys), len(xs))
 
 
