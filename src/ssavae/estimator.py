@@ -42,7 +42,7 @@ from ssavae.persistence.parametrized import picklable, restored
 from ssavae.persistence.schema import Classes, damaged, read_arguments
 from ssavae.persistence.training_state import drop_state, load_state
 from ssavae.preprocessing.columns import to_frame, warn_of_columns
-from ssavae.preprocessing.inputs import Rows, check_finite, is_data_set, labels_in, open_rows
+from ssavae.preprocessing.inputs import Rows, check_finite, data_sha256, is_data_set, labels_in, open_rows
 from ssavae.preprocessing.labels import (
     ClassWeight,
     Labels,
@@ -55,13 +55,13 @@ from ssavae.preprocessing.labels import (
 )
 from ssavae.preprocessing.lazy import LazyArray, sample_rows
 from ssavae.preprocessing.preprocessor import Preprocessor, detect_kind
-from ssavae.preprocessing.splits import hold_out, label_folds
+from ssavae.preprocessing.splits import hold_out, label_folds, member_folds, member_weights
 from ssavae.preprocessing.tensors import NetworkInputs, network_inputs, streamed_inputs
 from ssavae.training.augmentations import check_augment, current_names
 from ssavae.training.batches import TrainingRows, sample_inputs, training_rows
 from ssavae.training.constraints import CONSTRAINTS
 from ssavae.training.distributed.context import context_of
-from ssavae.training.distributed.fabric import AnyFabric, launch_fabric, make_fabric
+from ssavae.training.distributed.fabric import AnyFabric, find_device, launch_fabric, make_fabric
 from ssavae.training.distributed.launcher import must_launch
 from ssavae.training.distributed.remote import train_remotely
 from ssavae.training.interrupts import StopRequest, handle_stop_signals
@@ -121,15 +121,15 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         classes weigh the same. The loss on held-out rows is not weighted.
     n_epochs, n_epochs_decoder, n_epochs_student : int or None
         Epochs of step 1, of step 2 and of the student; None takes 10, of the student 30, and more where that
-        is under 2,000 updates. ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on
-        from.
+        is under 2,000 updates, or of a table under two a row (from 500 to 2,000). ``n_epochs_decoder=0``
+        trains the VEC alone, for :meth:`fit_decoder` to go on from.
     augment : tuple of {"translate", "flip", "erase", "noise", "mixup"}
         Random changes of the rows of step 1 that leave their class as it is: images are shifted, mirrored
         or in part covered, tables and signals get noise as large as their own spread, or move towards one
         another.
-    batch_size, batch_size_decoder : int
-        Rows in a batch of step 1 and of step 2, where many small ones are sooner good than few large ones;
-        a last part batch is left out.
+    batch_size, batch_size_decoder : int or None
+        Rows in a batch of step 1 and of step 2; a last part batch is left out. None takes 128 and 32, on a
+        GPU up to twice and four times as many where ten epochs then are 2,000 updates.
     learning_rate, learning_rate_decoder, learning_rate_disc : float
         Peak learning rates of the VEC, the decoder and the discriminator (Adam, one cycle).
     widths : tuple of int or None
@@ -137,6 +137,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     student_widths : tuple of int or None
         Units of the layers of a student: a small dense network that learns the map from the encoder after
         step 1 and codes rows in its place, at a fraction of the time and some accuracy. None does without.
+    n_members : int or None
+        Of a table: members of the encoder, an ensemble whose codes are averaged to one map; each has half the
+        widths and learns alone. Where no rows are held out and ``loss_consistency`` is not at work, each
+        does without the labels of another part of the rows, on which the confidence is calibrated. None
+        takes 4 for tables, and 1 for images, signals and an encoder of yours.
     encoder, decoder : torch.nn.Module or None
         Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
     validation_fraction : float or None
@@ -149,7 +154,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     patience : int or None
         Epochs without a better ``val_loss`` after which a step ends; None trains all epochs.
     device, precision : str
-        "auto", "cpu", "cuda", "cuda:1", "mps"; "32-true" or "bf16-mixed".
+        "auto", "cpu", "cuda", "cuda:1" or "mps", where the model is trained, and where it goes when it is
+        applied; "32-true", "tf32" (matrices on a GPU, docs/gpu.md) or "bf16-mixed".
+    deterministic : bool
+        On a GPU, train with algorithms that give the same bits each time.
     devices, nodes : int
         Processes on each machine, one a GPU, and machines, that share out the rows of each batch by Fabric's
         DDP. They learn what one process learns, to rounding. On one machine :meth:`fit` starts them itself;
@@ -161,13 +169,12 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     checkpoint_every : int
         Batches between two such states.
     verbose : bool
-        Show progress with every loss and the time left.
+        Say how many updates each step takes, and show progress with every loss and the time left.
     warm_start : bool
         Let :meth:`fit` go on from the networks of the last fit, or of a loaded model, with new rows or
         labels: scaling and columns stay, and the classifier begins anew where the classes have changed.
     random_state : int, Generator, RandomState or None
-        Seed, or what it is drawn from; on CPU, the same seed on the same machine gives the same weights, bit
-        for bit.
+        Seed, or what it is drawn from; the same seed on the same machine gives the same weights, bit for bit.
 
     Attributes
     ----------
@@ -231,13 +238,14 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         n_epochs_decoder: int | None = None,
         n_epochs_student: int | None = None,
         augment: tuple[str, ...] = (),
-        batch_size: int = 128,
-        batch_size_decoder: int = 32,
+        batch_size: int | None = None,
+        batch_size_decoder: int | None = None,
         learning_rate: float = 2e-3,
         learning_rate_decoder: float = 2e-3,
         learning_rate_disc: float = 2e-3,
         widths: tuple[int, ...] | None = None,
         student_widths: tuple[int, ...] | None = None,
+        n_members: int | None = None,
         encoder: nn.Module | None = None,
         decoder: nn.Module | None = None,
         validation_fraction: float | None = None,
@@ -245,6 +253,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         patience: int | None = None,
         device: str = "auto",
         precision: str = "32-true",
+        deterministic: bool = True,
         devices: int = 1,
         nodes: int = 1,
         n_workers: int = 0,
@@ -273,6 +282,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.learning_rate_disc = learning_rate_disc
         self.widths = widths
         self.student_widths = student_widths
+        self.n_members = n_members
         self.encoder = encoder
         self.decoder = decoder
         self.validation_fraction = validation_fraction
@@ -280,6 +290,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.patience = patience
         self.device = device
         self.precision = precision
+        self.deterministic = deterministic
         self.devices = devices
         self.nodes = nodes
         self.n_workers = n_workers
@@ -353,9 +364,12 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         validation = (self._inputs(rows.take(held_out)), labels[held_out]) if len(held_out) else None
         folds = self._folds(labels, groups) if validation is None else []
         weights = row_weights(labels, self.classes_, self.class_weight, sample_weight, in_training)
-        self.data_sha256_ = _data_sha256(rows, labels, in_training, weights)
-        training = self._training_rows(rows.take(in_training), labels[in_training], fabric, weights)
+        self.data_sha256_ = data_sha256(rows, labels, in_training, weights)
         settings = self._resolve(labels[in_training])
+        is_whole = validation is None and not folds and settings.weight_consistency == 0
+        unseen = self._unseen_by_members(labels, groups, settings) if is_whole else []
+        of_rows = member_weights(len(labels), unseen, weights) if unseen else weights
+        training = self._training_rows(rows.take(in_training), labels[in_training], fabric, of_rows)
         self._build(settings)
         if earlier is not None:
             earlier.copy_to(self._networks, self.spec_, self.classes_)
@@ -374,7 +388,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
                 self._calibrate(*validation)
             else:
                 is_stopped = bool(trained.stopped) or stop.is_made
-                self._cross_calibrate(training, rows, labels, [] if is_stopped else folds)
+                logits_without = partial(self._logits_without, rows, labels, weights)
+                if unseen:
+                    folds, logits_without = unseen, partial(self._member_logits, rows)
+                self._cross_calibrate(training, labels, [] if is_stopped else folds, logits_without)
         if trained.stopped or stop.is_made:
             raise KeyboardInterrupt(trained.stopped or "stopped after the training; the model can be used")
         return self
@@ -408,8 +425,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         plan.history = [row for row in self.history_ if row["step"] != "decoder"]
         trained = self._train(plan, fabric)
         predictor = Predictor(self.vec_, trained.networks.decoder, trained.feature_weights)
-        sample = sample_inputs(training, NOVELTY_ROWS)[0]
-        components = predictor.novelty_components(sample, self._log_density)
+        predictor.on(find_device(self.device))
+        components = predictor.novelty_components(sample_inputs(training, NOVELTY_ROWS)[0], self._log_density)
         self._take(trained, settings, self.calibration_.fit_novelty(components, held_out=False))
         return self
 
@@ -439,11 +456,15 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _calibrate(self, inputs: NetworkInputs, labels: np.ndarray) -> None:
         """Calibrate on rows that were not trained on."""
-        logits = self._predictor.logits(inputs).double().numpy()
+        logits = self.predictor_.logits(inputs).double().numpy()
         self.calibration_ = Calibration.fit(logits, labels, self._novelty_components(inputs), held_out=True)
 
     def _cross_calibrate(
-        self, training: TrainingRows, rows: Rows, labels: np.ndarray, folds: list[np.ndarray]
+        self,
+        training: TrainingRows,
+        labels: np.ndarray,
+        folds: list[np.ndarray],
+        logits_without: Callable[[int, np.ndarray], np.ndarray],
     ) -> None:
         """Calibrate novelty on training rows, then the classifier by cross-validation over the labels."""
         components = self._novelty_components(sample_inputs(training, NOVELTY_ROWS)[0])
@@ -452,8 +473,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         if not folds:
             return
         try:
-            weights = training.weights
-            logits = np.concatenate([self._logits_without(rows, labels, fold, weights) for fold in folds])
+            logits = np.concatenate([logits_without(i, fold) for i, fold in enumerate(folds)])
         except KeyboardInterrupt as stop:
             message = (
                 "stopped in calibration_folds; the model can be used, but its confidence is not calibrated"
@@ -466,8 +486,19 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         group_of = None if groups is None else np.asarray(groups)
         return label_folds(labels, self.calibration_folds, self.seed_, group_of)
 
+    def _unseen_by_members(
+        self, labels: np.ndarray, groups: ArrayLike | None, settings: Settings
+    ) -> list[np.ndarray]:
+        """Return the rows whose labels each member of the encoder does not see, for the calibration."""
+        group_of = None if groups is None else np.asarray(groups)
+        return member_folds(labels, settings.n_members, self.seed_, group_of)
+
+    def _member_logits(self, rows: Rows, member: int, fold: np.ndarray) -> np.ndarray:
+        """Return the logits of a member of the encoder for rows whose labels it has not seen."""
+        return self.predictor_.member_logits(self._inputs(rows.take(fold)), member).double().numpy()
+
     def _logits_without(
-        self, rows: Rows, labels: np.ndarray, fold: np.ndarray, weights: np.ndarray | None
+        self, rows: Rows, labels: np.ndarray, weights: np.ndarray | None, _: int, fold: np.ndarray
     ) -> np.ndarray:
         """Train another VEC without the labels of a fold, and return its logits of these rows."""
         step_1 = {"n_epochs_decoder": 0, "calibration_folds": 0, "validation_fraction": 0.0}
@@ -476,7 +507,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         remaining = labels.copy()
         remaining[fold] = -1
         other.fit(rows, remaining, sample_weight=weights)
-        return other._predictor.logits(other._inputs(rows.take(fold))).double().numpy()
+        return other.predictor_.logits(other._inputs(rows.take(fold))).double().numpy()
 
     def _forget(self, but: tuple[str, ...]) -> None:
         """Delete what an earlier fit has learned, so that a failed fit leaves no mixture of both."""
@@ -532,9 +563,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _resolve(self, labels: np.ndarray) -> Settings:
         return resolve(
             self.get_params(deep=False),
+            kind=self.preprocess_.kind,
             n_rows=len(labels),
             n_labelled=int((labels >= 0).sum()),
             n_classes=len(self.classes_),
+            on_gpu=find_device(self.device).type == "cuda",
         )
 
     def _build(self, settings: Settings) -> None:
@@ -547,6 +580,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             self.preprocess_.bounded,
             widths,
             student_widths,
+            n_members=settings.n_members,
         )
         self._build_networks(with_detail=settings.weight_detail > 0)
 
@@ -574,6 +608,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             checkpoint_every=self.checkpoint_every,
             verbose=self.verbose,
             has_own_networks=bool(self._custom),
+            deterministic=bool(self.deterministic),
+            precision=self.precision,
         )
 
     def _take(self, trained: Trained, settings: Settings, calibration: Calibration | None = None) -> None:
@@ -613,9 +649,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _fit_samplers(self, training: TrainingRows) -> None:
         """Fit the mixtures to codes z ~ q(z|x) of training rows; only the VEC is needed for it."""
         inputs, labels = sample_inputs(training, SAMPLER_ROWS)
-        predictor = Predictor(self.vec_, self.decoder_)
-        mu, logvar = predictor.posterior(inputs)
-        labels = np.where(labels >= 0, labels, predictor.classify(mu).argmax(dim=1).numpy())
+        mu, logvar = self.predictor_.posterior(inputs)
+        labels = np.where(labels >= 0, labels, self.predictor_.classify(mu).argmax(dim=1).numpy())
         eps = torch.empty_like(mu).normal_(generator=torch.Generator().manual_seed(self.seed_))
         codes = reparameterize(mu, logvar, eps).double().numpy()
         self.samplers_ = fit_samplers(codes, labels, len(self.classes_), self.seed_)
@@ -673,7 +708,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
         """Decode codes (n, latent_dim) to rows in the shape and units of the training rows."""
-        return self._rows(self._predictor.decode(self._codes(X)).numpy())
+        return self._rows(self.predictor_.decode(self._codes(X)).numpy())
 
     def _rows(self, inputs: np.ndarray) -> np.ndarray | pd.DataFrame:
         """Turn network inputs into rows; a table with text that was passed as a DataFrame is one again."""
@@ -757,12 +792,12 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """
         codes = self._codes(Z)
         limit = conformal_limit(self.calibration_.novelty_scores, alpha)
-        components, agrees = self._predictor.round_trip(codes, self._log_density)
+        components, agrees = self.predictor_.round_trip(codes, self._log_density)
         median, scale = self.calibration_.novelty_scale[:, 1:]
         return (((components - median) / scale).max(axis=1) <= limit) & agrees
 
     def _novelty_components(self, inputs: NetworkInputs) -> np.ndarray:
-        return self._predictor.novelty_components(inputs, self._log_density)
+        return self.predictor_.novelty_components(inputs, self._log_density)
 
     def _log_density(self, codes: np.ndarray) -> np.ndarray:
         return log_density(self.samplers_, self.class_shares_, codes)
@@ -805,7 +840,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             classes = class_indices(y, self.classes_, n)
         codes = np.empty((n, self.spec_.latent_dim))
         for c in np.unique(classes):
-            score = partial(self._predictor.decodes_to, int(c))
+            score = partial(self.predictor_.decodes_to, int(c))
             n_codes = int((classes == c).sum())
             codes[classes == c] = draw_accepted(self.samplers_[f"class_{c}"], n_codes, score, rng)
         return codes
@@ -821,8 +856,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return Networks(self.vec_, self.decoder_, self.discriminator_)
 
     @property
-    def _predictor(self) -> Predictor:
-        return Predictor(self.vec_, self.decoder_, self.feature_weights_)
+    def predictor_(self) -> Predictor:
+        """The networks where ``device`` says, ready to be applied to network inputs and codes."""
+        return Predictor(self.vec_, self.decoder_, self.feature_weights_).on(find_device(self.device))
 
     # ------------------------------------------------------------------------------- the door for X
 
@@ -862,7 +898,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Apply a function of the predictor to the inputs of all rows, in portions."""
         portions = (rows.take(slice(i, i + INFERENCE_ROWS)) for i in range(0, len(rows), INFERENCE_ROWS))
         inputs = (streamed_inputs(self.preprocess_, portion) for portion in portions)
-        return np.concatenate([function(self._predictor, part).numpy() for part in inputs])
+        return np.concatenate([function(self.predictor_, part).numpy() for part in inputs])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -996,12 +1032,6 @@ def _model_arguments(params: dict[str, Any]) -> dict[str, Any]:
     check(not runtime, f"model.params must hold what defines a model, found {', '.join(runtime)}")
     arguments = read_arguments(SSAVAE.__init__, params, "model.params")
     arguments["augment"] = current_names(arguments.get("augment", ()))
+    arguments.setdefault("n_members", 1)  # of models that were saved before there were several
     check_params(arguments)
     return arguments
-
-
-def _data_sha256(rows: Rows, labels: np.ndarray, in_training: np.ndarray, weights: np.ndarray | None) -> str:
-    """Return a digest of training rows, labels and weights, by which the same data are recognised."""
-    arrays = (labels, in_training) if weights is None else (labels, in_training, weights)
-    content = b"".join([rows.scan.sha256.encode(), *(each.tobytes() for each in arrays)])
-    return hashlib.sha256(content).hexdigest()

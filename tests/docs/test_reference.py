@@ -38,7 +38,9 @@ def public_functions() -> Iterator[tuple[str, Any]]:
         importlib.import_module(name) for name in re.findall(r"automodule:: ([\w.]+)", page("library.md"))
     ]
     classes = documented_classes()
-    yield "load", ssavae.load
+    for name in ssavae.__all__:
+        if inspect.isfunction(getattr(ssavae, name)):
+            yield name, getattr(ssavae, name)
     for module in modules:
         for name, value in vars(module).items():
             if name.startswith("_") or getattr(value, "__module__", "").partition(".")[0] != "ssavae":
