@@ -13,7 +13,13 @@ from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
 SIZE = 100.0  # units to the em
-SYNONYMS = {r"\lVert": r"\Vert", r"\rVert": r"\Vert", r"\tfrac12": r"\frac{1}{2}", r"\ge ": r"\geq ", r"\le ": r"\leq "}
+SYNONYMS = {
+    r"\lVert": r"\Vert",
+    r"\rVert": r"\Vert",
+    r"\tfrac12": r"\frac{1}{2}",
+    r"\ge ": r"\geq ",
+    r"\le ": r"\leq ",
+}
 COMMANDS = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C", Path.CLOSEPOLY: "Z"}
 
 
@@ -21,8 +27,8 @@ def outline(path: Path) -> str:
     """Return a path as SVG writes it, y downwards."""
     parts = []
     for vertices, code in path.iter_segments(curves=True, simplify=False):
-        points = "" if code == Path.CLOSEPOLY else " ".join(f"{v:.1f}" for v in vertices * np.tile([1, -1], len(vertices) // 2))
-        parts.append(COMMANDS[code] + points)
+        flipped = [] if code == Path.CLOSEPOLY else vertices * np.tile([1, -1], len(vertices) // 2)
+        parts.append(COMMANDS[code] + " ".join(f"{value:.1f}" for value in flipped))
     return "".join(parts)
 
 
@@ -34,10 +40,11 @@ def drawing(latex: str) -> str:
         known = known.replace(command, same)
     path = TextPath((0, 0), f"${known}$", size=SIZE, prop=FontProperties(math_fontfamily="cm"))
     box = path.get_extents().padded(2)
-    size = f"width:{box.width / SIZE:.3f}em;height:{box.height / SIZE:.3f}em;vertical-align:{box.y0 / SIZE:.3f}em"
+    em = {"width": box.width, "height": box.height, "vertical-align": box.y0}
+    style = ";".join(f"{name}:{value / SIZE:.3f}em" for name, value in em.items())
     view = f"{box.x0:.1f} {-box.y1:.1f} {box.width:.1f} {box.height:.1f}"
-    label = escape(text, quote=True)
-    return f'<svg class="drawn-math" role="img" aria-label="{label}" style="{size}" viewBox="{view}"><path d="{outline(path)}"/></svg>'
+    head = f'<svg class="drawn-math" role="img" aria-label="{escape(text)}" style="{style}" viewBox="{view}">'
+    return f'{head}<path d="{outline(path)}"/></svg>'
 
 
 def visit_inline(self: HTML5Translator, node: nodes.math) -> None:
