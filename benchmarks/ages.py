@@ -27,6 +27,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import ssavae
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 AGES = ROOT / "benchmarks" / "ages.json"
@@ -35,6 +37,7 @@ COMMANDS: dict[str, dict[str, str]] = tomllib.loads(
     (ROOT / "benchmarks" / "commands.toml").read_text("utf-8")
 )
 
+HOMES: dict[str, str] = ssavae._HOMES
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -62,10 +65,20 @@ def module_file(name: str, beside: Path) -> Path | None:
     return None
 
 
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield every node but those that only a type checker reads."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from statements(child)
+
+
 def imported_names(tree: ast.AST) -> Iterator[str]:
     """Yield every module that may be imported, those inside functions too."""
-    for node in ast.walk(tree):
+    for node in statements(tree):
         match node:
+            case ast.ImportFrom(module="ssavae", names=names):  # which imports a public name on first use
+                yield from (HOMES.get(each.name, f"ssavae.{each.name}") for each in names)
             case ast.Import(names=names):
                 yield from (each.name for each in names)
             case ast.ImportFrom(module=str(module), names=names):

@@ -1,4 +1,4 @@
-"""Equations drawn by matplotlib as SVG within the page: no script, no font of the reader's, none from the network."""
+"""Equations drawn by matplotlib as SVG in the page: without script, and without a font of the reader's."""
 
 from __future__ import annotations
 
