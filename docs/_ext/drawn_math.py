@@ -55,7 +55,8 @@ def visit_inline(self: HTML5Translator, node: nodes.math) -> None:
 
 def visit_block(self: HTML5Translator, node: nodes.math_block) -> None:
     """Write an equation on a line of its own."""
-    self.body.append(f'<div class="drawn-math-block">{drawing(node.astext())}</div>')
+    equation = drawing(node.astext().replace(r"\frac", r"\dfrac"))
+    self.body.append(f'<div class="drawn-math-block">{equation}</div>')
     raise nodes.SkipNode
 
 
