@@ -48,7 +48,7 @@ def run(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("name", ["mixed_table", "without_torch"])
+@pytest.mark.parametrize("name", ["mixed_table"])
 def test_a_script_runs_to_its_end(name: str, tmp_path: Path) -> None:
     assert PRINTED[name] in run(tmp_path, "-c", QUICK, str(ROOT / "examples" / f"{name}.py"))
 
