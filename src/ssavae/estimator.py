@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.utils import Tags
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -24,6 +25,7 @@ from ssavae._serialize import plain
 from ssavae._torch_state import drawn_from
 from ssavae.inference.active_learning import candidates, choose_rows, uncertainty
 from ssavae.inference.calibration import Calibration, conformal_limit
+from ssavae.inference.codes import complete
 from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
 from ssavae.networks import Networks, Spec, build_networks, build_step2, reparameterize
@@ -97,6 +99,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     ----------
     latent_dim : int
         K, the size of the code; 2 gives a map to look at, 100 a code that keeps every detail.
+    map_dim : int or None
+        Divides the code in two: the classifier reads the first ``map_dim`` dimensions alone, the map, and
+        the others hold the detail that does not depend on the class. None reads the class from all of them,
+        as the paper does.
     kind : {"table", "image", "signal"} or None
         What the rows are; None takes (n, d) for a table and (n, H, W[, C]) for images.
     beta : float
@@ -215,6 +221,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self,
         latent_dim: int = 2,
         *,
+        map_dim: int | None = None,
         kind: str | None = None,
         beta: float = 0.005,
         gamma: float = 0.05,
@@ -249,6 +256,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         random_state: int | np.random.Generator | np.random.RandomState | None = None,
     ) -> None:
         self.latent_dim = latent_dim
+        self.map_dim = map_dim
         self.kind = kind
         self.beta = beta
         self.gamma = gamma
@@ -527,6 +535,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             self.preprocess_.bounded,
             widths,
             student_widths,
+            None if self.map_dim is None else int(self.map_dim),
         )
         self._build_networks(with_detail=settings.weight_detail > 0)
 
@@ -603,14 +612,36 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     # ------------------------------------------------------------------------------ inference
 
-    def transform(self, X: Data) -> np.ndarray:
-        """Return the codes mu, (n, latent_dim); the code of a row depends on that row alone."""
+    def transform(self, X: Data, *, detail: bool = False) -> np.ndarray:
+        """Return the codes mu of rows, each of which depends on its row alone.
+
+        Parameters
+        ----------
+        X : rows as in :meth:`fit`
+        detail : bool
+            Whether to return all of the code, (n, latent_dim), where it has two parts; else its map alone,
+            (n, map_dim).
+
+        Raises
+        ------
+        ValueError
+            If ``detail`` is asked of a model whose output :meth:`set_output` makes a table of named columns,
+            which are those of the map.
+        """
+        codes = self._encode_rows(X)
+        if detail and codes.shape[1] > self.spec_.n_map:
+            is_array = _get_output_config("transform", self)["dense"] == "default"
+            check(is_array, 'detail=True returns an array: call set_output(transform="default") first')
+        return codes if detail else codes[:, : self.spec_.n_map]
+
+    def _encode_rows(self, X: Data) -> np.ndarray:
+        """Return all of the codes mu, (n, latent_dim)."""
         return self._infer(X, Predictor.encode)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the columns of :meth:`transform`: z0, z1, ..., whatever ``input_features``."""
         check_is_fitted(self, "calibration_")
-        return np.array([f"z{k}" for k in range(self.spec_.latent_dim)], dtype=object)
+        return np.array([f"z{k}" for k in range(self.spec_.n_map)], dtype=object)
 
     def predict_proba(self, X: Data) -> np.ndarray:
         """Return the class probabilities read from mu, (n, n_classes)."""
@@ -651,9 +682,42 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Return G(mu(x)), in the shape and units of X."""
         return self._rows(self._infer(X, Predictor.reconstruct))
 
-    def inverse_transform(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
-        """Decode codes (n, latent_dim) to rows in the shape and units of the training rows."""
-        return self._rows(self._predictor.decode(self._codes(X)).numpy())
+    def inverse_transform(self, X: ArrayLike, *, like: Data | None = None) -> np.ndarray | pd.DataFrame:
+        """Decode codes to rows in the shape and units of the training rows.
+
+        Parameters
+        ----------
+        X : (n, latent_dim) or (n, map_dim)
+            Codes, or points of the map alone, which get the mean detail or that of ``like``.
+        like : rows as in :meth:`fit`, one or n
+            The rows whose detail the points of the map get: they are decoded as they would be there.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of columns, or ``like`` another number of rows.
+        """
+        codes = self._codes(X) if like is None else self._codes_like(X, like)
+        return self._rows(self._predictor.decode(codes).numpy())
+
+    def interpolate(self, a: Data, b: Data, n: int = 10) -> np.ndarray | pd.DataFrame:
+        """Return n rows on the way from one row to another, decoded from codes on the straight line.
+
+        Parameters
+        ----------
+        a, b : one row each, as in :meth:`fit`
+        n : int
+            At least 2: the reconstructions of a and b are the first and the last.
+
+        Raises
+        ------
+        ValueError
+            If a or b is not one row, or n below 2.
+        """
+        start, end = self._encode_rows(a), self._encode_rows(b)
+        check(len(start) == len(end) == 1, f"a and b must be one row each, found {len(start)} and {len(end)}")
+        check(n >= 2, f"n={n} must be at least 2: a and b are the first and the last row")
+        return self.inverse_transform(start + np.linspace(0.0, 1.0, n)[:, None] * (end - start))
 
     def _rows(self, inputs: np.ndarray) -> np.ndarray | pd.DataFrame:
         """Turn network inputs into rows; a table with text that was passed as a DataFrame is one again."""
@@ -662,9 +726,18 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _codes(self, values: ArrayLike) -> Tensor:
         check_is_fitted(self, "calibration_")
         codes = np.asarray(values, dtype=np.float32)
-        if codes.ndim != 2 or codes.shape[1] != self.spec_.latent_dim:
-            raise ValueError(f"codes of this model are (n, {self.spec_.latent_dim}), found {codes.shape}")
-        return torch.from_numpy(codes)
+        return torch.from_numpy(complete(codes, self.samplers_["aggregate"].mean(), self.spec_.n_map))
+
+    def _codes_like(self, values: ArrayLike, like: Data) -> Tensor:
+        """Return codes of points of the map and the detail of rows."""
+        check_is_fitted(self, "calibration_")
+        points = np.asarray(values, dtype=np.float32)
+        n_map = self.spec_.n_map
+        valid = points.ndim == 2 and points.shape[1] == n_map < self.spec_.latent_dim
+        check(valid, f"like=... takes points (n, {n_map}) of the map of a code in two parts, found {points.shape}")
+        codes = self._encode_rows(like)
+        check(len(codes) in (1, len(points)), f"like=... has {len(codes)} rows, wanted is one or {len(points)}")
+        return torch.from_numpy(complete(points, codes, n_map))
 
     def predict_set(self, X: Data, alpha: float = 0.1) -> np.ndarray:
         """Return for each row the classes that it may have, (n, n_classes) of bool.
@@ -738,7 +811,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return self._apply(Predictor.hidden, rows.take(indices))
 
     def is_trusted(self, Z: ArrayLike, alpha: float = 0.05) -> np.ndarray:
-        """Return at which codes (n, latent_dim) the map can be trusted, (n,) of bool.
+        """Return at which codes (n, latent_dim), or points (n, map_dim), the map can be trusted, (n,) of bool.
 
         There the decoded row is encoded near the code and as the same class, and the density of codes is not
         lower than that of known rows: both are compared with the limit of :meth:`is_novel`.

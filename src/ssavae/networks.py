@@ -48,6 +48,8 @@ class Spec:
         Units or channels of each layer; empty means :func:`default_widths`.
     student_widths : tuple of int
         Units of each layer of the :class:`Student`; empty means no student.
+    map_dim : int or None
+        Leading dimensions of the code that the classifier reads; None means all of them.
     """
 
     input_shape: tuple[int, ...]
@@ -56,6 +58,7 @@ class Spec:
     bounded: bool
     widths: tuple[int, ...] = ()
     student_widths: tuple[int, ...] = ()
+    map_dim: int | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that no network can have."""
@@ -67,6 +70,13 @@ class Spec:
         n_values = math.prod(self.input_shape)
         if n_values > MOST_VALUES:
             raise ValueError(f"a row has {n_values} values, {MOST_VALUES} are allowed: resize it")
+        if not 1 <= self.n_map <= self.latent_dim:
+            raise ValueError(f"map_dim={self.map_dim} must be from 1 to latent_dim={self.latent_dim}")
+
+    @property
+    def n_map(self) -> int:
+        """Number of dimensions of the map: those of the code that the classifier reads."""
+        return self.latent_dim if self.map_dim is None else self.map_dim
 
     @property
     def layer_widths(self) -> tuple[int, ...]:
@@ -182,12 +192,19 @@ class Encoder(nn.Module):
 
 
 class Classifier(nn.Sequential):
-    """C: z -> logits, with one hidden layer: classes of a 2-D map need not be linearly separable."""
+    """C: z -> logits, with one hidden layer: classes of a 2-D map need not be linearly separable.
+
+    It reads the map alone, the first ``n_map`` dimensions of the code.
+    """
 
     def __init__(self, spec: Spec, hidden_dim: int = CLASSIFIER_DIM) -> None:
         super().__init__(
-            nn.Linear(spec.latent_dim, hidden_dim), nn.LeakyReLU(SLOPE), nn.Linear(hidden_dim, spec.n_classes)
+            nn.Linear(spec.n_map, hidden_dim), nn.LeakyReLU(SLOPE), nn.Linear(hidden_dim, spec.n_classes)
         )
+        self.n_map = spec.n_map
+
+    def forward(self, z: Float[Tensor, "b k"]) -> Float[Tensor, "b c"]:
+        return super().forward(z[:, : self.n_map])
 
 
 class Decoder(nn.Module):
@@ -283,7 +300,7 @@ def count_weights(spec: Spec, custom: Collection[str] = ()) -> int:
     last = HIDDEN_DIM if n_dims else size
     encoder = convolutions + (size * HIDDEN_DIM if n_dims else 0) + 2 * last * spec.latent_dim
     decoder = spec.latent_dim * size + convolutions
-    classifier = CLASSIFIER_DIM * (spec.latent_dim + spec.n_classes)
+    classifier = CLASSIFIER_DIM * (spec.n_map + spec.n_classes)
     student = (math.prod(spec.input_shape), *spec.student_widths, spec.latent_dim)
     total = classifier + convolutions + size  # of the discriminator
     total += sum(n_in * n_out for n_in, n_out in pairwise(student)) if spec.student_widths else 0

@@ -43,6 +43,10 @@ class Mixture:
     means: Float[np.ndarray, "m k"]
     factors: Float[np.ndarray, "m k k"]
 
+    def mean(self) -> Float[np.ndarray, "k"]:
+        """Return the mean of the mixture."""
+        return self.weights @ self.means
+
     def draw(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n k"]:
         """Draw n codes."""
         component = rng.choice(len(self.weights), size=n, p=self.weights)

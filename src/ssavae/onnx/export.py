@@ -216,6 +216,9 @@ def _write_description(
         "temperature": model.calibration_.temperature,  # for information: the classifier's graph applies it
         "reading": None if reading is None else dict(reading),
     }
+    if model.spec_.map_dim is not None:
+        mean_code = model.samplers_["aggregate"].mean().tolist()
+        description |= {"map_dim": model.spec_.map_dim, "mean_code": mean_code}
     description = json.loads(json.dumps(description, allow_nan=False))
     description["sha256"] = document_sha256(description)
     (folder / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1, allow_nan=False), "utf-8")
@@ -228,7 +231,7 @@ def _check_parity(model: SSAVAE, exported: Exported) -> None:
     for n in PARITY_ROWS:
         rows = _random_rows(preprocess, n)
         mu = predictor.encode(torch.from_numpy(preprocess.forward(rows)))
-        _compare("encoder", mu.numpy(), exported.transform(rows), n)
+        _compare("encoder", mu.numpy(), exported.transform(rows, detail=True), n)
         if len(model.classes_):
             probs = (predictor.classify(mu) / model.calibration_.temperature).softmax(dim=1)
             _compare("classifier", probs.numpy(), exported.predict_proba(rows), n)

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from ssavae._checks import UsageError, check, require_package
 from ssavae._serialize import read_checked
+from ssavae.inference.codes import complete
 from ssavae.persistence.schema import (
     Classes,
     ModelFolderError,
@@ -54,6 +55,8 @@ class Description:
     input_names: tuple[str, ...]
     temperature: float
     reading: dict[str, Any] | None
+    map_dim: int | None = None
+    mean_code: tuple[float, ...] = ()
 
 
 class Exported:
@@ -69,6 +72,8 @@ class Exported:
     classes_ : ndarray of the class names; empty if the model was trained without labels
     preprocess_ : Preprocessor
     latent_dim : int
+    map_dim : int or None
+        Dimensions of the map, where the code has two parts.
     reading : dict or None
         Options with which the training data was read, if the model came from a run folder.
     feature_names_in_ : ndarray of str
@@ -121,6 +126,14 @@ class Exported:
         if names:
             self.feature_names_in_ = np.array(names, dtype=object)
         self.latent_dim = description.latent_dim
+        self.map_dim = description.map_dim
+        self._n_map = self.latent_dim if self.map_dim is None else self.map_dim
+        valid = 1 <= self._n_map <= self.latent_dim
+        check(valid, f"map_dim must be from 1 to {self.latent_dim}, found {self.map_dim}")
+        n_mean = 0 if self.map_dim is None else self.latent_dim
+        found = len(description.mean_code)
+        check(found == n_mean, f"mean_code must be {n_mean}, found {found}")
+        self._mean_code = np.array(description.mean_code or [0.0] * self.latent_dim)
         self.reading = description.reading
         expected = {"encoder", "decoder", *(["classifier"] if len(self.classes_) else [])}
         graphs = sorted(description.graphs)
@@ -140,22 +153,29 @@ class Exported:
             found = [tuple(side.shape[1:]) for side in sides]
             check(found == [shape], f"it has arrays of shape (n, ...) with {found}, wanted is {shape}")
 
-    def transform(self, X: ArrayLike) -> np.ndarray:
-        """Return the codes mu, (n, latent_dim); a row's code depends on that row alone."""
+    def transform(self, X: ArrayLike, *, detail: bool = False) -> np.ndarray:
+        """Return the codes mu, each of which depends on its row alone.
+
+        Of a code in two parts they are those of its map, (n, map_dim), or with ``detail`` all, (n, latent_dim).
+        """
         rows = self._validate(X)
-        return np.concatenate([self._run("encoder", self._graph_inputs(part)) for part in _batches(rows)])
+        codes = np.concatenate([self._run("encoder", self._graph_inputs(part)) for part in _batches(rows)])
+        return codes if detail else codes[:, : self._n_map]
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Return the calibrated class probabilities of mu, (n, n_classes)."""
         check(len(self.classes_) > 0, "this model was trained without labels: it has no classes to predict")
-        return self._run("classifier", self.transform(X))
+        return self._run("classifier", self.transform(X, detail=True))
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the most probable class of each row, (n,)."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
-        """Decode codes (n, latent_dim) to rows in the shape and units of the training rows."""
+        """Decode codes (n, latent_dim) to rows in the shape and units of the training rows.
+
+        Points (n, map_dim) of the map of a code in two parts get the mean detail.
+        """
         decoded = self.decode(X)
         if self.preprocess_.kind != "table":
             return self.preprocess_.finish(decoded)
@@ -163,13 +183,12 @@ class Exported:
 
     def reconstruct(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
         """Return G(mu(x)), in the shape and units of X."""
-        return self.inverse_transform(self.transform(X))
+        return self.inverse_transform(self.transform(X, detail=True))
 
     def decode(self, Z: ArrayLike) -> np.ndarray:
         """Return the output of the decoder's graph: unrounded rows; network inputs of a table."""
         codes = np.asarray(Z, dtype=np.float32)
-        message = f"Z has shape {codes.shape}: codes of this model are (n, {self.latent_dim})"
-        check(codes.ndim == 2 and codes.shape[1] == self.latent_dim, message)
+        codes = complete(codes, self._mean_code, self._n_map)
         return np.concatenate([self._run("decoder", part) for part in _batches(codes)])
 
     def _validate(self, X: ArrayLike) -> np.ndarray:
