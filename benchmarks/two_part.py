@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from measured import CACHE, PER_CLASS
+from measured import CACHE
 from report import Task, parser, run_missing
 from scipy.ndimage import distance_transform_edt
 from split import few_labels
@@ -49,7 +50,7 @@ from ssavae.losses import loss_class, loss_detail, loss_kl
 from ssavae.metrics import generation, latent
 from ssavae.metrics.classification import agreement, macro_f1
 from ssavae.metrics.judge import Judge, judge_features, judge_logits, load_judge, save_judge, train_judge
-from ssavae.networks import VEC, Spec, build_step2, build_vec, reparameterize
+from ssavae.networks import VEC, Decoder, Spec, build_step2, build_vec, reparameterize, to_memory_format
 from ssavae.preprocessing.preprocessor import Preprocessor
 from ssavae.training.batches import TensorRows, epoch_order
 from ssavae.training.loop import one_cycle
@@ -58,6 +59,7 @@ from ssavae.training.steps import ADVERSARIAL_BETAS, mean_variance
 BATCH = 128
 BATCH_DECODER = 32
 LEARNING_RATE = 2e-3
+PER_CLASS = 100  # class-wise samples
 SWAPPED = 100  # rows whose details are carried to the map's place of each class
 Term = Callable[["Batch"], Tensor]
 
@@ -151,12 +153,14 @@ def moments_term(batch: Batch) -> Tensor:
 
 def swap_term(batch: Batch) -> Tensor:
     """Return how far map and detail of a decoded pair are from those of the rows they are taken from."""
-    place, detail = batch.place.detach(), batch.detail.roll(1, dims=0)
+    n = batch.place.shape[1]
+    detail = batch.detail.roll(1, dims=0)
     assert batch.vec.detail is not None
+    is_conditional = batch.vec.detail.start.linear.in_features > n + detail.shape[1]
+    place = batch.classes if is_conditional else batch.place.detach()
     decoded = batch.vec.detail(torch.cat([place, detail], dim=1))
     with frozen(batch.vec.encoder), frozen(batch.vec.classifier):
         mu = batch.vec.encoder(decoded)[0]
-        n = place.shape[1]
         loss_place = F.cross_entropy(batch.vec.classifier(mu), batch.classes)
         return loss_place + (mu[:, n:] - detail.detach()).square().mean()
 
@@ -189,6 +193,14 @@ def build_terms(way: dict[str, float], spec: Spec) -> tuple[dict[str, tuple[Term
 # --------------------------------------------------------------------------------------- training
 
 
+def conditional_decoder(spec: Spec) -> nn.Module:
+    """Build an auxiliary decoder that gets class probabilities in place of the map."""
+    widths = tuple(max(1, width // 2) for width in spec.layer_widths)
+    latent_dim = spec.n_classes + spec.latent_dim - spec.n_map
+    wide = replace(spec, latent_dim=latent_dim, widths=widths, map_dim=None)
+    return to_memory_format(Decoder(wide), spec)
+
+
 def classes_of(logits: Tensor, y: Tensor) -> Tensor:
     """Return the class of each row as probabilities; of rows without a label, the classifier's."""
     given = F.one_hot(y.clamp(min=0), logits.shape[1]).float()
@@ -199,6 +211,8 @@ def train_vec(data: Data, y: np.ndarray, spec: Spec, options: argparse.Namespace
     """Run step 1 with the terms of a way."""
     torch.manual_seed(options.seed)
     vec = build_vec(spec, with_detail=True)
+    if "conditional" in way:
+        vec.detail = conditional_decoder(spec)
     assert vec.detail is not None
     terms, more = build_terms(way, spec)
     optimizer = Adam([*vec.parameters(), *more], lr=LEARNING_RATE, fused=True)
@@ -214,7 +228,7 @@ def train_vec(data: Data, y: np.ndarray, spec: Spec, options: argparse.Namespace
             logits = vec.classifier(z)
             n = spec.n_map
             batch = Batch(vec, x, z[:, :n], z[:, n:], mu[:, n:], logvar[:, n:], classes_of(logits, labels))
-            read = torch.cat([z[:, :n].detach(), z[:, n:]], dim=1) if "detach" in way else z
+            read = torch.cat([batch.classes if "conditional" in way else batch.place, batch.detail], dim=1)
             total = (
                 loss_class(logits, labels).sum() / (labels >= 0).sum().clamp(min=1)
                 + options.weight_kl * loss_kl(mu, logvar).mean()
@@ -227,12 +241,15 @@ def train_vec(data: Data, y: np.ndarray, spec: Spec, options: argparse.Namespace
     return vec.eval()
 
 
-def pairs(vec: VEC, n_map: int, x: Tensor, eps: Tensor) -> Tensor:
-    """Return codes of the map of one row and the detail of another."""
+def prior_codes(vec: VEC, n_map: int, x: Tensor, noise: Tensor, step2: str) -> Tensor:
+    """Return codes from the prior, or of the map of rows with the detail of the next ones or of the prior."""
+    if step2 == "prior":
+        return noise
     with frozen(vec), torch.no_grad():
         mu, logvar, _ = vec.encoder(x)
-        z = reparameterize(mu, logvar, eps)
-        return torch.cat([z[:, :n_map], z[:, n_map:].roll(1, dims=0)], dim=1)
+        z = reparameterize(mu, logvar, noise)
+        detail = noise[:, n_map:] if step2 == "normal" else z[:, n_map:].roll(1, dims=0)
+        return torch.cat([z[:, :n_map], detail], dim=1)
 
 
 def train_decoder(data: Data, spec: Spec, vec: VEC, options: argparse.Namespace, step2: str) -> Predictor:
@@ -256,7 +273,7 @@ def train_decoder(data: Data, spec: Spec, vec: VEC, options: argparse.Namespace,
     for epoch in range(options.n_epochs_decoder):
         for x, _ in rows.batches(epoch_order(y, BATCH_DECODER, (options.seed, 1, epoch))):
             eps, noise = torch.randn(2, len(x), spec.latent_dim)
-            step(x, eps, noise if step2 == "prior" else pairs(vec, spec.n_map, x, noise))
+            step(x, eps, prior_codes(vec, spec.n_map, x, noise, step2))
             for schedule in schedules:
                 schedule.step()
     return Predictor(vec, decoder.eval(), weights)
@@ -297,24 +314,56 @@ def shapes(images: np.ndarray) -> dict[str, np.ndarray]:
     return {"stroke_width": np.array(width), "slant": -xy / (yy + 1e-9), "size": np.sqrt(yy + xx)}
 
 
-def measure_swaps(data: Data, spec: Spec, z: Tensor, decode: Callable[[Tensor], Tensor]) -> JSONObject:
-    """Carry the details of test rows to the map's place of a row of each class."""
+def transport_of(a: np.ndarray, b: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the optimal transport between Gaussians that are fitted to the rows of a and b."""
+    (mean_a, cov_a), (mean_b, cov_b) = ((z.mean(axis=0), np.cov(z, rowvar=False)) for z in (a, b))
+    root = _power(cov_a, 0.5)
+    inverse = _power(cov_a, -0.5)
+    matrix = inverse @ _power(root @ cov_b @ root, 0.5) @ inverse
+    return lambda z: mean_b + (z - mean_a) @ matrix
+
+
+def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * values.clip(1e-6) ** exponent) @ vectors.T
+
+
+def transported(codes: Tensor, own: np.ndarray, target: np.ndarray, z: np.ndarray, y: np.ndarray, n: int) -> Tensor:
+    """Return codes whose details are moved from the law of their own class to that of another."""
+    result = codes.double().numpy().copy()
+    for a in np.unique(own):
+        for b in np.unique(target):
+            rows = (own == a) & (target == b)
+            result[rows, n:] = transport_of(z[y == a][:, n:], z[y == b][:, n:])(result[rows, n:])
+    return torch.from_numpy(result).float()
+
+
+def measure_swaps(
+    data: Data, spec: Spec, z: Tensor, decode: Callable[[Tensor], Tensor], draws: np.ndarray, y: np.ndarray,
+    predicted: np.ndarray,
+) -> JSONObject:
+    """Carry the details of test rows to the map's place of a row of each class, as they are or transported."""
     rng = np.random.default_rng(0)
     n = spec.n_map
     lenders = rng.choice(len(z), SWAPPED, replace=False)
     classes = np.arange(spec.n_classes)
     places = np.stack([rng.choice(np.flatnonzero(data.y_test == c), SWAPPED) for c in classes])
     codes = torch.cat([z[places.ravel()][:, :n], z[np.tile(lenders, len(classes))][:, n:]], dim=1)
-    decoded = shown(data, decode(codes))
     target = np.repeat(classes, SWAPPED)
     own = np.tile(data.y_test[lenders], len(classes)) == target
-    logits = judge_logits(data.judge, decoded)
-    result: JSONObject = {
-        "swap_agreement": agreement(logits, target),
-        "swap_agreement_other_class": agreement(logits[~own], target[~own]),
-    }
-    if data.kind == "image" and decoded.shape[-1] == 1:
-        result |= correlations(data, decoded, lenders)
+    # the classes that the model itself sees, in the row that lends and at the place
+    of_lender = np.tile(predicted[lenders], len(classes))
+    of_place = predicted[places.ravel()]
+    moved = transported(codes, of_lender, of_place, draws, y, n)
+    result: JSONObject = {}
+    for name, each in {"swap": codes, "transport": moved}.items():
+        decoded = shown(data, decode(each))
+        logits = judge_logits(data.judge, decoded)
+        result[f"{name}_agreement"] = agreement(logits, target)
+        result[f"{name}_agreement_other_class"] = agreement(logits[~own], target[~own])
+        if data.kind == "image" and decoded.shape[-1] == 1:
+            shape = correlations(data, decoded, lenders)
+            result |= {f"{name}_{key}": value for key, value in shape.items()}
     return result
 
 
@@ -357,6 +406,7 @@ def measure_decoded(
     real, rec = shown(data, data.x_test), shown(data, decode(mu_test))
     features_real = judge_features(data.judge, real)
     rng = np.random.default_rng(0)
+    predicted = predictor.classify(mu_test).argmax(dim=1).numpy()
     labels = predictor.classify(torch.from_numpy(z).float()).argmax(dim=1).numpy()
     mixtures = fit_samplers(z, labels, spec.n_classes)
     y_sampled = np.repeat(np.arange(spec.n_classes), PER_CLASS)
@@ -368,7 +418,7 @@ def measure_decoded(
         "pixel_error": generation.pixel_error(real, rec),
         "agreement": agreement(judge_logits(data.judge, rec), data.y_test),
         "frechet": generation.frechet_distance(features_real, judge_features(data.judge, rec)),
-        **measure_swaps(data, spec, mu_test, decode),
+        **measure_swaps(data, spec, mu_test, decode, z, labels, predicted),
     }
     for name, each in codes.items():
         samples = shown(data, decode(torch.from_numpy(each).float()))
@@ -381,6 +431,12 @@ def measure_decoded(
     return result
 
 
+def decode_conditional(predictor: Predictor, spec: Spec, z: Tensor) -> Tensor:
+    """Decode codes by an auxiliary decoder that gets class probabilities in place of the map."""
+    probs = predictor.classify(z).softmax(dim=1)
+    return predictor.decode(torch.cat([probs, z[:, spec.n_map :]], dim=1))
+
+
 def measure(data: Data, options: argparse.Namespace, way: str) -> JSONObject:
     """Train both steps with a way; measure the auxiliary decoder after step 1, and the decoder."""
     parsed = parse_way(way)
@@ -388,7 +444,10 @@ def measure(data: Data, options: argparse.Namespace, way: str) -> JSONObject:
     if options.per_class:
         y = few_labels(y, options.per_class, options.seed)
     n_classes = int(data.y.max()) + 1
-    spec = Spec(tuple(data.x.shape[1:]), options.latent_dim, n_classes, data.bounded, map_dim=options.map_dim)
+    widths = tuple(options.widths)
+    spec = Spec(
+        tuple(data.x.shape[1:]), options.latent_dim, n_classes, data.bounded, widths, map_dim=options.map_dim
+    )
     begin = time.perf_counter()
     vec = train_vec(data, y, spec, options, parsed)
     seconds = time.perf_counter() - begin
@@ -400,7 +459,8 @@ def measure(data: Data, options: argparse.Namespace, way: str) -> JSONObject:
     mu, logvar = predictor.posterior(data.x[some])
     z = reparameterize(mu, logvar, torch.randn_like(mu)).double().numpy()
     result: JSONObject = {"step_1": measure_map(data, spec, predictor, some), "seconds_step_1": seconds}
-    result["auxiliary"] = measure_decoded(data, spec, predictor, predictor.decode, z)
+    decode = partial(decode_conditional, predictor, spec) if "conditional" in parsed else predictor.decode
+    result["auxiliary"] = measure_decoded(data, spec, predictor, decode, z)
     if options.n_epochs_decoder:
         for step2 in options.step_2:
             predictor = train_decoder(data, spec, vec, options, step2)
@@ -408,7 +468,7 @@ def measure(data: Data, options: argparse.Namespace, way: str) -> JSONObject:
     return result
 
 
-def load(name: str, n_rows: int | None) -> Data:
+def load(name: str, n_rows: int | None, n_test: int | None) -> Data:
     """Read a data set as its preset does, and the judge of all its training rows."""
     loaded = load_dataset(name, plan_reading(name))
     assert loaded.x_test is not None and loaded.y_train is not None and loaded.y_test is not None
@@ -423,7 +483,8 @@ def load(name: str, n_rows: int | None) -> Data:
         n_epochs = max(6, 500 * BATCH // len(x))
         save_judge(train_judge(np.moveaxis(inputs.numpy(), 1, -1), loaded.y_train, n_epochs=n_epochs), path)
     order = np.arange(len(x)) if n_rows is None else np.arange(min(n_rows, len(x)))
-    return Data(kind, inputs[order], loaded.y_train[order], inputs_test, loaded.y_test, bounded, load_judge(path))
+    y, y_test = loaded.y_train[order], loaded.y_test[:n_test]
+    return Data(kind, inputs[order], y, inputs_test[:n_test], y_test, bounded, load_judge(path))
 
 
 def flat(result: JSONObject) -> JSONObject:
@@ -446,19 +507,21 @@ def main() -> None:
     options.add_argument("--per-class", type=int, help="labels of each class [default: all]")
     options.add_argument("--latent-dim", type=int, default=34)
     options.add_argument("--map-dim", type=int, default=2)
+    options.add_argument("--widths", type=int, nargs="+", default=[], help="of the layers [default: the library's]")
+    options.add_argument("--test-rows", type=int, help="measure the first so many only")
     options.add_argument("--n-epochs", type=int, default=5)
     options.add_argument("--n-epochs-decoder", type=int, default=0)
-    options.add_argument("--step-2", nargs="+", default=["swap"], choices=("swap", "prior"))
+    options.add_argument("--step-2", nargs="+", default=["swap"], choices=("swap", "prior", "normal"))
     options.add_argument("--weight-kl", type=float, default=0.02)
     options.add_argument("--weight-detail", type=float, default=5.0)
     options.add_argument("--beta", type=float, default=0.005)
     options.add_argument("--gamma", type=float, default=0.05)
     options.add_argument("--out", type=Path, required=True)
     parsed = options.parse_args()
-    data = load(parsed.data, parsed.rows)
+    data = load(parsed.data, parsed.rows, parsed.test_rows)
     names = (
         "data", "seed", "rows", "per_class", "latent_dim", "map_dim", "n_epochs", "n_epochs_decoder",
-        "step_2", "weight_kl", "weight_detail", "beta", "gamma",
+        "step_2", "weight_kl", "weight_detail", "beta", "gamma", "widths", "test_rows",
     )
     identity = {name: getattr(parsed, name) for name in names}
 

@@ -1,4 +1,4 @@
-"""A code in two parts: the classifier reads the map alone, and each part can be asked for, decoded and kept."""
+"""A code in two parts: the classifier reads the map alone, and the detail does not depend on the class."""
 
 import json
 from typing import Any
@@ -16,6 +16,8 @@ from ssavae.app.explorer.service import Service
 from ssavae.app.runs.pictures import draw_grid, draw_map
 from ssavae.app.runs.settings import plan_parameters
 from ssavae.data.partition import Part
+from ssavae.inference.codes import Whitening
+from ssavae.inference.samplers import Mixture, fit_mixture
 from ssavae.networks import Classifier, Spec
 from ssavae.onnx.export import export_onnx
 
@@ -91,8 +93,7 @@ def test_points_of_the_map_are_decoded_with_the_mean_detail_or_that_of_rows(mode
     X = images[0][:4]
     codes = model.transform(X, detail=True)
     points = codes[::-1, :N_MAP]
-    mean = model.samplers_["aggregate"].mean()
-    mean_codes = np.column_stack([points, np.tile(mean[N_MAP:], (4, 1))])
+    mean_codes = np.column_stack([points, np.zeros((4, K - N_MAP))])
     assert np.array_equal(model.inverse_transform(points), model.inverse_transform(mean_codes))
     own = np.column_stack([points, codes[:, N_MAP:]])
     lent = model.inverse_transform(points, like=X)
@@ -108,9 +109,9 @@ def test_codes_of_another_shape_are_refused(model, images):
     for codes in (np.zeros((1, 3)), np.zeros(K), np.zeros((1, K, 1))):
         with pytest.raises(ValueError, match=r"are \(n, 6\), points of its map \(n, 2\), found"):
             model.inverse_transform(codes)
-    with pytest.raises(ValueError, match=r"like=... takes points \(n, 2\)"):
+    with pytest.raises(ValueError, match=r"like=\.\.\. takes points \(n, 2\)"):
         model.inverse_transform(np.zeros((1, K)), like=images[0][:1])
-    with pytest.raises(ValueError, match="like=... has 3 rows, wanted is one or 2"):
+    with pytest.raises(ValueError, match=r"like=\.\.\. has 3 rows, wanted is one or 2"):
         model.inverse_transform(np.zeros((2, 2)), like=images[0][:3])
     whole = SSAVAE(2, **{**SHORT, "n_epochs": 1, "n_epochs_decoder": 1}).fit(*images)
     with pytest.raises(ValueError, match="of a code in two parts"):
@@ -137,12 +138,52 @@ def test_samples_of_a_class_are_of_it_and_vary(model):
         assert samples.std(axis=0).max() > 0.02
 
 
+def test_the_detail_is_white_in_every_class(model, images):
+    codes = model.transform(images[0], detail=True)[:, N_MAP:]
+    for c in model.classes_:
+        of_class = codes[model.predict(images[0]) == c]
+        assert np.abs(of_class.mean(axis=0)).max() < 0.5
+        assert of_class.std(axis=0).max() < 1.3
+
+
+def test_whitening_is_undone_by_colouring():
+    rng = np.random.default_rng(0)
+    samplers = {f"class_{c}": fit_mixture(rng.normal(c, 1 + c, (80, K))) for c in range(3)}
+    whitening = Whitening.of(samplers, 3, N_MAP)
+    codes, probs = rng.normal(size=(600, K)), rng.dirichlet(np.ones(3), 600)
+    white = whitening.whiten(codes, probs)
+    assert np.array_equal(white[:, :N_MAP], codes[:, :N_MAP])
+    np.testing.assert_allclose(whitening.colour(white, probs), codes, atol=1e-9)
+    np.testing.assert_allclose(whitening.whiten(codes[7:8], probs[7:8]), white[7:8], atol=1e-12)
+    of_class = samplers["class_2"].draw(20000, rng)
+    drawn = whitening.whiten(of_class, np.tile([0.0, 0.0, 1.0], (20000, 1)))[:, N_MAP:]
+    np.testing.assert_allclose(np.cov(drawn, rowvar=False), np.eye(K - N_MAP), atol=0.05)
+
+
+def test_moments_of_a_mixture_are_those_of_its_draws():
+    rng = np.random.default_rng(0)
+    mixture = Mixture(
+        np.array([0.3, 0.7]), np.array([[0.0, 1], [4, -1]]), np.array([np.eye(2), [[2, 0], [1, 1.0]]])
+    )
+    mean, covariance = mixture.moments()
+    draws = mixture.draw(200000, rng)
+    np.testing.assert_allclose(draws.mean(axis=0), mean, atol=0.03)
+    np.testing.assert_allclose(np.cov(draws, rowvar=False), covariance, atol=0.1)
+
+
+def test_a_model_without_labels_has_one_law(images):
+    model = SSAVAE(K, map_dim=N_MAP, **SHORT).fit(images[0])
+    assert model.whitening_.means.shape == (1, K - N_MAP)
+    codes = model.transform(images[0], detail=True)
+    np.testing.assert_allclose(model.inverse_transform(codes), model.reconstruct(images[0]), atol=1e-4)
+
+
 def test_novelty_reads_both_parts(model, images):
-    X = images[0][:20]
-    codes = torch.from_numpy(model.transform(X, detail=True)).double().numpy()
-    moved = codes.copy()
+    X = images[0]
+    draws = model.vec_.code(model.network_inputs(X)).detach().double().numpy()
+    moved = draws.copy()
     moved[:, N_MAP:] += 50
-    assert (model._log_density(moved) < model._log_density(codes)).all()
+    assert (model._log_density(moved) < model._log_density(draws)).all()
 
 
 def test_a_model_folder_keeps_the_parts(model, images, tmp_path):
@@ -202,11 +243,9 @@ def test_onnx_gives_the_same(model, images, tmp_path):
     np.testing.assert_allclose(exported.predict_proba(X), model.predict_proba(X), atol=1e-4)
     np.testing.assert_allclose(exported.reconstruct(X), model.reconstruct(X), atol=1e-4)
     points = model.transform(X)
-    np.testing.assert_allclose(
-        exported.inverse_transform(points), model.inverse_transform(points), atol=1e-4
-    )
+    np.testing.assert_allclose(exported.inverse_transform(points), model.inverse_transform(points), atol=1e-4)
     description = json.loads((tmp_path / "onnx" / "exported.json").read_text())
-    assert (description["map_dim"], len(description["mean_code"])) == (N_MAP, K)
+    assert description["map_dim"] == N_MAP and len(description["whitening"]["roots"]) == 3
 
 
 def test_the_command_line_takes_it():
@@ -231,7 +270,9 @@ def test_the_explorer_shows_the_map(model, images):
     points = np.column_stack(plane.project(service.points.z))
     np.testing.assert_allclose(points, model.transform(images[0]), atol=1e-5)
     lifted = plane.lift(points[:3])
-    np.testing.assert_allclose(lifted[:, N_MAP:], np.tile(service.points.z[:, N_MAP:].mean(axis=0), (3, 1)), atol=1e-5)
+    np.testing.assert_allclose(
+        lifted[:, N_MAP:], np.tile(service.points.z[:, N_MAP:].mean(axis=0), (3, 1)), atol=1e-5
+    )
     other = service.read_plane(1, 4, None)
     assert not np.array_equal(other.x_axis, plane.x_axis)
 

@@ -25,9 +25,9 @@ from ssavae._serialize import plain
 from ssavae._torch_state import drawn_from
 from ssavae.inference.active_learning import candidates, choose_rows, uncertainty
 from ssavae.inference.calibration import Calibration, conformal_limit
-from ssavae.inference.codes import complete
+from ssavae.inference.codes import Whitening, complete
 from ssavae.inference.predictor import Predictor
-from ssavae.inference.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
+from ssavae.inference.samplers import SAMPLERS, Mixture, draw_accepted, fit_samplers, log_density, prior
 from ssavae.networks import Networks, Spec, build_networks, build_step2, reparameterize
 from ssavae.persistence.hub import fetch, is_on_hub
 from ssavae.persistence.model_document import ModelDocument, OwnNetwork
@@ -101,8 +101,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         K, the size of the code; 2 gives a map to look at, 100 a code that keeps every detail.
     map_dim : int or None
         Divides the code in two: the classifier reads the first ``map_dim`` dimensions alone, the map, and
-        the others hold the detail that does not depend on the class. None reads the class from all of them,
-        as the paper does.
+        the others hold the detail, whitened class by class so that it does not depend on the class. None
+        reads the class from all of them, as the paper does.
     kind : {"table", "image", "signal"} or None
         What the rows are; None takes (n, d) for a table and (n, H, W[, C]) for images.
     beta : float
@@ -195,7 +195,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     feature_weights_ : tuple of float
         Weights of the layers in ``loss_rec``.
     samplers_ : dict of Mixture
-        Gaussian mixtures of the codes, of all and of each class.
+        Gaussian mixtures of the codes, of all and of each class; the detail is as the networks have it.
+    whitening_ : Whitening or None
+        Makes the detail's law N(0, I) in every class, where the code has two parts.
     class_shares_ : (n_classes,) ndarray
         Fraction of each class in the training rows, predicted where there is no label.
     calibration_ : Calibration
@@ -405,7 +407,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         plan.train_vec = False
         plan.history = [row for row in self.history_ if row["step"] != "decoder"]
         trained = self._train(plan, fabric)
-        predictor = Predictor(self.vec_, trained.networks.decoder, trained.feature_weights)
+        predictor = replace(
+            self.predictor, decoder=trained.networks.decoder, feature_weights=trained.feature_weights
+        )
         sample = sample_inputs(training, NOVELTY_ROWS)[0]
         components = predictor.novelty_components(sample, self._log_density)
         self._take(trained, settings, self.calibration_.fit_novelty(components, held_out=False))
@@ -437,7 +441,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _calibrate(self, inputs: NetworkInputs, labels: np.ndarray) -> None:
         """Calibrate on rows that were not trained on."""
-        logits = self._predictor.logits(inputs).double().numpy()
+        logits = self.predictor.logits(inputs).double().numpy()
         self.calibration_ = Calibration.fit(logits, labels, self._novelty_components(inputs), held_out=True)
 
     def _cross_calibrate(
@@ -474,7 +478,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         remaining = labels.copy()
         remaining[fold] = -1
         other.fit(rows, remaining, sample_weight=weights)
-        return other._predictor.logits(other._inputs(rows.take(fold))).double().numpy()
+        return other.predictor.logits(other._inputs(rows.take(fold))).double().numpy()
 
     def _forget(self) -> None:
         """Delete what an earlier fit has learned, so that a failed fit leaves no mixture of both."""
@@ -607,8 +611,14 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         labels = np.where(labels >= 0, labels, predictor.classify(mu).argmax(dim=1).numpy())
         eps = torch.empty_like(mu).normal_(generator=torch.Generator().manual_seed(self.seed_))
         codes = reparameterize(mu, logvar, eps).double().numpy()
-        self.samplers_ = fit_samplers(codes, labels, len(self.classes_), self.seed_)
+        self._take_samplers(fit_samplers(codes, labels, len(self.classes_), self.seed_))
         self.class_shares_ = np.bincount(labels, minlength=len(self.classes_)) / len(labels)
+
+    def _take_samplers(self, samplers: dict[str, Mixture]) -> None:
+        """Take over the mixtures, and the whitening of a code in two parts that follows from them."""
+        self.samplers_ = samplers
+        is_divided = self.spec_.n_map < self.spec_.latent_dim
+        self.whitening_ = Whitening.of(samplers, len(self.classes_), self.spec_.n_map) if is_divided else None
 
     # ------------------------------------------------------------------------------ inference
 
@@ -697,8 +707,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         ValueError
             If X has another number of columns, or ``like`` another number of rows.
         """
-        codes = self._codes(X) if like is None else self._codes_like(X, like)
-        return self._rows(self._predictor.decode(codes).numpy())
+        return self._rows(self.predictor.decode(self._codes(X, like)).numpy())
 
     def interpolate(self, a: Data, b: Data, n: int = 10) -> np.ndarray | pd.DataFrame:
         """Return n rows on the way from one row to another, decoded from codes on the straight line.
@@ -723,21 +732,21 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Turn network inputs into rows; a table with text that was passed as a DataFrame is one again."""
         return to_frame(self.preprocess_.inverse(inputs), getattr(self, "feature_names_in_", None))
 
-    def _codes(self, values: ArrayLike) -> Tensor:
+    def _codes(self, values: ArrayLike, like: Data | None = None) -> Tensor:
+        """Return whole codes: points of the map get the mean detail, which is 0, or that of rows."""
         check_is_fitted(self, "calibration_")
         codes = np.asarray(values, dtype=np.float32)
-        return torch.from_numpy(complete(codes, self.samplers_["aggregate"].mean(), self.spec_.n_map))
-
-    def _codes_like(self, values: ArrayLike, like: Data) -> Tensor:
-        """Return codes of points of the map and the detail of rows."""
-        check_is_fitted(self, "calibration_")
-        points = np.asarray(values, dtype=np.float32)
-        n_map = self.spec_.n_map
-        valid = points.ndim == 2 and points.shape[1] == n_map < self.spec_.latent_dim
-        check(valid, f"like=... takes points (n, {n_map}) of the map of a code in two parts, found {points.shape}")
-        codes = self._encode_rows(like)
-        check(len(codes) in (1, len(points)), f"like=... has {len(codes)} rows, wanted is one or {len(points)}")
-        return torch.from_numpy(complete(points, codes, n_map))
+        n_map, latent_dim = self.spec_.n_map, self.spec_.latent_dim
+        if like is None:
+            return torch.from_numpy(complete(codes, np.zeros((1, latent_dim)), n_map))
+        valid = codes.ndim == 2 and codes.shape[1] == n_map < latent_dim
+        check(
+            valid,
+            f"like=... takes points (n, {n_map}) of the map of a code in two parts, found {codes.shape}",
+        )
+        lent = self._encode_rows(like)
+        check(len(lent) in (1, len(codes)), f"like=... has {len(lent)} rows, wanted is one or {len(codes)}")
+        return torch.from_numpy(complete(codes, lent, n_map))
 
     def predict_set(self, X: Data, alpha: float = 0.1) -> np.ndarray:
         """Return for each row the classes that it may have, (n, n_classes) of bool.
@@ -811,19 +820,19 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return self._apply(Predictor.hidden, rows.take(indices))
 
     def is_trusted(self, Z: ArrayLike, alpha: float = 0.05) -> np.ndarray:
-        """Return at which codes (n, latent_dim), or points (n, map_dim), the map can be trusted, (n,) of bool.
+        """Return at which codes, or points of the map, the map can be trusted, (n,) of bool.
 
         There the decoded row is encoded near the code and as the same class, and the density of codes is not
         lower than that of known rows: both are compared with the limit of :meth:`is_novel`.
         """
         codes = self._codes(Z)
         limit = conformal_limit(self.calibration_.novelty_scores, alpha)
-        components, agrees = self._predictor.round_trip(codes, self._log_density)
+        components, agrees = self.predictor.round_trip(codes, self._log_density)
         median, scale = self.calibration_.novelty_scale[:, 1:]
         return (((components - median) / scale).max(axis=1) <= limit) & agrees
 
     def _novelty_components(self, inputs: NetworkInputs) -> np.ndarray:
-        return self._predictor.novelty_components(inputs, self._log_density)
+        return self.predictor.novelty_components(inputs, self._log_density)
 
     def _log_density(self, codes: np.ndarray) -> np.ndarray:
         return log_density(self.samplers_, self.class_shares_, codes)
@@ -853,11 +862,15 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             raise ValueError(f"sampler={sampler!r} is unknown: choose one of {', '.join(SAMPLERS)}")
         rng = np.random.default_rng(random_state)
         if sampler == "class" and len(self.classes_):
-            return self.inverse_transform(self._class_codes(n, y, rng))
+            return self._decoded(self._class_codes(n, y, rng))
         if y is not None:
             raise ValueError(f"y={y!r} needs sampler='class' and a model that was trained with labels")
-        mixture = prior(self.spec_.latent_dim) if sampler == "prior" else self.samplers_["aggregate"]
-        return self.inverse_transform(mixture.draw(n, rng))
+        if sampler == "prior":
+            return self.inverse_transform(prior(self.spec_.latent_dim).draw(n, rng))
+        return self._decoded(self.samplers_["aggregate"].draw(n, rng))
+
+    def _decoded(self, draws: np.ndarray) -> np.ndarray | pd.DataFrame:
+        return self._rows(self.predictor.decode_draws(torch.from_numpy(draws.astype(np.float32))).numpy())
 
     def _class_codes(self, n: int, y: Labels | None, rng: np.random.Generator) -> np.ndarray:
         if y is None:
@@ -866,7 +879,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             classes = class_indices(y, self.classes_, n)
         codes = np.empty((n, self.spec_.latent_dim))
         for c in np.unique(classes):
-            score = partial(self._predictor.decodes_to, int(c))
+            score = partial(self.predictor.decodes_to, int(c))
             n_codes = int((classes == c).sum())
             codes[classes == c] = draw_accepted(self.samplers_[f"class_{c}"], n_codes, score, rng)
         return codes
@@ -882,8 +895,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return Networks(self.vec_, self.decoder_, self.discriminator_)
 
     @property
-    def _predictor(self) -> Predictor:
-        return Predictor(self.vec_, self.decoder_, self.feature_weights_)
+    def predictor(self) -> Predictor:
+        """The trained networks, applied to network inputs and codes."""
+        return Predictor(self.vec_, self.decoder_, self.feature_weights_, self.whitening_)
 
     # ------------------------------------------------------------------------------- the door for X
 
@@ -923,7 +937,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Apply a function of the predictor to the inputs of all rows, in portions."""
         portions = (rows.take(slice(i, i + INFERENCE_ROWS)) for i in range(0, len(rows), INFERENCE_ROWS))
         inputs = (streamed_inputs(self.preprocess_, portion) for portion in portions)
-        return np.concatenate([function(self._predictor, part).numpy() for part in inputs])
+        return np.concatenate([function(self.predictor, part).numpy() for part in inputs])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -997,7 +1011,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.feature_weights_ = document.feature_weights
         self.class_shares_ = np.array(document.class_shares)
         self.calibration_ = state.calibration
-        self.samplers_ = state.samplers
+        self._take_samplers(state.samplers)
         self.history_ = state.history
         self.beta_ = self.beta
         self.gamma_ = self.gamma

@@ -73,7 +73,7 @@ def why(model: SSAVAE, x: RowsLike, other: object = None, along: str = "samples"
     check(target != predicted, f"the row is read as {other!r} already: name another class to compare it with")
     path = _path(model, model.transform(x, detail=True)[0], target)
     codes = torch.from_numpy(path)
-    predictor = Predictor(model.vec_, model.decoder_)
+    predictor = model.predictor
     decoded = predictor.decode(codes)
     attribution = _integrated_gradients(predictor, model.network_inputs(x), decoded[-1:], predicted, target)
     names = part_names(model, along)
@@ -93,7 +93,8 @@ def _path(model: SSAVAE, z: np.ndarray, target: int) -> np.ndarray:
     """Return codes from z to a centre; of a code in two parts the row keeps its own detail."""
     n_map = model.spec_.n_map
     means = model.samplers_[f"class_{target}"].means[:, :n_map]
-    goal = complete(means[[np.square(means - z[:n_map]).sum(axis=1).argmin()]], z, n_map)[0]
+    nearest = np.square(means - z[:n_map]).sum(axis=1).argmin()
+    goal = complete(means[[nearest]], z[None], n_map)[0]
     t = np.linspace(0.0, 1.0, STEPS)[:, None]
     return (z + t * (goal - z)).astype(np.float32)
 

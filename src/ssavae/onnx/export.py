@@ -20,7 +20,6 @@ from ssavae._checks import UsageError, require_package
 from ssavae._serialize import is_leftover, sha256_of, write_together
 from ssavae._version import __version__
 from ssavae.estimator import SSAVAE
-from ssavae.inference.predictor import Predictor
 from ssavae.networks import VEC
 from ssavae.onnx.runtime import DESCRIPTION_FILE, SCHEMA_VERSION, Exported, turn_off_telemetry
 from ssavae.persistence.schema import document_sha256
@@ -216,9 +215,9 @@ def _write_description(
         "temperature": model.calibration_.temperature,  # for information: the classifier's graph applies it
         "reading": None if reading is None else dict(reading),
     }
-    if model.spec_.map_dim is not None:
-        mean_code = model.samplers_["aggregate"].mean().tolist()
-        description |= {"map_dim": model.spec_.map_dim, "mean_code": mean_code}
+    if model.whitening_ is not None:
+        whitening = {name: values.tolist() for name, values in vars(model.whitening_).items()}
+        description |= {"map_dim": model.spec_.map_dim, "whitening": whitening}
     description = json.loads(json.dumps(description, allow_nan=False))
     description["sha256"] = document_sha256(description)
     (folder / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1, allow_nan=False), "utf-8")
@@ -226,7 +225,7 @@ def _write_description(
 
 def _check_parity(model: SSAVAE, exported: Exported) -> None:
     """Raise ValueError unless onnxruntime's results on random rows are torch's."""
-    predictor = Predictor(model.vec_, model.decoder_)
+    predictor = model.predictor
     preprocess = model.preprocess_
     for n in PARITY_ROWS:
         rows = _random_rows(preprocess, n)

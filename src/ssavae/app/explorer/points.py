@@ -17,7 +17,6 @@ from ssavae.app.explorer.row_format import ArrayOrFrame
 from ssavae.data.labelled import LabelledData, Part, RowsLike
 from ssavae.data.partition import divide
 from ssavae.estimator import SSAVAE
-from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import log_density
 from ssavae.preprocessing.labels import encode_labels
 from ssavae.preprocessing.lazy import LazyArray
@@ -208,9 +207,8 @@ def score_all(model: SSAVAE, inputs: Tensor) -> tuple[np.ndarray, np.ndarray, np
 
     Novelty is clipped to the range of float32: JSON has no infinity.
     """
-    predictor = Predictor(model.vec_, model.decoder_, model.feature_weights_)
     density = partial(log_density, model.samplers_, model.class_shares_)
-    z, logits, novelty_components = predictor.score_all(inputs, density)
+    z, logits, novelty_components = model.predictor.score_all(inputs, density)
     novelty = np.nan_to_num(model.calibration_.novelty(novelty_components), nan=np.inf)
     return z, softmax(logits / model.calibration_.temperature, axis=1), novelty.clip(-LARGEST, LARGEST)
 

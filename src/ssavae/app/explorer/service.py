@@ -23,7 +23,6 @@ from ssavae.app.explorer.row_format import ArrayOrFrame, RowFormat, nested_lists
 from ssavae.app.explorer.schema import TrustGrid
 from ssavae.estimator import SSAVAE
 from ssavae.inference.calibration import conformal_limit
-from ssavae.inference.predictor import Predictor
 
 ALPHA = 0.05
 BATCH_NUMBERS = 50_000  # numbers in the rows of one batch
@@ -51,7 +50,7 @@ class Service:
         self.format = RowFormat(model.preprocess_, hasattr(model, "feature_names_in_"), n_most)
         self.codes = nested_lists((self.latent_dim,), n_most)
         self.classes = [str(c) for c in model.classes_]
-        self.predictor = Predictor(model.vec_, model.decoder_, model.feature_weights_)
+        self.predictor = model.predictor
         self.worker = Worker(int(np.clip(BATCH_NUMBERS // size, 1, ROWS)))
         # one thread: large bodies and files are read one at a time, beside inference
         self.reader = ThreadPoolExecutor(1, "ssavae-reader")

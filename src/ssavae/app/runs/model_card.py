@@ -135,8 +135,8 @@ def _introduction(model: JSONObject) -> str:
     rows = f"{model['preprocess']['kind']} rows of shape {tuple(model['preprocess']['row_shape'])}"
     return (
         f"A semi-supervised adversarial variational autoencoder ([Zemouri 2020]({PAPER})) of {rows}: it maps "
-        f"them to {model['spec']['latent_dim']} dimensions, {_map_note(model)}{classes}decodes any point of the "
-        "map and generates new rows."
+        f"them to {model['spec']['latent_dim']} dimensions, {_map_note(model)}{classes}decodes any point of "
+        "the map and generates new rows."
     )
 
 

@@ -15,7 +15,6 @@ from ssavae._checks import UsageError, nearest
 from ssavae.analysis.monitoring import Track, novelty_limit
 from ssavae.data.partition import Part
 from ssavae.estimator import SSAVAE
-from ssavae.inference.predictor import Predictor
 from ssavae.metrics import classification
 from ssavae.preprocessing.labels import encode_labels
 
@@ -40,7 +39,7 @@ def shown(model: SSAVAE, x: ArrayLike) -> np.ndarray:
 
 
 def draw_pictures(model: SSAVAE, part: Part, folder: Path, suffix: str = ".png") -> list[Path]:
-    """Draw map, decoded grid (images, maps of two dimensions), reconstructions, samples, reliability and losses."""
+    """Draw map, decoded grid (of images, in the plane), reconstructions, samples, reliability and losses."""
     x, y = sample_rows(model, None, 10, "class", 0)
     pictures = {
         "map": draw_map(model, part),
@@ -131,7 +130,7 @@ def _untrusted(model: SSAVAE, z: np.ndarray) -> Grid:
 def _regions(model: SSAVAE, z: np.ndarray) -> Grid:
     """Return x, y and the predicted class at every point of a grid around the codes."""
     xs, ys, grid = _grid_around(z, 250)
-    logits = Predictor(model.vec_, model.decoder_).classify(torch.from_numpy(grid).float())
+    logits = model.predictor.classify(torch.from_numpy(grid).float())
     return xs, ys, logits.argmax(dim=1).numpy().reshape(len(ys), len(xs))
 
 
