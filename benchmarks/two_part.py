@@ -12,11 +12,13 @@ step 1 that is added to its losses with a weight (``adversary=1``, joined by ``+
 - hsic: HSIC of detail and class, with a Gaussian kernel;
 - mmd: the detail of each class is drawn to N(0, I), by MMD with a Gaussian kernel;
 - moments: mean and covariance of the detail of each class are drawn to 0 and I;
+- conditional: the auxiliary decoder gets class probabilities in place of the map;
 - swap: the auxiliary decoder also decodes the map of one row with the detail of another, and the frozen
   encoder has to read both parts back.
 
-Rows without a label count with the class that the classifier gives them. In step 2 the codes from the prior
-are replaced by such pairs ("step2=swap") or not ("step2=prior").
+Rows without a label count with the class that the classifier gives them. Swaps are measured with the detail
+as it is and whitened class by class, as the library does. In step 2 the codes from the prior stay ("prior"),
+or are the map of rows with the detail of others ("swap") or of the prior ("normal").
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ from ssavae._serialize import JSONObject
 from ssavae.algorithms import decoder_step, feature_weights, frozen, latent_weight, update
 from ssavae.app.runs.settings import plan_reading
 from ssavae.data.loading import load_dataset
+from ssavae.inference.codes import Whitening
 from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import fit_samplers
 from ssavae.losses import loss_class, loss_detail, loss_kl
@@ -171,11 +174,16 @@ def parse_way(text: str) -> dict[str, float]:
     return {name: float(weight or 1) for name, _, weight in pairs}
 
 
-def build_terms(way: dict[str, float], spec: Spec) -> tuple[dict[str, tuple[Term, float]], list[nn.Parameter]]:
+def build_terms(
+    way: dict[str, float], spec: Spec
+) -> tuple[dict[str, tuple[Term, float]], list[nn.Parameter]]:
     """Return the terms of a way, and the weights of networks that it needs."""
     n_detail = spec.latent_dim - spec.n_map
     adversary = nn.Sequential(
-        nn.Linear(n_detail, 256), nn.LeakyReLU(0.1), nn.Linear(256, 128), nn.LeakyReLU(0.1),
+        nn.Linear(n_detail, 256),
+        nn.LeakyReLU(0.1),
+        nn.Linear(256, 128),
+        nn.LeakyReLU(0.1),
         nn.Linear(128, spec.n_classes),
     )
     known: dict[str, Term] = {
@@ -207,7 +215,9 @@ def classes_of(logits: Tensor, y: Tensor) -> Tensor:
     return torch.where(y[:, None] >= 0, given, logits.detach().softmax(dim=1))
 
 
-def train_vec(data: Data, y: np.ndarray, spec: Spec, options: argparse.Namespace, way: dict[str, float]) -> VEC:
+def train_vec(
+    data: Data, y: np.ndarray, spec: Spec, options: argparse.Namespace, way: dict[str, float]
+) -> VEC:
     """Run step 1 with the terms of a way."""
     torch.manual_seed(options.seed)
     vec = build_vec(spec, with_detail=True)
@@ -262,8 +272,16 @@ def train_decoder(data: Data, spec: Spec, vec: VEC, options: argparse.Namespace,
     ]
     weights = feature_weights(vec, data.x[:2000])
     step = partial(
-        decoder_step, vec, decoder, discriminator, optimizer=optimizers[0], optimizer_disc=optimizers[1],
-        backward=Tensor.backward, beta=options.beta, gamma=options.gamma, weights=weights,
+        decoder_step,
+        vec,
+        decoder,
+        discriminator,
+        optimizer=optimizers[0],
+        optimizer_disc=optimizers[1],
+        backward=Tensor.backward,
+        beta=options.beta,
+        gamma=options.gamma,
+        weights=weights,
         weight_latent=latent_weight(Predictor(vec, decoder).encode(data.x[:2000])),
     )
     y = np.zeros(len(data.x), dtype=np.int64)
@@ -310,39 +328,23 @@ def shapes(images: np.ndarray) -> dict[str, np.ndarray]:
     dy, dx = ys - my[:, None, None], xs - mx[:, None, None]
     yy, xx, xy = ((grey * each).sum(axis=(1, 2)) / mass for each in (dy * dy, dx * dx, dy * dx))
     # the mean distance to the border of a stripe is a quarter of its width
-    width = [4 * distance_transform_edt(each > 0.5)[each > 0.5].mean() if (each > 0.5).any() else 0.0 for each in grey]
+    width = [
+        4 * distance_transform_edt(each > 0.5)[each > 0.5].mean() if (each > 0.5).any() else 0.0
+        for each in grey
+    ]
     return {"stroke_width": np.array(width), "slant": -xy / (yy + 1e-9), "size": np.sqrt(yy + xx)}
 
 
-def transport_of(a: np.ndarray, b: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the optimal transport between Gaussians that are fitted to the rows of a and b."""
-    (mean_a, cov_a), (mean_b, cov_b) = ((z.mean(axis=0), np.cov(z, rowvar=False)) for z in (a, b))
-    root = _power(cov_a, 0.5)
-    inverse = _power(cov_a, -0.5)
-    matrix = inverse @ _power(root @ cov_b @ root, 0.5) @ inverse
-    return lambda z: mean_b + (z - mean_a) @ matrix
-
-
-def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors * values.clip(1e-6) ** exponent) @ vectors.T
-
-
-def transported(codes: Tensor, own: np.ndarray, target: np.ndarray, z: np.ndarray, y: np.ndarray, n: int) -> Tensor:
-    """Return codes whose details are moved from the law of their own class to that of another."""
-    result = codes.double().numpy().copy()
-    for a in np.unique(own):
-        for b in np.unique(target):
-            rows = (own == a) & (target == b)
-            result[rows, n:] = transport_of(z[y == a][:, n:], z[y == b][:, n:])(result[rows, n:])
-    return torch.from_numpy(result).float()
-
-
 def measure_swaps(
-    data: Data, spec: Spec, z: Tensor, decode: Callable[[Tensor], Tensor], draws: np.ndarray, y: np.ndarray,
+    data: Data,
+    spec: Spec,
+    z: Tensor,
+    decode: Callable[[Tensor], Tensor],
+    draws: np.ndarray,
+    y: np.ndarray,
     predicted: np.ndarray,
 ) -> JSONObject:
-    """Carry the details of test rows to the map's place of a row of each class, as they are or transported."""
+    """Carry the details of test rows to the place of a row of each class, as they are or whitened."""
     rng = np.random.default_rng(0)
     n = spec.n_map
     lenders = rng.choice(len(z), SWAPPED, replace=False)
@@ -354,29 +356,32 @@ def measure_swaps(
     # the classes that the model itself sees, in the row that lends and at the place
     of_lender = np.tile(predicted[lenders], len(classes))
     of_place = predicted[places.ravel()]
-    moved = transported(codes, of_lender, of_place, draws, y, n)
+    whitening = Whitening.of(fit_samplers(draws, y, spec.n_classes), spec.n_classes, n)
+    white = whitening.whiten(codes.numpy(), np.eye(spec.n_classes)[of_lender])
+    moved = torch.from_numpy(whitening.colour(white, np.eye(spec.n_classes)[of_place]))
     result: JSONObject = {}
-    for name, each in {"swap": codes, "transport": moved}.items():
+    for name, each in {"swap": codes, "whitened": moved}.items():
         decoded = shown(data, decode(each))
         logits = judge_logits(data.judge, decoded)
         result[f"{name}_agreement"] = agreement(logits, target)
         result[f"{name}_agreement_other_class"] = agreement(logits[~own], target[~own])
         if data.kind == "image" and decoded.shape[-1] == 1:
-            shape = correlations(data, decoded, lenders)
+            shape = correlation_of_shapes(shown(data, data.x_test), data.y_test, decoded, lenders)
             result |= {f"{name}_{key}": value for key, value in shape.items()}
     return result
 
 
-def correlations(data: Data, decoded: np.ndarray, lenders: np.ndarray) -> dict[str, float]:
-    """Return by how much shapes follow the lender's, beyond what its class has: mean over target classes."""
-    real = shapes(shown(data, data.x_test))
+def correlation_of_shapes(
+    real: np.ndarray, y: np.ndarray, decoded: np.ndarray, lenders: np.ndarray
+) -> dict[str, float]:
+    """Return by how much shapes follow the lender's, beyond those of its class: mean over classes of places."""
     swapped = shapes(decoded)
     result = {}
-    for name, values in real.items():
-        means = np.array([values[data.y_test == c].mean() for c in range(int(data.y_test.max()) + 1)])
-        own = (values - means[data.y_test])[lenders]
-        of_class = swapped[name].reshape(-1, SWAPPED)
-        result[f"corr_{name}"] = float(np.mean([np.corrcoef(own, row)[0, 1] for row in of_class]))
+    for name, values in shapes(real).items():
+        means = np.array([values[y == c].mean() for c in range(int(y.max()) + 1)])
+        own = (values - means[y])[lenders]
+        of_class = swapped[name].reshape(-1, len(lenders))
+        result[name] = float(np.mean([np.corrcoef(own, row)[0, 1] for row in of_class]))
     return result
 
 
@@ -386,7 +391,10 @@ def measure_map(data: Data, spec: Spec, predictor: Predictor, some: np.ndarray) 
     mu, mu_test = predictor.encode(data.x[some]), predictor.encode(data.x_test)
     y, y_test = data.y[some], data.y_test
     predicted = predictor.classify(mu_test).argmax(dim=1).numpy()
-    kl = [loss_kl(*(part[:, s] for part in predictor.posterior(data.x_test[:2000]))).mean() for s in (slice(n), slice(n, None))]
+    kl = [
+        loss_kl(*(part[:, s] for part in predictor.posterior(data.x_test[:2000]))).mean()
+        for s in (slice(n), slice(n, None))
+    ]
     return {
         "accuracy": float((predicted == y_test).mean()),
         "macro_f1": macro_f1(y_test, predicted, spec.n_classes),
@@ -507,7 +515,9 @@ def main() -> None:
     options.add_argument("--per-class", type=int, help="labels of each class [default: all]")
     options.add_argument("--latent-dim", type=int, default=34)
     options.add_argument("--map-dim", type=int, default=2)
-    options.add_argument("--widths", type=int, nargs="+", default=[], help="of the layers [default: the library's]")
+    options.add_argument(
+        "--widths", type=int, nargs="+", default=[], help="of the layers [default: the library's]"
+    )
     options.add_argument("--test-rows", type=int, help="measure the first so many only")
     options.add_argument("--n-epochs", type=int, default=5)
     options.add_argument("--n-epochs-decoder", type=int, default=0)
@@ -520,8 +530,21 @@ def main() -> None:
     parsed = options.parse_args()
     data = load(parsed.data, parsed.rows, parsed.test_rows)
     names = (
-        "data", "seed", "rows", "per_class", "latent_dim", "map_dim", "n_epochs", "n_epochs_decoder",
-        "step_2", "weight_kl", "weight_detail", "beta", "gamma", "widths", "test_rows",
+        "data",
+        "seed",
+        "rows",
+        "per_class",
+        "latent_dim",
+        "map_dim",
+        "n_epochs",
+        "n_epochs_decoder",
+        "step_2",
+        "weight_kl",
+        "weight_detail",
+        "beta",
+        "gamma",
+        "widths",
+        "test_rows",
     )
     identity = {name: getattr(parsed, name) for name in names}
 

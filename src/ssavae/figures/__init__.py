@@ -11,7 +11,7 @@ from ssavae.figures.curves import loss_curves, regime_curves
 from ssavae.figures.maps import decoded_grid, latent_map
 from ssavae.figures.paper_figure7 import MapPanel, map_panels
 from ssavae.figures.paper_figure9 import BetaLine, beta_sheet
-from ssavae.figures.reconstructions import Kind, class_samples, reconstructions
+from ssavae.figures.reconstructions import Kind, class_samples, image_sheet, reconstructions
 from ssavae.figures.reliability import reliability_diagram
 from ssavae.figures.style import class_colors, save
 from ssavae.figures.sweeps import sweep_curves
@@ -26,6 +26,7 @@ __all__ = [
     "class_colors",
     "class_samples",
     "decoded_grid",
+    "image_sheet",
     "latent_map",
     "loss_curves",
     "map_panels",
