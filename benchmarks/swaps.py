@@ -80,7 +80,7 @@ def measure_swaps(model: SSAVAE, judge: Judge, split: Split) -> JSONObject:
 
 
 def measure_samples(model: SSAVAE, judge: Judge, split: Split) -> JSONObject:
-    """Return how near samples are to test rows: by class, from N(0, I), at places of rows with N(0, I) detail."""
+    """Return how near samples are to test rows: by class, from N(0, I), N(0, I) detail at places of rows."""
     features_real = judge_features(judge, shown(model, split.x_test))
     variety_real = generation.variety(features_real, split.y_test)
     y = np.repeat(np.arange(len(model.classes_)), PER_CLASS)

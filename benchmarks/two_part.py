@@ -374,7 +374,7 @@ def measure_swaps(
 def correlation_of_shapes(
     real: np.ndarray, y: np.ndarray, decoded: np.ndarray, lenders: np.ndarray
 ) -> dict[str, float]:
-    """Return by how much shapes follow the lender's, beyond those of its class: mean over classes of places."""
+    """Return by how much shapes follow the lender's, beyond those of its class: mean over all classes."""
     swapped = shapes(decoded)
     result = {}
     for name, values in shapes(real).items():

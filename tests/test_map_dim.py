@@ -248,6 +248,33 @@ def test_onnx_gives_the_same(model, images, tmp_path):
     assert description["map_dim"] == N_MAP and len(description["whitening"]["roots"]) == 3
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("map_dim", 0, "map_dim 0 and whitening do not fit latent_dim 6"),
+        ("map_dim", None, "map_dim None and whitening do not fit latent_dim 6"),
+        ("whitening", None, "map_dim 2 and whitening do not fit latent_dim 6"),
+        ("means", [[0.0] * 4], r"whitening.means must be \(3, 4\), found \(1, 4\)"),
+        (
+            "roots",
+            [[[0.0] * 4] * 4, [[0.0] * 3] * 4, [[0.0] * 4] * 4],
+            r"whitening.roots must be \(3, 4, 4\)",
+        ),
+    ],
+)
+def test_parts_of_an_export_that_do_not_fit_are_refused(model, tmp_path, field, value, message):
+    pytest.importorskip("onnxscript")
+    export_onnx(model, tmp_path)
+
+    def damage(document):
+        (document if field in document else document["whitening"])[field] = value
+        return document
+
+    rewrite(tmp_path / "exported.json", damage)
+    with pytest.raises(ValueError, match=message):
+        Exported(tmp_path)
+
+
 def test_the_command_line_takes_it():
     parameters = plan_parameters(None, {"latent_dim": K}, ["map_dim=2"])
     assert (parameters["latent_dim"], parameters["map_dim"]) == (K, 2)
