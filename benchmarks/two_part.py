@@ -18,7 +18,8 @@ step 1 that is added to its losses with a weight (``adversary=1``, joined by ``+
 
 Rows without a label count with the class that the classifier gives them. Swaps are measured with the detail
 as it is and whitened class by class, as the library does. In step 2 the codes from the prior stay ("prior"),
-or are the map of rows with the detail of others ("swap") or of the prior ("normal").
+or are the map of rows with the detail of others ("swap"), of the prior ("normal") or of the prior in the
+law of their class ("white").
 """
 
 from __future__ import annotations
@@ -251,18 +252,24 @@ def train_vec(
     return vec.eval()
 
 
-def prior_codes(vec: VEC, n_map: int, x: Tensor, noise: Tensor, step2: str) -> Tensor:
+def prior_codes(vec: VEC, n_map: int, x: Tensor, noise: Tensor, step2: str, whitening: Whitening) -> Tensor:
     """Return codes from the prior, or of the map of rows with the detail of the next ones or of the prior."""
     if step2 == "prior":
         return noise
     with frozen(vec), torch.no_grad():
         mu, logvar, _ = vec.encoder(x)
         z = reparameterize(mu, logvar, noise)
+        if step2 == "white":
+            white = torch.cat([z[:, :n_map], torch.randn_like(z[:, n_map:])], dim=1)
+            q = vec.classifier(z).softmax(dim=1).numpy()
+            return torch.from_numpy(whitening.colour(white.numpy(), q))
         detail = noise[:, n_map:] if step2 == "normal" else z[:, n_map:].roll(1, dims=0)
         return torch.cat([z[:, :n_map], detail], dim=1)
 
 
-def train_decoder(data: Data, spec: Spec, vec: VEC, options: argparse.Namespace, step2: str) -> Predictor:
+def train_decoder(
+    data: Data, spec: Spec, vec: VEC, options: argparse.Namespace, step2: str, whitening: Whitening
+) -> Predictor:
     """Run step 2 as the library does, with codes of the prior or with pairs."""
     torch.manual_seed(options.seed)
     decoder, discriminator = build_step2(spec)
@@ -291,7 +298,7 @@ def train_decoder(data: Data, spec: Spec, vec: VEC, options: argparse.Namespace,
     for epoch in range(options.n_epochs_decoder):
         for x, _ in rows.batches(epoch_order(y, BATCH_DECODER, (options.seed, 1, epoch))):
             eps, noise = torch.randn(2, len(x), spec.latent_dim)
-            step(x, eps, prior_codes(vec, spec.n_map, x, noise, step2))
+            step(x, eps, prior_codes(vec, spec.n_map, x, noise, step2, whitening))
             for schedule in schedules:
                 schedule.step()
     return Predictor(vec, decoder.eval(), weights)
@@ -470,8 +477,10 @@ def measure(data: Data, options: argparse.Namespace, way: str) -> JSONObject:
     decode = partial(decode_conditional, predictor, spec) if "conditional" in parsed else predictor.decode
     result["auxiliary"] = measure_decoded(data, spec, predictor, decode, z)
     if options.n_epochs_decoder:
+        labels = predictor.classify(torch.from_numpy(z).float()).argmax(dim=1).numpy()
+        whitening = Whitening.of(fit_samplers(z, labels, n_classes), n_classes, spec.n_map)
         for step2 in options.step_2:
-            predictor = train_decoder(data, spec, vec, options, step2)
+            predictor = train_decoder(data, spec, vec, options, step2, whitening)
             result[f"step_2_{step2}"] = measure_decoded(data, spec, predictor, predictor.decode, z)
     return result
 
@@ -521,7 +530,9 @@ def main() -> None:
     options.add_argument("--test-rows", type=int, help="measure the first so many only")
     options.add_argument("--n-epochs", type=int, default=5)
     options.add_argument("--n-epochs-decoder", type=int, default=0)
-    options.add_argument("--step-2", nargs="+", default=["swap"], choices=("swap", "prior", "normal"))
+    options.add_argument(
+        "--step-2", nargs="+", default=["swap"], choices=("swap", "prior", "normal", "white")
+    )
     options.add_argument("--weight-kl", type=float, default=0.02)
     options.add_argument("--weight-detail", type=float, default=5.0)
     options.add_argument("--beta", type=float, default=0.005)
