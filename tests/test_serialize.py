@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from crash_points import kill_at_each_write
-from ssavae._serialize import is_leftover, read_checked, sha256, sweep, write_atomically, write_together
+from ssavae._serialize import (
+    is_leftover,
+    read_checked,
+    read_together,
+    sha256,
+    sweep,
+    write_atomically,
+    write_together,
+)
 
 
 def names(folder: Path) -> set[str]:
@@ -92,17 +100,30 @@ def test_writers_and_readers_at_once_see_one_of_the_texts(tmp_path):
     for thread in writers:
         thread.start()
     while any(thread.is_alive() for thread in writers):
-        before = (tmp_path / "b").stat()
-        text, checksum = (tmp_path / "b").read_text().split()
-        if read_checked(tmp_path / "a", checksum) is not None:
-            seen.append(text)
-        else:  # replaced since, and the file that names it before that
-            after = (tmp_path / "b").stat()
-            assert (after.st_ino, after.st_mtime_ns) != (before.st_ino, before.st_mtime_ns)
+        content, files = read_together(tmp_path / "b", lambda b: {tmp_path / "a": b.decode().split()[1]})
+        text, checksum = content.decode().split()
+        seen.append(text)
+        assert files == {tmp_path / "a": text.encode() * 1000} and checksum == sha256(text.encode() * 1000)
     for thread in writers:
         thread.join()
     assert failed == [] and set(seen) <= set(texts) and len(seen) > 0
     assert read(tmp_path) in texts and names(tmp_path) == {"a", "b"}
+
+
+def test_a_write_between_two_reads_is_met_by_reading_again(tmp_path):
+    write(tmp_path, "old")
+    texts = iter(["new", "newer"])
+
+    def checksums(content: bytes) -> dict[Path, str]:
+        for text in texts:  # twice in all: afterwards nobody writes
+            write(tmp_path, text)
+            break
+        return {tmp_path / "a": content.decode().split()[1]}
+
+    content, files = read_together(tmp_path / "b", checksums)
+    assert content.startswith(b"newer ") and files == {tmp_path / "a": b"newer" * 1000}
+    (tmp_path / "a").write_bytes(b"damaged")
+    assert read_together(tmp_path / "b", checksums)[1] == {tmp_path / "a": None}
 
 
 def test_an_interrupted_file_of_another_process_is_swept(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,25 @@ def read_checked(path: Path, checksum: str) -> bytes | None:
             if sha256(content) == checksum:
                 return content
     return None
+
+
+def read_together(
+    commit: Path, checksums: Callable[[bytes], Mapping[Path, str]]
+) -> tuple[bytes, dict[Path, bytes | None]]:
+    """Read files written by :func:`write_together`, all of one write; None for one that is damaged.
+
+    Parameters
+    ----------
+    commit : Path
+        The file that holds the sha256 of the others.
+    checksums : callable
+        Returns these others with their sha256 from the content of ``commit``.
+    """
+    while True:
+        content = commit.read_bytes()
+        files = {path: read_checked(path, checksum) for path, checksum in checksums(content).items()}
+        if None not in files.values() or commit.read_bytes() == content:  # else another write came between
+            return content, files
 
 
 def sweep(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What training and predictions do not take from, and do not change in, the program around them.
+"""State of the program around training and predictions that they neither take nor change.
 
 That is torch's random state, default dtype and device, autocast, and threads after a fork.
 """

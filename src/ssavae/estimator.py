@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from ssavae._checks import check
 from ssavae._serialize import plain
 from ssavae._torch_state import drawn_from
-from ssavae.inference.active_learning import candidates, choose_rows, uncertainty
+from ssavae.inference.active_learning import suggest_rows
 from ssavae.inference.calibration import Calibration, conformal_limit
 from ssavae.inference.codes import Whitening, complete
 from ssavae.inference.predictor import Predictor
@@ -78,6 +78,7 @@ from ssavae.training.plan import (
     resolve_validation_fraction,
 )
 from ssavae.training.steps import train_networks
+from ssavae.training.warm_start import EarlierFit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,6 +88,7 @@ Data = ArrayLike | LazyArray | Rows | Dataset[object]
 SAMPLER_ROWS = 20000  # rows that the samplers are fitted to
 NOVELTY_ROWS = 5000  # rows whose novelty sets the limits: a quantile of 5 % then has an error of 0.3 %
 INFERENCE_ROWS = 10000  # rows turned into network inputs at once
+INPUT_ATTRIBUTES = ("preprocess_", "n_features_in_", "feature_names_in_")  # of X, which a warm start keeps
 
 
 class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
@@ -166,6 +168,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Batches between two such states.
     verbose : bool
         Show progress with every loss and the time left.
+    warm_start : bool
+        Let :meth:`fit` go on from the networks of the last fit, or of a loaded model, with new rows or
+        labels: scaling and columns stay, and the classifier begins anew where the classes have changed.
     random_state : int, Generator, RandomState or None
         Seed, or what it is drawn from; on CPU, the same seed on the same machine gives the same weights, bit
         for bit.
@@ -255,6 +260,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         checkpoint_folder: str | Path | None = None,
         checkpoint_every: int = 500,
         verbose: bool = False,
+        warm_start: bool = False,
         random_state: int | np.random.Generator | np.random.RandomState | None = None,
     ) -> None:
         self.latent_dim = latent_dim
@@ -290,6 +296,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.checkpoint_folder = checkpoint_folder
         self.checkpoint_every = checkpoint_every
         self.verbose = verbose
+        self.warm_start = warm_start
         self.random_state = random_state
 
     # ------------------------------------------------------------------------------- training
@@ -343,9 +350,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             trained as far as the message says, and can be used.
         """
         self._check_params()
-        self._forget()
+        earlier = self._earlier() if self.warm_start else None
+        self._forget(but=() if earlier is None else INPUT_ATTRIBUTES)
         y = labels_in(X) if y is None else y
-        rows = self._open(X, reset=True)
+        rows = self._open(X, reset=earlier is None)
         labels = self._fit_preprocessing(rows, y)
         fabric = self._fabric()
         seed = self._choose_seed(resume)
@@ -359,6 +367,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         training = self._training_rows(rows.take(in_training), labels[in_training], fabric, weights)
         settings = self._resolve(labels[in_training])
         self._build(settings)
+        if earlier is not None:
+            earlier.copy_to(self._networks, self.spec_, self.classes_)
         plan = self._plan(training, settings, self._networks)
         plan.resume = resume
         plan.validation = validation
@@ -480,16 +490,26 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         other.fit(rows, remaining, sample_weight=weights)
         return other.predictor.logits(other._inputs(rows.take(fold))).double().numpy()
 
-    def _forget(self) -> None:
+    def _forget(self, but: tuple[str, ...]) -> None:
         """Delete what an earlier fit has learned, so that a failed fit leaves no mixture of both."""
-        for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
-            delattr(self, name)
+        learned = [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]
+        for name in learned:
+            if name not in but:
+                delattr(self, name)
+
+    def _earlier(self) -> EarlierFit | None:
+        """Return what a warm start goes on from; None before the first fit."""
+        if not hasattr(self, "calibration_"):
+            return None
+        return EarlierFit(self._networks, self.spec_, self.classes_)
 
     def _fit_preprocessing(self, rows: Rows, y: Labels | None) -> np.ndarray:
         """Learn the scaling of the rows and the classes; return the class indices (n,)."""
-        kind = detect_kind(rows.shape, self.kind)
+        goes_on = hasattr(self, "preprocess_")
+        kind = self.preprocess_.kind if goes_on else detect_kind(rows.shape, self.kind)
         check_finite(rows, missing_allowed=kind == "table")
-        self.preprocess_ = Preprocessor.fit(rows, kind)
+        if not goes_on:
+            self.preprocess_ = Preprocessor.fit(rows, kind)
         check_augment(self.augment, kind)
         if kind == "table":
             warn_of_columns(sample_rows(rows.values), self.preprocess_.names)
@@ -638,11 +658,13 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             If ``detail`` is asked of a model whose output :meth:`set_output` makes a table of named columns,
             which are those of the map.
         """
+        if not detail:
+            return self._infer(X, Predictor.mu)[:, : self.spec_.n_map]
         codes = self._encode_rows(X)
-        if detail and codes.shape[1] > self.spec_.n_map:
+        if codes.shape[1] > self.spec_.n_map:
             is_array = _get_output_config("transform", self)["dense"] == "default"
             check(is_array, 'detail=True returns an array: call set_output(transform="default") first')
-        return codes if detail else codes[:, : self.spec_.n_map]
+        return codes
 
     def _encode_rows(self, X: Data) -> np.ndarray:
         """Return all of the codes mu, (n, latent_dim)."""
@@ -806,15 +828,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         probs = self._proba(rows)
         labelled = np.zeros(len(probs), dtype=bool) if y is None else is_labelled(y)
         check(len(labelled) == len(probs), f"y has {len(labelled)} labels, X has {len(probs)} rows")
-        features = partial(self._features, rows)
-        uncertain = uncertainty(probs)
-        free = candidates(uncertain, np.flatnonzero(~labelled), features(np.zeros(1, int)).shape[1], n)
-        if len(free) == 0:
-            return free
-        known_rows = np.flatnonzero(labelled)
-        starts = range(0, len(known_rows), INFERENCE_ROWS)
-        known = (features(known_rows[i : i + INFERENCE_ROWS]) for i in starts)
-        return free[choose_rows(uncertain[free], features(free), known, n)]
+        return suggest_rows(probs, labelled, partial(self._features, rows), n)
 
     def _features(self, rows: Rows, indices: np.ndarray) -> np.ndarray:
         return self._apply(Predictor.hidden, rows.take(indices))

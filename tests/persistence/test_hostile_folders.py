@@ -120,7 +120,8 @@ def test_a_save_that_is_killed_anywhere_leaves_the_older_or_the_newer_model(two_
     assert seen == sorted(seen)  # one moment of change
 
 
-def test_models_saved_from_four_threads_and_read_meanwhile_never_mix(two_models, tmp_path):
+@pytest.mark.parametrize("n_reads", [40, pytest.param(300, marks=pytest.mark.slow)])
+def test_models_saved_from_four_threads_and_read_meanwhile_never_mix(two_models, tmp_path, n_reads):
     X = np.zeros((1, 4))
     codes = {model.transform(X).tobytes(): model for model in two_models}
     two_models[0].save(tmp_path)
@@ -138,7 +139,7 @@ def test_models_saved_from_four_threads_and_read_meanwhile_never_mix(two_models,
     for thread in threads:
         thread.start()
     try:
-        for _ in range(40):
+        for _ in range(n_reads):
             loaded = load(tmp_path)
             assert loaded.history_ == codes[loaded.transform(X).tobytes()].history_
     finally:

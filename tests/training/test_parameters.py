@@ -16,6 +16,7 @@ TAKEN: dict[str, list[object]] = {  # of VALUES, where it is not [32]
     "validation_fraction": [None],
     "random_state": [32, None],
     "verbose": [32, True],
+    "warm_start": [True],
     "encoder": [None],
     "decoder": [None],
     "checkpoint_folder": ["0.1", "noise", None],

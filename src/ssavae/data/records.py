@@ -151,11 +151,11 @@ def _read_record(file: Path, reading: Reading) -> Record:
         vectors = vectors if len(vectors) > 1 else {"": samples.reshape(-1)}
     vectors = {name: each for name, each in vectors.items() if not _is_time_axis(each)}
     check(len(vectors) > 0, f"{file} holds no channel: wanted are vectors of numbers")
-    kept = {name: each for name, each in vectors.items() if name not in reading.drop}
-    check(len(kept) > 0, f"--drop leaves no channel of {file}: it has {and_more(list(vectors))}")
-    longest = max(map(len, kept.values()))
-    channels = {name: each for name, each in kept.items() if len(each) == longest}
-    return Record(channels, [name for name in kept if name not in channels], rate)
+    wanted = {name: each for name, each in vectors.items() if name not in reading.drop}
+    check(len(wanted) > 0, f"--drop leaves no channel of {file}: it has {and_more(list(vectors))}")
+    longest = max(map(len, wanted.values()))
+    channels = {name: each for name, each in wanted.items() if len(each) == longest}
+    return Record(channels, [name for name in wanted if name not in channels], rate)
 
 
 def _vectors_of_file(variables: Mapping[str, object], file: Path) -> dict[str, np.ndarray]:

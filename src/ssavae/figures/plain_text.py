@@ -83,10 +83,10 @@ def _find_fonts(characters: frozenset[str]) -> tuple[list[str], frozenset[str]]:
     entries = [entry for entry in fontManager.ttflist if "last resort" not in entry.name.lower()]
     for entry in sorted(entries, key=_unlike_default) if characters else []:
         font = get_font(entry.fname)
-        found = {c for c in characters if font.get_char_index(ord(c))}
-        if found:
+        drawable = {c for c in characters if font.get_char_index(ord(c))}
+        if drawable:
             families.append(entry.name)
-            characters -= found
+            characters -= drawable
         if not characters:
             break
     return families, characters

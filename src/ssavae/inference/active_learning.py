@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,10 +11,38 @@ import numpy as np
 from ssavae._checks import check
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
 MAX_FEATURES = 2**25  # values of features in memory; of more rows only the most uncertain are candidates
+PORTION = 10000  # labelled rows whose features are in memory at once
 BLOCK = 256  # labelled rows per matrix of distances
+
+
+def suggest_rows(
+    probs: Float[np.ndarray, "n c"],
+    labelled: Bool[np.ndarray, "n"],
+    features: Callable[[np.ndarray], np.ndarray],
+    n: int,
+) -> Int[np.ndarray, "k"]:
+    """Return the indices of n unlabelled rows to label next, best first.
+
+    Parameters
+    ----------
+    probs : (n, n_classes)
+        Class probabilities of all rows.
+    labelled : (n,) of bool
+    features : callable
+        Returns the features (m, d) of the rows whose indices (m,) it is given.
+    n : int
+    """
+    uncertain = uncertainty(probs)
+    n_features = features(np.zeros(1, int)).shape[1]
+    free = candidates(uncertain, np.flatnonzero(~labelled), n_features, n)
+    if len(free) == 0:
+        return free
+    known_rows = np.flatnonzero(labelled)
+    known = (features(known_rows[i : i + PORTION]) for i in range(0, len(known_rows), PORTION))
+    return free[choose_rows(uncertain[free], features(free), known, n)]
 
 
 def uncertainty(probs: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n"]:

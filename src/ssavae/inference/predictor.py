@@ -42,7 +42,11 @@ class Predictor:
 
     def encode(self, x: NetworkInputs) -> Tensor:
         """Return mu of each input, (n, K)."""
-        return self._whitened(self.apply(self.vec.code, x))
+        return self._whitened(self.mu(x))
+
+    def mu(self, x: NetworkInputs) -> Tensor:
+        """Return mu of each input as the networks have it, (n, K)."""
+        return self.apply(self.vec.code, x)
 
     def _whitened(self, mu: Tensor) -> Tensor:
         if self.whitening is None:

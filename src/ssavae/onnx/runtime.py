@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ssavae._checks import UsageError, check, require_package
-from ssavae._serialize import read_checked
+from ssavae._serialize import read_together
 from ssavae.inference.codes import Whitening, complete
 from ssavae.persistence.schema import (
     Classes,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 DESCRIPTION_FILE = "exported.json"
+GRAPHS = ("encoder", "decoder", "classifier")
 BATCH = 1000  # rows per run of a graph; a row's result does not depend on it
 
 
@@ -122,12 +123,10 @@ class Exported:
         require_package("onnxruntime", "onnx", "running an exported model")
         turn_off_telemetry()
         path = _existing(folder / DESCRIPTION_FILE)
+        content, graphs = read_together(path, lambda content: _checksums(path, content))
         with damaged(path):
-            document = parse_document(path.read_bytes(), SCHEMA_VERSION, "export the model again")
-            self._restore(read(Description, document, ""))
-        self._sessions = {
-            name: _session(folder / f"{name}.onnx", checksum) for name, checksum in document["graphs"].items()
-        }
+            self._restore(_description(content))
+        self._sessions = {path.stem: _session(path, graph) for path, graph in graphs.items()}
         for name, session in self._sessions.items():
             with damaged(folder / f"{name}.onnx", f"does not fit {DESCRIPTION_FILE}"):
                 self._check_graph(name, session)
@@ -169,8 +168,8 @@ class Exported:
             "classifier": (code, (len(self.classes_),)),
         }
         for sides, shape in zip((session.get_inputs(), session.get_outputs()), expected[name], strict=True):
-            found = [tuple(side.shape[1:]) for side in sides]
-            check(found == [shape], f"it has arrays of shape (n, ...) with {found}, wanted is {shape}")
+            shapes = [tuple(side.shape[1:]) for side in sides]
+            check(shapes == [shape], f"it has arrays of shape (n, ...) with {shapes}, wanted is {shape}")
 
     def transform(self, X: ArrayLike, *, detail: bool = False) -> np.ndarray:
         """Return the codes mu, each of which depends on its row alone.
@@ -284,11 +283,21 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _session(path: Path, checksum: str) -> InferenceSession:
-    """Open a graph, if its checksum is the one in exported.json."""
+def _description(content: bytes) -> Description:
+    return read(Description, parse_document(content, SCHEMA_VERSION, "export the model again"), "")
+
+
+def _checksums(path: Path, content: bytes) -> dict[Path, str]:
+    """Return the files of the graphs, with their sha256."""
+    with damaged(path):
+        graphs = _description(content).graphs
+    return {path.parent / f"{name}.onnx": graphs[name] for name in GRAPHS if name in graphs}
+
+
+def _session(path: Path, graph: bytes | None) -> InferenceSession:
+    """Open a graph; it is None where its checksum is not the one in exported.json."""
     import onnxruntime
 
-    graph = read_checked(path, checksum)
     if graph is None:
         raise ModelFolderError(
             f"{_existing(path)} is damaged: its checksum is not the one in {DESCRIPTION_FILE}"

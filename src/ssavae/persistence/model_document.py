@@ -126,10 +126,10 @@ def check_size(document: ModelDocument, shapes: Mapping[str, Shape]) -> None:
     check(at_least <= n_weights, f"model.spec needs {at_least} weights or more, there are {n_weights}")
 
 
-def compare_shapes(found: Mapping[str, Shape], expected: Mapping[str, Shape]) -> None:
+def compare_shapes(shapes: Mapping[str, Shape], expected: Mapping[str, Shape]) -> None:
     """Raise ValueError with the first name whose shape is not the expected one."""
-    for name in sorted(found.keys() | expected.keys()):
-        shape, wanted = found.get(name, "nothing"), expected.get(name, "nothing")
+    for name in sorted(shapes.keys() | expected.keys()):
+        shape, wanted = shapes.get(name, "nothing"), expected.get(name, "nothing")
         check(shape == wanted, f"{name} is {shape}, wanted is {wanted}")
 
 

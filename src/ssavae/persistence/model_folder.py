@@ -12,6 +12,7 @@ import json
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from ssavae._checks import check
-from ssavae._serialize import JSONObject, read_checked, sha256, write_together
+from ssavae._serialize import JSONObject, read_together, sha256, write_together
 from ssavae._version import __version__
 from ssavae.inference.calibration import Calibration
 from ssavae.inference.samplers import Mixture, pack, unpack
@@ -214,13 +215,10 @@ def load_model(folder: Path) -> tuple[JSONObject, dict[str, Tensor], list[Histor
         If the schema is newer, or a file is damaged.
     """
     path = folder / WEIGHTS_FILE
-    while True:
-        version = _version(folder / MODEL_FILE)
-        files = _read_files(folder / MODEL_FILE)
-        content = read_checked(path, files.weights_sha256)
-        history = _read_history(folder, files.history_sha256)
-        if None not in (content, history) or version == _version(folder / MODEL_FILE):
-            break  # else another process has saved a model meanwhile
+    _check_is_file(folder / MODEL_FILE)
+    document, contents = read_together(folder / MODEL_FILE, partial(_checksums, folder))
+    files = _read_files(folder, document)
+    content = contents[path]
     if content is None:
         _check_is_file(path)
         raise ModelFolderError(f"{path} is damaged: its checksum is not the one in {MODEL_FILE}")
@@ -228,13 +226,13 @@ def load_model(folder: Path) -> tuple[JSONObject, dict[str, Tensor], list[Histor
         tensors = load_tensors(content)
     except Exception as error:  # those of safetensors have no common class
         raise ModelFolderError(f"{path} is damaged: {error}") from error
-    return files.model, tensors, _history_rows(folder / HISTORY_FILE, history)
+    history = folder / HISTORY_FILE
+    rows = contents[history] if history in contents else _bytes_if_file(history)
+    return files.model, tensors, _history_rows(history, rows)
 
 
-def _version(path: Path) -> tuple[int, int]:
-    _check_is_file(path)
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns
+def _bytes_if_file(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
 
 
 def _check_is_file(path: Path) -> None:
@@ -244,9 +242,17 @@ def _check_is_file(path: Path) -> None:
         raise FileNotFoundError(f"{path} is missing: a model folder holds {MODEL_FILE} and {WEIGHTS_FILE}")
 
 
-def _read_files(path: Path) -> _Files:
-    with damaged(path):
-        return read(_Files, parse_document(path.read_bytes(), SCHEMA_VERSION, ADVICE), "")
+def _read_files(folder: Path, content: bytes) -> _Files:
+    with damaged(folder / MODEL_FILE):
+        return read(_Files, parse_document(content, SCHEMA_VERSION, ADVICE), "")
+
+
+def _checksums(folder: Path, content: bytes) -> dict[Path, str]:
+    files = _read_files(folder, content)
+    checksums = {folder / WEIGHTS_FILE: files.weights_sha256}
+    if files.history_sha256 is not None and (folder / HISTORY_FILE).is_file():
+        checksums[folder / HISTORY_FILE] = files.history_sha256
+    return checksums
 
 
 def _tensor_bytes(weights: Mapping[str, Tensor]) -> bytes:
@@ -267,15 +273,6 @@ def _history_bytes(history: Sequence[HistoryRow]) -> bytes:
     writer.writeheader()
     writer.writerows(history)
     return text.getvalue().encode()
-
-
-def _read_history(folder: Path, checksum: str | None) -> bytes | None:
-    """Read history.csv; None where it is not the one that model.json names, empty where it is missing."""
-    path = folder / HISTORY_FILE
-    if checksum is not None:
-        content = read_checked(path, checksum)
-        return content if content is not None or path.is_file() else b""
-    return path.read_bytes() if path.is_file() else b""
 
 
 def _history_rows(path: Path, content: bytes | None) -> list[HistoryRow]:

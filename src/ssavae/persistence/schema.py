@@ -54,8 +54,11 @@ def parse_document(content: bytes, version: int, advice: str) -> JSONObject:
         If it is damaged or of another version.
     """
     document = _parse(content)
-    found = document.get("schema_version")
-    check(found == version, f"it has schema version {found}, this ssavae reads {version}: {advice}")
+    written = document.get("schema_version")
+    check(
+        written == version,
+        f"it has schema version {written}, this ssavae reads {version}: {advice}",
+    )
     check(document.get("sha256") == document_sha256(document), "its content does not match its checksum")
     return document
 

@@ -306,8 +306,8 @@ def _read_images(
     for i, (image, cell) in enumerate(zip(images, _image_cells(dataset, name, indices), strict=True)):
         pixels = decode(cell)
         if pixels.shape[:2] != row_shape[:2] or pixels.ndim > len(row_shape) or pixels.dtype != dtype:
-            found = f"{pixels.dtype} {pixels.shape} in row {indices[i]}, {dtype} {row_shape} before"
-            raise ValueError(f"images of column {name!r} differ in size, colour or depth: {found}")
+            difference = f"{pixels.dtype} {pixels.shape} in row {indices[i]}, {dtype} {row_shape} before"
+            raise ValueError(f"images of column {name!r} differ in size, colour or depth: {difference}")
         image[...] = pixels[..., None] if pixels.ndim < len(row_shape) else pixels
     return images
 

@@ -1,4 +1,4 @@
-"""Whether new rows lie in the range of training rows: another unit, or a division by 255, shows there."""
+"""The range of the training rows: new rows outside it show another unit, or a division by 255."""
 
 from __future__ import annotations
 

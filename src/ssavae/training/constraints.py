@@ -1,4 +1,4 @@
-"""What each parameter of :class:`ssavae.SSAVAE` may be, in the form that scikit-learn checks."""
+"""Values allowed for each parameter of :class:`ssavae.SSAVAE`, in the form that scikit-learn checks."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ CONSTRAINTS: dict[str, list[object]] = {
     "precision": [str],
     "checkpoint_folder": [str, PathLike, None],
     "verbose": ["verbose"],
+    "warm_start": ["boolean"],
     "random_state": [
         Number(Integral, 0, 2**32 - 1, closed="both"),
         np.random.RandomState,

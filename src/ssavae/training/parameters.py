@@ -35,6 +35,7 @@ RUNTIME = (
     "checkpoint_folder",
     "checkpoint_every",
     "verbose",
+    "warm_start",
     "n_workers",
     "device",
     "devices",

@@ -58,7 +58,7 @@ def train_networks(plan: TrainingPlan, fabric: AnyFabric) -> Trained:
             run_decoder(plan, session, fabric)
         except Stopped as stop:
             if not _is_usable(plan, session):
-                raise
+                raise KeyboardInterrupt(*stop.args) from None
             stopped = f"stopped {stop.where}; the model has been trained so far, and can be used"
             _take_teacher(session, plan.networks.vec)
         weights = _feature_weights(plan, fabric)

@@ -17,7 +17,8 @@ from ssavae.data.labelled import DEFAULT_READING, Reading
 from ssavae.training.parameters import MINIMUM
 
 PRESETS = Path(__file__).with_name("presets")
-NOT_ASSIGNABLE = ("encoder", "decoder", "checkpoint_folder", "verbose")  # no values for a command line
+# no values for a command line, whose runs begin anew
+NOT_ASSIGNABLE = ("encoder", "decoder", "checkpoint_folder", "verbose", "warm_start")
 
 
 def plan_parameters(

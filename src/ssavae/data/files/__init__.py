@@ -1,1 +1,1 @@
-"""What several readers of files share, and the readers of single formats."""
+"""Readers of single file formats, and code that several of them share."""
