@@ -82,8 +82,10 @@ class Whitening:
         for start in range(0, len(codes), CHUNK):
             rows = slice(start, start + CHUNK)
             q = probs[rows].astype(np.float64)
+            # no matrix product: its last bits would depend on the other rows
+            means = np.einsum("nc,ci->ni", q, self.means)
             roots = np.einsum("nc,cij->nij", q, self.roots)
-            result[rows, n_map:] = function(result[rows, n_map:], q @ self.means, roots)
+            result[rows, n_map:] = function(result[rows, n_map:], means, roots)
         return result.astype(codes.dtype)
 
 
