@@ -313,7 +313,7 @@ def test_parameters_come_in_order(tmp_path):
         str(preset), {"latent_dim": 7, "kind": None}, ["gamma=1", "widths=[8, 4]"]
     )
     assert (found["latent_dim"], found["beta"], found["gamma"], found["widths"]) == (7, 0.5, 1, (8, 4))
-    assert found["random_state"] == 0 and found["batch_size"] == 128
+    assert found["random_state"] == 0 and found["batch_size"] is None
     assert settings.plan_parameters(None, {}, ["patience=none", "device=cpu"])["device"] == "cpu"
 
 

@@ -90,7 +90,7 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of split and training [default: 0].")] = None,
     device: DeviceOption = None,
-    precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")] = None,
+    precision: Annotated[str | None, typer.Option(help="32-true, tf32 or bf16-mixed.")] = None,
     devices: Annotated[
         int | None, typer.Option(help="Processes that divide each batch, one for each GPU [default: 1].")
     ] = None,

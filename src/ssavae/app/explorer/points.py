@@ -208,7 +208,7 @@ def score_all(model: SSAVAE, inputs: Tensor) -> tuple[np.ndarray, np.ndarray, np
     Novelty is clipped to the range of float32: JSON has no infinity.
     """
     density = partial(log_density, model.samplers_, model.class_shares_)
-    z, logits, novelty_components = model.predictor.score_all(inputs, density)
+    z, logits, novelty_components = model.predictor_.score_all(inputs, density)
     novelty = np.nan_to_num(model.calibration_.novelty(novelty_components), nan=np.inf)
     return z, softmax(logits / model.calibration_.temperature, axis=1), novelty.clip(-LARGEST, LARGEST)
 

@@ -200,7 +200,7 @@ def _judge_in(folder: RunFolder, model: SSAVAE, train: Part, train_sha256: str) 
     if judge is None:
         judge = judge_of(model, train)
         folder.write_judge(judge)
-    return judge
+    return judge.to(model.predictor_.device)
 
 
 def _shared_judge(path: Path, model: SSAVAE, train: Part) -> Judge:
@@ -210,11 +210,12 @@ def _shared_judge(path: Path, model: SSAVAE, train: Part) -> Judge:
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
             save_judge(judge_of(model, train), path)
-        return load_judge(path)
+        return load_judge(path).to(model.predictor_.device)
 
 
 def judge_of(model: SSAVAE, train: Part) -> Judge:
     """Train a judge on these rows, seen as the model's images and classes."""
     y = label_indices(model, train.y, len(train.x))
     n_batches = max(1, int((y >= 0).sum()) // 128)
-    return train_judge(shown(model, train.x), y, n_epochs=max(6, math.ceil(JUDGE_UPDATES / n_batches)))
+    n_epochs = max(6, math.ceil(JUDGE_UPDATES / n_batches))
+    return train_judge(shown(model, train.x), y, n_epochs=n_epochs, device=str(model.predictor_.device))

@@ -130,7 +130,7 @@ def _untrusted(model: SSAVAE, z: np.ndarray) -> Grid:
 def _regions(model: SSAVAE, z: np.ndarray) -> Grid:
     """Return x, y and the predicted class at every point of a grid around the codes."""
     xs, ys, grid = _grid_around(z, 250)
-    logits = model.predictor.classify(torch.from_numpy(grid).float())
+    logits = model.predictor_.classify(torch.from_numpy(grid).float())
     return xs, ys, logits.argmax(dim=1).numpy().reshape(len(ys), len(xs))
 
 
