@@ -647,31 +647,16 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     # ------------------------------------------------------------------------------ inference
 
     def transform(self, X: Data, *, detail: bool = False) -> np.ndarray:
-        """Return the codes mu of rows, each of which depends on its row alone.
+        """Return the codes mu, (n, latent_dim); the code of a row depends on that row alone.
 
-        Parameters
-        ----------
-        X : rows as in :meth:`fit`
-        detail : bool
-            Whether to return all of the code, (n, latent_dim), where it has two parts; else its map alone,
-            (n, map_dim).
-
-        Raises
-        ------
-        ValueError
-            If ``detail`` is asked of a model whose output :meth:`set_output` makes a table of named columns,
-            which are those of the map.
+        Of a code in two parts it is the map, (n, map_dim), or with ``detail`` all of it. Columns that
+        :meth:`set_output` names are those of the map: with ``detail`` that is a ValueError.
         """
         if not detail:
             return self._infer(X, Predictor.mu)[:, : self.spec_.n_map]
-        codes = self._encode_rows(X)
-        if codes.shape[1] > self.spec_.n_map:
-            is_array = _get_output_config("transform", self)["dense"] == "default"
-            check(is_array, 'detail=True returns an array: call set_output(transform="default") first')
-        return codes
-
-    def _encode_rows(self, X: Data) -> np.ndarray:
-        """Return all of the codes mu, (n, latent_dim)."""
+        is_array = _get_output_config("transform", self)["dense"] == "default"
+        is_named = is_array or self.whitening_ is None
+        check(is_named, 'detail=True returns an array: call set_output(transform="default") first')
         return self._infer(X, Predictor.encode)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
@@ -719,37 +704,16 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return self._rows(self._infer(X, Predictor.reconstruct))
 
     def inverse_transform(self, X: ArrayLike, *, like: Data | None = None) -> np.ndarray | pd.DataFrame:
-        """Decode codes to rows in the shape and units of the training rows.
+        """Decode codes (n, latent_dim) to rows in the shape and units of the training rows.
 
-        Parameters
-        ----------
-        X : (n, latent_dim) or (n, map_dim)
-            Codes, or points of the map alone, which get the mean detail or that of ``like``.
-        like : rows as in :meth:`fit`, one or n
-            The rows whose detail the points of the map get: they are decoded as they would be there.
-
-        Raises
-        ------
-        ValueError
-            If X has another number of columns, or ``like`` another number of rows.
+        Points (n, map_dim) of the map of a code in two parts get the mean detail, or that of ``like``, one
+        row or n: these are decoded as they would be at those points.
         """
         return self._rows(self.predictor_.decode(self._codes(X, like)).numpy())
 
     def interpolate(self, a: Data, b: Data, n: int = 10) -> np.ndarray | pd.DataFrame:
-        """Return n rows on the way from one row to another, decoded from codes on the straight line.
-
-        Parameters
-        ----------
-        a, b : one row each, as in :meth:`fit`
-        n : int
-            At least 2: the reconstructions of a and b are the first and the last.
-
-        Raises
-        ------
-        ValueError
-            If a or b is not one row, or n below 2.
-        """
-        start, end = self._encode_rows(a), self._encode_rows(b)
+        """Return n rows on the way from one row a to another b, decoded from codes on the straight line."""
+        start, end = (self._infer(row, Predictor.encode) for row in (a, b))
         check(len(start) == len(end) == 1, f"a and b must be one row each, found {len(start)} and {len(end)}")
         check(n >= 2, f"n={n} must be at least 2: a and b are the first and the last row")
         return self.inverse_transform(start + np.linspace(0.0, 1.0, n)[:, None] * (end - start))
@@ -762,15 +726,15 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Return whole codes: points of the map get the mean detail, which is 0, or that of rows."""
         check_is_fitted(self, "calibration_")
         codes = np.asarray(values, dtype=np.float32)
-        n_map, latent_dim = self.spec_.n_map, self.spec_.latent_dim
+        n_map = self.spec_.n_map
         if like is None:
-            return torch.from_numpy(complete(codes, np.zeros((1, latent_dim)), n_map))
-        valid = codes.ndim == 2 and codes.shape[1] == n_map < latent_dim
+            return torch.from_numpy(complete(codes, np.zeros((1, self.spec_.latent_dim)), n_map))
+        valid = codes.ndim == 2 and codes.shape[1] == n_map < self.spec_.latent_dim
         check(
             valid,
             f"like=... takes points (n, {n_map}) of the map of a code in two parts, found {codes.shape}",
         )
-        lent = self._encode_rows(like)
+        lent = self._infer(like, Predictor.encode)
         check(len(lent) in (1, len(codes)), f"like=... has {len(lent)} rows, wanted is one or {len(codes)}")
         return torch.from_numpy(complete(codes, lent, n_map))
 

@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from ssavae._checks import check
+
 if TYPE_CHECKING:
     from jaxtyping import Float
 
@@ -62,16 +64,13 @@ class Spec:
 
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that no network can have."""
-        if len(self.input_shape) not in (1, 2, 3):
-            raise ValueError(f"input_shape {self.input_shape} must have 1 to 3 axes")
+        check(len(self.input_shape) in (1, 2, 3), f"input_shape {self.input_shape} must have 1 to 3 axes")
         sizes = (*self.input_shape, self.latent_dim, self.n_classes, *self.widths, *self.student_widths)
-        if min(sizes) < 1:
-            raise ValueError(f"sizes of networks must be at least 1, found {min(sizes)}")
+        check(min(sizes) >= 1, f"sizes of networks must be at least 1, found {min(sizes)}")
         n_values = math.prod(self.input_shape)
-        if n_values > MOST_VALUES:
-            raise ValueError(f"a row has {n_values} values, {MOST_VALUES} are allowed: resize it")
-        if not 1 <= self.n_map <= self.latent_dim:
-            raise ValueError(f"map_dim={self.map_dim} must be from 1 to latent_dim={self.latent_dim}")
+        check(n_values <= MOST_VALUES, f"a row has {n_values} values, {MOST_VALUES} are allowed: resize it")
+        is_part = 1 <= self.n_map <= self.latent_dim
+        check(is_part, f"map_dim={self.map_dim} must be from 1 to latent_dim={self.latent_dim}")
 
     @property
     def n_map(self) -> int:
@@ -192,19 +191,15 @@ class Encoder(nn.Module):
 
 
 class Classifier(nn.Sequential):
-    """C: z -> logits, with one hidden layer: classes of a 2-D map need not be linearly separable.
-
-    It reads the map alone, the first ``n_map`` dimensions of the code.
-    """
+    """C: map of z -> logits, with one hidden layer: classes of a 2-D map need not be linearly separable."""
 
     def __init__(self, spec: Spec, hidden_dim: int = CLASSIFIER_DIM) -> None:
         super().__init__(
             nn.Linear(spec.n_map, hidden_dim), nn.LeakyReLU(SLOPE), nn.Linear(hidden_dim, spec.n_classes)
         )
-        self.n_map = spec.n_map
 
     def forward(self, z: Float[Tensor, "b k"]) -> Float[Tensor, "b c"]:
-        return super().forward(z[:, : self.n_map])
+        return super().forward(z[:, : self[0].in_features])
 
 
 class Decoder(nn.Module):
