@@ -65,12 +65,11 @@ class Spec:
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that no network can have."""
         check(len(self.input_shape) in (1, 2, 3), f"input_shape {self.input_shape} must have 1 to 3 axes")
-        sizes = (*self.input_shape, self.latent_dim, self.n_classes, *self.widths, *self.student_widths)
+        sizes = (*self.input_shape, self.n_map, self.n_classes, *self.widths, *self.student_widths)
         check(min(sizes) >= 1, f"sizes of networks must be at least 1, found {min(sizes)}")
         n_values = math.prod(self.input_shape)
         check(n_values <= MOST_VALUES, f"a row has {n_values} values, {MOST_VALUES} are allowed: resize it")
-        is_part = 1 <= self.n_map <= self.latent_dim
-        check(is_part, f"map_dim={self.map_dim} must be from 1 to latent_dim={self.latent_dim}")
+        check(self.n_map <= self.latent_dim, f"map_dim {self.map_dim} is above latent_dim {self.latent_dim}")
 
     @property
     def n_map(self) -> int:
