@@ -14,10 +14,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import torch
 from measured import Images, judge_for
 from report import command, parser, plain_options, write_json
 from split import Split
-from two_part import SWAPPED, correlation_of_shapes
+from two_part import SWAPPED, correlation_of_shapes, probe
 
 from ssavae import SSAVAE, figures, load
 from ssavae._serialize import JSONObject
@@ -28,15 +29,21 @@ from ssavae.metrics.classification import agreement
 from ssavae.metrics.judge import Judge, judge_features, judge_logits
 
 PER_CLASS = 200  # class-wise samples, as `ssavae evaluate --judge` draws them
+PROBE_ROWS = 10_000  # training rows that the network which reads the detail learns from
 N_LINES = 10  # of a sheet
 
 
 def measure_map(model: SSAVAE, split: Split) -> JSONObject:
-    """Return accuracy of the classifier, and of neighbours on the map."""
+    """Return accuracy of the classifier, of neighbours on the map, and of a network that reads the detail."""
     z, z_test = model.transform(split.x), model.transform(split.x_test)
+    n_map = model.spec_.n_map
+    some = np.random.default_rng(0).permutation(len(split.x))[:PROBE_ROWS]
+    details = [model.transform(x, detail=True)[:, n_map:] for x in (split.x[some], split.x_test)]
+    detail, detail_test = map(torch.from_numpy, details)
     return {
         "accuracy": model.score(split.x_test, split.y_test),
         "knn_accuracy_map": latent.knn_accuracy(z, split.y, z_test, split.y_test, 15),
+        "probe_accuracy_detail": probe(detail, split.y[some], detail_test, split.y_test),
     }
 
 
