@@ -22,11 +22,6 @@ T = TypeVar("T")
 
 MANY_LABELS = 10000  # from which rows are held out without being asked for
 MIN_UPDATES = 2000  # of a stage, at least, where n_epochs is None: small tables need more epochs
-EPOCHS = 10  # of step 1 and of step 2, where that is as many updates
-# How many times the rows of a CPU's batch a GPU takes at most, where batch_size is None: an update of few
-# rows takes it as long as one of many.
-MOST_ON_GPU = 2
-MOST_ON_GPU_DECODER = 4
 
 Labelled = tuple[NetworkInputs, np.ndarray]  # network inputs, and their class indices (n,)
 
@@ -131,9 +126,7 @@ class Trained:
     stopped: str = ""
 
 
-def resolve(
-    params: Params, *, n_rows: int, n_labelled: int, n_classes: int, on_gpu: bool = False
-) -> Settings:
+def resolve(params: Params, *, n_rows: int, n_labelled: int, n_classes: int) -> Settings:
     """Give every parameter that is None its value: the only place that knows what None means.
 
     Parameters
@@ -144,8 +137,6 @@ def resolve(
         Training rows, and how many of them have a label.
     n_classes : int
         0 without labels.
-    on_gpu : bool
-        Whether the networks are trained on CUDA.
 
     Raises
     ------
@@ -156,14 +147,8 @@ def resolve(
     is_consistent = weight_consistency > 0
     most_detail = min(5.0, 0.25 * params["latent_dim"]) * (0.1 if is_consistent else 1.0)
     n_processes = params["devices"] * params["nodes"]
-    size = _default_batch_size(BATCH_SIZES["batch_size"], MOST_ON_GPU if on_gpu else 1, n_rows)
-    size_decoder = _default_batch_size(
-        BATCH_SIZES["batch_size_decoder"], MOST_ON_GPU_DECODER if on_gpu else 1, n_rows
-    )
-    batch_size = _batch_size(_default(params["batch_size"], size), n_rows, n_processes)
-    batch_size_decoder = _batch_size(
-        _default(params["batch_size_decoder"], size_decoder), n_rows, n_processes
-    )
+    batch_size = _batch_size("batch_size", params, n_rows, n_processes)
+    batch_size_decoder = _batch_size("batch_size_decoder", params, n_rows, n_processes)
     updates = n_rows // batch_size
     updates_decoder = n_rows // batch_size_decoder
     return Settings(
@@ -173,9 +158,9 @@ def resolve(
         beta=params["beta"],
         gamma=params["gamma"],
         augment=tuple(params["augment"]),
-        n_epochs=_default(params["n_epochs"], _enough_epochs(EPOCHS, updates)),
+        n_epochs=_default(params["n_epochs"], _enough_epochs(10, updates)),
         n_epochs_student=_default(params["n_epochs_student"], _enough_epochs(30, updates)),
-        n_epochs_decoder=_default(params["n_epochs_decoder"], _enough_epochs(EPOCHS, updates_decoder)),
+        n_epochs_decoder=_default(params["n_epochs_decoder"], _enough_epochs(10, updates_decoder)),
         batch_size=batch_size,
         batch_size_decoder=batch_size_decoder,
         learning_rate=params["learning_rate"],
@@ -196,22 +181,9 @@ def _weight_consistency(params: Params, is_few: bool, n_classes: int) -> float:
     return weight if n_classes else 0.0
 
 
-def _default_batch_size(least: int, most_times: int, n_rows: int) -> int:
-    """Double the least size while ten epochs remain ``MIN_UPDATES`` updates, up to so many times.
-
-    Examples
-    --------
-    >>> [_default_batch_size(32, 4, n_rows) for n_rows in (10_000, 20_000, 60_000)]
-    [32, 64, 128]
-    """
-    size = least
-    while 2 * size <= least * most_times and EPOCHS * (n_rows // (2 * size)) >= MIN_UPDATES:
-        size *= 2
-    return size
-
-
-def _batch_size(batch_size: int, n_rows: int, n_processes: int) -> int:
+def _batch_size(name: str, params: Params, n_rows: int, n_processes: int) -> int:
     """Return the largest batch size for so many rows that the processes can divide equally."""
+    batch_size = _default(params[name], BATCH_SIZES[name])
     divisible = min(batch_size, n_rows) // n_processes * n_processes
     check(divisible > 0, f"{n_rows} rows cannot be divided among {n_processes} processes")
     return divisible
