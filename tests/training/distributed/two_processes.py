@@ -44,6 +44,7 @@ SETTINGS = Settings(
     learning_rate_decoder=2e-3,
     learning_rate_disc=2e-3,
     patience=None,
+    n_members=1,
 )
 CASES = ("labelled", "unevenly", "one label", "augmented images", "few labels, a teacher", "table, a teacher")
 
