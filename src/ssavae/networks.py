@@ -251,8 +251,8 @@ class Classifier(nn.Sequential):
             nn.Linear(spec.n_map, hidden_dim), nn.LeakyReLU(SLOPE), nn.Linear(hidden_dim, spec.n_classes)
         )
 
-    def forward(self, z: Float[Tensor, "b k"]) -> Float[Tensor, "b c"]:
-        return super().forward(z[:, : self[0].in_features])
+    def forward(self, input: Float[Tensor, "b k"]) -> Float[Tensor, "b c"]:
+        return super().forward(input[:, : self[0].in_features])
 
 
 class Decoder(nn.Module):

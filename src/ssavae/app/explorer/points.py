@@ -251,10 +251,10 @@ class Plane:
         """Return the plane of the first two principal components of the map of codes (n, K)."""
         from sklearn.decomposition import PCA
 
-        n_map = z.shape[1] if n_map is None else n_map
-        pca = PCA(min(2, n_map), random_state=0).fit(z[:, :n_map].astype(np.float64))
+        n_dims = z.shape[1] if n_map is None else n_map
+        pca = PCA(min(2, n_dims), random_state=0).fit(z[:, :n_dims].astype(np.float64))
         axes = np.zeros((2, z.shape[1]))
-        axes[: pca.n_components_, :n_map] = pca.components_
+        axes[: pca.n_components_, :n_dims] = pca.components_
         return cls(z.astype(np.float64).mean(axis=0), *axes)
 
     def project(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
