@@ -37,7 +37,7 @@ from ssavae.networks import VEC, Decoder, Spec, build_vec, reparameterize
 from ssavae.preprocessing.preprocessor import Preprocessor
 from ssavae.training.augmentations import STRONG
 from ssavae.training.batches import TensorRows, epoch_order
-from ssavae.training.loop import one_cycle
+from ssavae.training.stage import one_cycle
 
 BATCH = 128
 LEARNING_RATE = 2e-3

@@ -53,7 +53,7 @@ from ssavae.networks import (
     reparameterize,
     to_memory_format,
 )
-from ssavae.training.loop import one_cycle
+from ssavae.training.stage import one_cycle
 from ssavae.training.steps import ADVERSARIAL_BETAS
 
 LEARNING_RATE = 2e-3  # the decoder's

@@ -52,9 +52,9 @@ def floor_vec(x: Tensor, compiled: bool = False) -> Callable[[], None]:
     if compiled:
         vec.encoder.compile(dynamic=False)
         vec.detail.compile(dynamic=False)
-    optimizer = Adam(vec.parameters(), lr=1e-4, fused=True)
+    optimizer = Adam(vec.parameters(), lr=1e-4, fused=True, capturable=x.is_cuda)
     mu, logvar, _ = vec.encoder(x)
-    codes = torch.zeros(len(x), 2)
+    codes = torch.zeros(len(x), 2, device=x.device)
     outputs = [mu, logvar, vec.classifier(codes), vec.detail(codes)]
     gradients = [torch.full_like(output, 1e-6).detach() for output in outputs]
 
@@ -76,8 +76,9 @@ def floor_decoder(x: Tensor, compiled: bool = False) -> Callable[[], None]:
     if compiled:
         for network in (vec.encoder, decoder, discriminator):
             network.compile(dynamic=False)
-    optimizer = Adam(decoder.parameters(), lr=1e-4, betas=ADVERSARIAL_BETAS, fused=True)
-    optimizer_disc = Adam(discriminator.parameters(), lr=1e-4, betas=ADVERSARIAL_BETAS, fused=True)
+    new_adam = partial(Adam, lr=1e-4, betas=ADVERSARIAL_BETAS, fused=True, capturable=x.is_cuda)
+    optimizer = new_adam(decoder.parameters())
+    optimizer_disc = new_adam(discriminator.parameters())
     gradients = [torch.full_like(h, 1e-6) for h in vec.encoder(torch.cat([x, x]))[2]]
 
     def update() -> None:

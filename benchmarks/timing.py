@@ -74,15 +74,28 @@ def mnist_batches(n_batches: int) -> tuple[Tensor, np.ndarray]:
     return torch.from_numpy(mnist.x[:n]).float().div(255).unsqueeze(1), mnist.y[:n]
 
 
-def engine(step: str, x: Tensor, y: np.ndarray, weight_detail: float | None = None) -> Callable[[], float]:
-    """Return a function that trains an epoch of one step as ``fit`` does and returns the loop's seconds."""
-    fabric = launch_fabric("cpu", "32-true")
+def engine(
+    step: str,
+    x: Tensor,
+    y: np.ndarray,
+    weight_detail: float | None = None,
+    *,
+    device: str = "cpu",
+    batch_size: int = BATCH,
+    warm_up: int = 0,
+) -> Callable[[], float]:
+    """Return a function that trains an epoch of one step as ``fit`` does and returns the loop's seconds.
+
+    ``warm_up`` epochs before it do not count: a graph is recorded in the first one.
+    """
+    fabric = launch_fabric(device, "32-true")
     params = SSAVAE(weight_detail=weight_detail).get_params(deep=False)
     settings = resolve(params, n_rows=len(x), n_labelled=len(y), n_classes=SPEC.n_classes)
     networks = build_networks(SPEC, with_detail=step == "vec" and settings.weight_detail > 0)
     rows = TensorRows(x, y, fabric.device)
     plan = TrainingPlan(networks, SPEC, "image", settings, rows, seed=0, fingerprint="")
-    new_session = partial(Session, networks._asdict(), fabric.device)
+    generator = torch.Generator(fabric.device)  # one: the stage draws from it, and a graph records it
+    new_session = partial(Session, networks._asdict(), fabric.device, generator=generator)
     if step == "vec":
         stage = vec_stage(plan, new_session(), fabric)
     else:
@@ -91,7 +104,8 @@ def engine(step: str, x: Tensor, y: np.ndarray, weight_detail: float | None = No
 
     def seconds() -> float:
         session = new_session()
-        train(session, stage, rows, Schedule(n_epochs=1, batch_size=BATCH, seed=0))
-        return float(session.history[-1]["seconds"])
+        train(session, stage, rows, Schedule(1 + warm_up, batch_size=batch_size, seed=0))
+        ends = [0.0, *(float(row["seconds"]) for row in session.history)]
+        return ends[-1] - ends[-2]
 
     return seconds

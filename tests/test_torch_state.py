@@ -1,6 +1,7 @@
 """Whatever the program around has set in torch: the same bits, and its settings as they were."""
 
 import multiprocessing
+import os
 import subprocess
 import sys
 import textwrap
@@ -9,15 +10,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from ssavae import SSAVAE, load
-from ssavae._torch_state import drawn_from, evaluated
+from ssavae import SSAVAE, _torch_state, load
+from ssavae._torch_state import drawn_from, evaluated, tf32_matrices
 from ssavae.networks import Encoder, Spec, build_networks
+from ssavae.training import steps
 
 QUICK: dict[str, Any] = {"n_epochs": 2, "n_epochs_decoder": 1, "batch_size": 16, "widths": (8, 4)}
 RNG = np.random.default_rng(0)
@@ -207,3 +210,129 @@ def test_a_forked_child_predicts_and_trains():
         [sys.executable, "-c", textwrap.dedent(FORK)], capture_output=True, text=True, timeout=200
     )
     assert run.stdout.split() == ["0", "2"], run.stderr
+
+
+# ------------------------------------------------------------------------------ settings on a GPU
+
+GPU = torch.device("cuda")
+
+
+def settings() -> dict[str, object]:
+    """Return what a training on a GPU sets."""
+    return {
+        "algorithms": torch.are_deterministic_algorithms_enabled(),
+        "warn only": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "fill": torch._C._get_deterministic_fill_uninitialized_memory(),
+        "convolutions": torch.backends.cudnn.deterministic,
+        "search": torch.backends.cudnn.benchmark,
+        "matrices": torch.get_float32_matmul_precision(),
+        "cublas": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
+    }
+
+
+DETERMINISTIC = {
+    "algorithms": True,
+    "fill": False,
+    "convolutions": True,
+    "search": False,
+    "cublas": ":4096:8",
+}
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Let every device count as a GPU; return the settings of a program that searches for fast kernels."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    monkeypatch.setattr(_torch_state, "_is_cuda", lambda device: True)
+    monkeypatch.setattr(_torch_state, "_check_cublas", lambda device: None)
+    return settings()
+
+
+def test_deterministic_settings_are_put_back_also_after_an_error(as_on_a_gpu):
+    with pytest.raises(KeyError), _torch_state.deterministic(GPU, warn_only=True):
+        assert settings() == as_on_a_gpu | DETERMINISTIC | {"warn only": True}
+        raise KeyError
+    assert settings() == as_on_a_gpu
+
+
+def test_the_last_of_several_threads_puts_the_settings_back(as_on_a_gpu):
+    first, second = _torch_state.deterministic(GPU), _torch_state.deterministic(GPU)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert settings() == as_on_a_gpu | DETERMINISTIC
+    second.__exit__(None, None, None)
+    assert settings() == as_on_a_gpu
+
+
+def test_a_cpu_needs_no_settings(monkeypatch):
+    before = settings()
+    with _torch_state.deterministic(torch.device("cpu")), tf32_matrices(torch.device("cpu")):
+        assert settings() == before
+
+
+def test_a_workspace_that_the_user_has_chosen_stays(as_on_a_gpu, monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    with _torch_state.deterministic(GPU):
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+
+
+def test_cublas_that_was_used_before_is_an_error_that_says_what_to_do(as_on_a_gpu, monkeypatch):
+    monkeypatch.undo()
+    check = _torch_state._check_cublas
+    monkeypatch.setattr(_torch_state, "_is_cuda", lambda device: True)
+    monkeypatch.setattr(_torch_state, "_check_cublas", lambda device: check(torch.device("cpu")))
+    monkeypatch.setattr(torch.Tensor, "__matmul__", mock.Mock(side_effect=RuntimeError("not deterministic")))
+    before = settings()
+    message = r"CUBLAS_WORKSPACE_CONFIG.*deterministic=False"
+    with pytest.raises(ValueError, match=message), _torch_state.deterministic(GPU):
+        raise AssertionError
+    assert settings() == before
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({}, DETERMINISTIC),
+        ({"deterministic": False}, {}),
+        ({"precision": "tf32"}, DETERMINISTIC | {"matrices": "high"}),
+        ({"deterministic": False, "precision": "tf32"}, {"matrices": "high"}),
+    ],
+)
+def test_a_fit_on_a_gpu_sets_them_while_it_trains(params, expected, as_on_a_gpu, monkeypatch):
+    seen = []
+
+    def step(*arguments: object, **named: object) -> dict[str, torch.Tensor]:
+        seen.append(settings())
+        return original(*arguments, **named)
+
+    original = steps.vec_step
+    monkeypatch.setattr(steps, "vec_step", step)
+    x, _ = KINDS["table"]
+    model = SSAVAE(device="cpu", random_state=0, **QUICK, **params).fit(x, Y)
+    assert seen and all(each == as_on_a_gpu | expected for each in seen)
+    assert settings() == as_on_a_gpu
+    model.transform(x)
+    assert settings() == as_on_a_gpu
+
+
+def test_settings_of_a_gpu_change_no_bit_on_a_cpu():
+    x, _ = KINDS["table"]
+    codes = [
+        SSAVAE(device="cpu", random_state=0, deterministic=flag, **QUICK).fit(x, Y).transform(x)
+        for flag in (True, False)
+    ]
+    assert np.array_equal(*codes)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_on_a_gpu_gives_the_same_bits(kind):
+    x, params = KINDS[kind]
+    shared: dict[str, Any] = QUICK | params | {"random_state": 0, "device": "cuda"}
+    models = [SSAVAE(**shared).fit(x, Y) for _ in range(2)]
+    for name in ("transform", "novelty", "reconstruct"):
+        assert np.array_equal(*(getattr(model, name)(x) for model in models)), name
+    assert np.array_equal(*(model.sample(9, random_state=0) for model in models))

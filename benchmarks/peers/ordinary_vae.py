@@ -10,7 +10,6 @@ optimiser, schedule, seed) is the engine's, as for SSAVAE.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -29,8 +28,8 @@ from ssavae.metrics.generation import pixel_error
 from ssavae.networks import VEC, Classifier, Decoder, Encoder, Spec, reparameterize, to_memory_format
 from ssavae.persistence.model_folder import HistoryRow
 from ssavae.training.batches import TensorRows
-from ssavae.training.distributed.context import Batches
-from ssavae.training.loop import Schedule, Session, Stage, train
+from ssavae.training.loop import Schedule, Session, train
+from ssavae.training.stage import Stage
 
 SEED = 0
 CPU = torch.device("cpu")
@@ -48,10 +47,9 @@ def vae_step(encoder: Encoder, decoder: Decoder, x: Tensor, eps: Tensor, *, opti
     return {"loss_pixels": pixels.detach(), "loss_kl": kl.detach()}
 
 
-def vae_arguments(batches: Batches, latent_dim: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the arguments of :func:`vae_step`: rows and noise."""
-    for x, _ in batches:
-        yield x, torch.randn(len(x), latent_dim)
+def vae_arguments(x: Tensor, y: Tensor, latent_dim: int) -> tuple[Tensor, Tensor]:
+    """Return the arguments of :func:`vae_step`: rows and noise."""
+    return x, torch.randn(len(x), latent_dim)
 
 
 def fit_vae(

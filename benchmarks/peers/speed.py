@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=2 python benchmarks/peers/speed.py pythae_vae pythae_vaegan
     OMP_NUM_THREADS=2 python benchmarks/peers/speed.py umap nca
+    python benchmarks/peers/speed.py pythae_vae pythae_vaegan --device cuda --out benchmarks/results/gpu.json
 
 pythae: the same layers, rows, batch of 128 and threads, in turn, several times each after a round that does
 not count, timed within the loops: neither building, reading nor fitting mixtures counts. `as it comes` is its
@@ -37,6 +38,7 @@ from ssavae.networks import Decoder, Encoder, to_memory_format
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "speed_peers.json"
 N_BATCHES = 8
+N_BATCHES_ON_GPU = 100
 STUDENT_WIDTHS = (96, 64)
 N_INVERSE = 100  # rows that umap decodes, which takes seconds for each
 REACHED = 0.97  # test accuracy
@@ -48,7 +50,7 @@ def timed_calls(functions: dict[str, Callable[[], object]], repeats: int) -> dic
     return medians(alternate(timed_functions, repeats))
 
 
-def pythae_trainer(name: str, x: Tensor, helped: bool, folder: str) -> Callable[[], float]:
+def pythae_trainer(name: str, x: Tensor, helped: bool, folder: str, device: str) -> Callable[[], float]:
     """Return a function that trains an epoch with pythae's trainer and returns the seconds of its loop."""
     from peers import RECIPES, PeerDecoder, PeerEncoder, quiet  # here, since only this part needs pythae
     from pythae.data.datasets import BaseDataset  # pyright: ignore[reportMissingImports]
@@ -61,6 +63,7 @@ def pythae_trainer(name: str, x: Tensor, helped: bool, folder: str) -> Callable[
         decoder = to_memory_format(decoder, SPEC)
     model = recipe.build(SPEC, PeerEncoder(encoder), PeerDecoder(decoder))
     options = recipe.options(folder, 0)
+    options.no_cuda = device == "cpu"
     if not helped:
         model.to(memory_format=torch.contiguous_format)
         for player in recipe.players:
@@ -76,20 +79,22 @@ def pythae_trainer(name: str, x: Tensor, helped: bool, folder: str) -> Callable[
     return seconds
 
 
-def pythae(step: str, peer: str) -> JSONObject:
+def pythae(step: str, peer: str, device: str = "cpu") -> JSONObject:
     """Compare Algorithm 1 with pythae's VAE, or Algorithm 2 with its VAEGAN."""
-    x, y = mnist_batches(N_BATCHES)
-    ours = {"ssavae": engine(step, x, y)}
+    x, y = mnist_batches(N_BATCHES if device == "cpu" else N_BATCHES_ON_GPU)
+    new_engine = partial(engine, step, x, y, device=device, warm_up=device != "cpu")
+    ours = {"ssavae": new_engine()}
     if step == "vec":
-        ours["ssavae, without loss_detail"] = engine(step, x, y, weight_detail=0.0)
+        ours["ssavae, without loss_detail"] = new_engine(weight_detail=0.0)
     with tempfile.TemporaryDirectory() as folder:
         theirs = {
-            "as it comes": pythae_trainer(peer, x, False, folder),
-            "helped": pythae_trainer(peer, x, True, folder),
+            "as it comes": pythae_trainer(peer, x, False, folder, device),
+            "helped": pythae_trainer(peer, x, True, folder, device),
         }
         seconds = alternate(ours | theirs)
     return {
         "batch_size": BATCH,
+        "device": device,
         "samples_per_second": {name: len(x) / value for name, value in medians(seconds).items()},
         "times_as_fast_as": {
             name: {other: ratio(seconds[other], seconds[name]) for other in theirs} for name in ours
@@ -183,9 +188,12 @@ def nca() -> JSONObject:
     return {"rows": 2000, "seconds_fit": seconds, "seconds_transform_10000": transforms}
 
 
-PARTS: dict[str, Callable[[], JSONObject]] = {
+PYTHAE: dict[str, Callable[..., JSONObject]] = {
     "pythae_vae": partial(pythae, "vec", "pythae_vae"),
     "pythae_vaegan": partial(pythae, "decoder", "pythae_vaegan"),
+}
+PARTS: dict[str, Callable[..., JSONObject]] = {
+    **PYTHAE,
     "umap": umap,
     "nca": nca,
 }
@@ -195,11 +203,13 @@ def main() -> None:
     """Measure what is named."""
     options = parser(__doc__)
     options.add_argument("parts", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    options.add_argument("--device", default="cpu", help="of pythae's trainers and ours")
     options.add_argument("--out", type=Path, default=RESULT)
     parsed = options.parse_args()
     warnings.filterwarnings("ignore")  # of the peers
     for name in parsed.parts:
-        write_part(parsed.out, name, {**PARTS[name](), "load": os.getloadavg()[0], **machine()})
+        measure = partial(PARTS[name], device=parsed.device) if name in PYTHAE else PARTS[name]
+        write_part(parsed.out, name, {**measure(), "load": os.getloadavg()[0], **machine()})
 
 
 if __name__ == "__main__":

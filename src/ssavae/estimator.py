@@ -42,7 +42,7 @@ from ssavae.persistence.parametrized import picklable, restored
 from ssavae.persistence.schema import Classes, damaged, read_arguments
 from ssavae.persistence.training_state import drop_state, load_state
 from ssavae.preprocessing.columns import to_frame, warn_of_columns
-from ssavae.preprocessing.inputs import Rows, check_finite, is_data_set, labels_in, open_rows
+from ssavae.preprocessing.inputs import Rows, check_finite, data_sha256, is_data_set, labels_in, open_rows
 from ssavae.preprocessing.labels import (
     ClassWeight,
     Labels,
@@ -61,7 +61,7 @@ from ssavae.training.augmentations import check_augment, current_names
 from ssavae.training.batches import TrainingRows, sample_inputs, training_rows
 from ssavae.training.constraints import CONSTRAINTS
 from ssavae.training.distributed.context import context_of
-from ssavae.training.distributed.fabric import AnyFabric, launch_fabric, make_fabric
+from ssavae.training.distributed.fabric import AnyFabric, find_device, launch_fabric, make_fabric
 from ssavae.training.distributed.launcher import must_launch
 from ssavae.training.distributed.remote import train_remotely
 from ssavae.training.interrupts import StopRequest, handle_stop_signals
@@ -127,9 +127,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Random changes of the rows of step 1 that leave their class as it is: images are shifted, mirrored
         or in part covered, tables and signals get noise as large as their own spread, or move towards one
         another.
-    batch_size, batch_size_decoder : int
-        Rows in a batch of step 1 and of step 2, where many small ones are sooner good than few large ones;
-        a last part batch is left out.
+    batch_size, batch_size_decoder : int or None
+        Rows in a batch of step 1 and of step 2; a last part batch is left out. None takes 128 and 32, on a
+        GPU up to twice and four times as many where ten epochs then are 2,000 updates.
     learning_rate, learning_rate_decoder, learning_rate_disc : float
         Peak learning rates of the VEC, the decoder and the discriminator (Adam, one cycle).
     widths : tuple of int or None
@@ -154,7 +154,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     patience : int or None
         Epochs without a better ``val_loss`` after which a step ends; None trains all epochs.
     device, precision : str
-        "auto", "cpu", "cuda", "cuda:1", "mps"; "32-true" or "bf16-mixed".
+        "auto", "cpu", "cuda", "cuda:1" or "mps", where the model is trained, and where it goes when it is
+        applied; "32-true", "tf32" (matrices on a GPU, docs/gpu.md) or "bf16-mixed".
+    deterministic : bool
+        On a GPU, train with algorithms that give the same bits each time.
     devices, nodes : int
         Processes on each machine, one a GPU, and machines, that share out the rows of each batch by Fabric's
         DDP. They learn what one process learns, to rounding. On one machine :meth:`fit` starts them itself;
@@ -171,8 +174,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Let :meth:`fit` go on from the networks of the last fit, or of a loaded model, with new rows or
         labels: scaling and columns stay, and the classifier begins anew where the classes have changed.
     random_state : int, Generator, RandomState or None
-        Seed, or what it is drawn from; on CPU, the same seed on the same machine gives the same weights, bit
-        for bit.
+        Seed, or what it is drawn from; the same seed on the same machine gives the same weights, bit for bit.
 
     Attributes
     ----------
@@ -236,8 +238,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         n_epochs_decoder: int | None = None,
         n_epochs_student: int | None = None,
         augment: tuple[str, ...] = (),
-        batch_size: int = 128,
-        batch_size_decoder: int = 32,
+        batch_size: int | None = None,
+        batch_size_decoder: int | None = None,
         learning_rate: float = 2e-3,
         learning_rate_decoder: float = 2e-3,
         learning_rate_disc: float = 2e-3,
@@ -251,6 +253,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         patience: int | None = None,
         device: str = "auto",
         precision: str = "32-true",
+        deterministic: bool = True,
         devices: int = 1,
         nodes: int = 1,
         n_workers: int = 0,
@@ -287,6 +290,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.patience = patience
         self.device = device
         self.precision = precision
+        self.deterministic = deterministic
         self.devices = devices
         self.nodes = nodes
         self.n_workers = n_workers
@@ -360,7 +364,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         validation = (self._inputs(rows.take(held_out)), labels[held_out]) if len(held_out) else None
         folds = self._folds(labels, groups) if validation is None else []
         weights = row_weights(labels, self.classes_, self.class_weight, sample_weight, in_training)
-        self.data_sha256_ = _data_sha256(rows, labels, in_training, weights)
+        self.data_sha256_ = data_sha256(rows, labels, in_training, weights)
         settings = self._resolve(labels[in_training])
         is_whole = validation is None and not folds and settings.weight_consistency == 0
         unseen = self._unseen_by_members(labels, groups, settings) if is_whole else []
@@ -421,8 +425,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         plan.history = [row for row in self.history_ if row["step"] != "decoder"]
         trained = self._train(plan, fabric)
         predictor = Predictor(self.vec_, trained.networks.decoder, trained.feature_weights)
-        sample = sample_inputs(training, NOVELTY_ROWS)[0]
-        components = predictor.novelty_components(sample, self._log_density)
+        predictor.on(find_device(self.device))
+        components = predictor.novelty_components(sample_inputs(training, NOVELTY_ROWS)[0], self._log_density)
         self._take(trained, settings, self.calibration_.fit_novelty(components, held_out=False))
         return self
 
@@ -452,7 +456,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _calibrate(self, inputs: NetworkInputs, labels: np.ndarray) -> None:
         """Calibrate on rows that were not trained on."""
-        logits = self._predictor.logits(inputs).double().numpy()
+        logits = self.predictor_.logits(inputs).double().numpy()
         self.calibration_ = Calibration.fit(logits, labels, self._novelty_components(inputs), held_out=True)
 
     def _cross_calibrate(
@@ -491,7 +495,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _member_logits(self, rows: Rows, member: int, fold: np.ndarray) -> np.ndarray:
         """Return the logits of a member of the encoder for rows whose labels it has not seen."""
-        return self._predictor.member_logits(self._inputs(rows.take(fold)), member).double().numpy()
+        return self.predictor_.member_logits(self._inputs(rows.take(fold)), member).double().numpy()
 
     def _logits_without(
         self, rows: Rows, labels: np.ndarray, weights: np.ndarray | None, _: int, fold: np.ndarray
@@ -503,7 +507,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         remaining = labels.copy()
         remaining[fold] = -1
         other.fit(rows, remaining, sample_weight=weights)
-        return other._predictor.logits(other._inputs(rows.take(fold))).double().numpy()
+        return other.predictor_.logits(other._inputs(rows.take(fold))).double().numpy()
 
     def _forget(self, but: tuple[str, ...]) -> None:
         """Delete what an earlier fit has learned, so that a failed fit leaves no mixture of both."""
@@ -563,6 +567,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             n_rows=len(labels),
             n_labelled=int((labels >= 0).sum()),
             n_classes=len(self.classes_),
+            on_gpu=find_device(self.device).type == "cuda",
         )
 
     def _build(self, settings: Settings) -> None:
@@ -603,6 +608,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             checkpoint_every=self.checkpoint_every,
             verbose=self.verbose,
             has_own_networks=bool(self._custom),
+            deterministic=bool(self.deterministic),
+            precision=self.precision,
         )
 
     def _take(self, trained: Trained, settings: Settings, calibration: Calibration | None = None) -> None:
@@ -642,9 +649,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _fit_samplers(self, training: TrainingRows) -> None:
         """Fit the mixtures to codes z ~ q(z|x) of training rows; only the VEC is needed for it."""
         inputs, labels = sample_inputs(training, SAMPLER_ROWS)
-        predictor = Predictor(self.vec_, self.decoder_)
-        mu, logvar = predictor.posterior(inputs)
-        labels = np.where(labels >= 0, labels, predictor.classify(mu).argmax(dim=1).numpy())
+        mu, logvar = self.predictor_.posterior(inputs)
+        labels = np.where(labels >= 0, labels, self.predictor_.classify(mu).argmax(dim=1).numpy())
         eps = torch.empty_like(mu).normal_(generator=torch.Generator().manual_seed(self.seed_))
         codes = reparameterize(mu, logvar, eps).double().numpy()
         self.samplers_ = fit_samplers(codes, labels, len(self.classes_), self.seed_)
@@ -702,7 +708,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
         """Decode codes (n, latent_dim) to rows in the shape and units of the training rows."""
-        return self._rows(self._predictor.decode(self._codes(X)).numpy())
+        return self._rows(self.predictor_.decode(self._codes(X)).numpy())
 
     def _rows(self, inputs: np.ndarray) -> np.ndarray | pd.DataFrame:
         """Turn network inputs into rows; a table with text that was passed as a DataFrame is one again."""
@@ -786,12 +792,12 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """
         codes = self._codes(Z)
         limit = conformal_limit(self.calibration_.novelty_scores, alpha)
-        components, agrees = self._predictor.round_trip(codes, self._log_density)
+        components, agrees = self.predictor_.round_trip(codes, self._log_density)
         median, scale = self.calibration_.novelty_scale[:, 1:]
         return (((components - median) / scale).max(axis=1) <= limit) & agrees
 
     def _novelty_components(self, inputs: NetworkInputs) -> np.ndarray:
-        return self._predictor.novelty_components(inputs, self._log_density)
+        return self.predictor_.novelty_components(inputs, self._log_density)
 
     def _log_density(self, codes: np.ndarray) -> np.ndarray:
         return log_density(self.samplers_, self.class_shares_, codes)
@@ -834,7 +840,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             classes = class_indices(y, self.classes_, n)
         codes = np.empty((n, self.spec_.latent_dim))
         for c in np.unique(classes):
-            score = partial(self._predictor.decodes_to, int(c))
+            score = partial(self.predictor_.decodes_to, int(c))
             n_codes = int((classes == c).sum())
             codes[classes == c] = draw_accepted(self.samplers_[f"class_{c}"], n_codes, score, rng)
         return codes
@@ -850,8 +856,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return Networks(self.vec_, self.decoder_, self.discriminator_)
 
     @property
-    def _predictor(self) -> Predictor:
-        return Predictor(self.vec_, self.decoder_, self.feature_weights_)
+    def predictor_(self) -> Predictor:
+        """The networks where ``device`` says, ready to be applied to network inputs and codes."""
+        return Predictor(self.vec_, self.decoder_, self.feature_weights_).on(find_device(self.device))
 
     # ------------------------------------------------------------------------------- the door for X
 
@@ -891,7 +898,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Apply a function of the predictor to the inputs of all rows, in portions."""
         portions = (rows.take(slice(i, i + INFERENCE_ROWS)) for i in range(0, len(rows), INFERENCE_ROWS))
         inputs = (streamed_inputs(self.preprocess_, portion) for portion in portions)
-        return np.concatenate([function(self._predictor, part).numpy() for part in inputs])
+        return np.concatenate([function(self.predictor_, part).numpy() for part in inputs])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -1028,10 +1035,3 @@ def _model_arguments(params: dict[str, Any]) -> dict[str, Any]:
     arguments.setdefault("n_members", 1)  # of models that were saved before there were several
     check_params(arguments)
     return arguments
-
-
-def _data_sha256(rows: Rows, labels: np.ndarray, in_training: np.ndarray, weights: np.ndarray | None) -> str:
-    """Return a digest of training rows, labels and weights, by which the same data are recognised."""
-    arrays = (labels, in_training) if weights is None else (labels, in_training, weights)
-    content = b"".join([rows.scan.sha256.encode(), *(each.tobytes() for each in arrays)])
-    return hashlib.sha256(content).hexdigest()

@@ -247,7 +247,7 @@ def test_training_reads_no_more_rows_at_once_than_a_chunk(tmp_path, all_large, t
         ("preprocessing.ranges.COMPARED_ROWS", 32),
     ):
         monkeypatch.setattr(f"ssavae.{name}", n)
-    monkeypatch.setattr("ssavae.inference.predictor.BATCH", 40)
+    monkeypatch.setattr("ssavae.inference.transfer.BATCH", 40)
     model = SSAVAE(**settings, validation_fraction=0.2, random_state=0).fit(x, y)
     model.predict(x)
     assert max(sizes) <= 64

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,9 @@ from torch.optim import Adam
 
 from ssavae.persistence import model_folder, training_state
 from ssavae.training.batches import TensorRows
-from ssavae.training.distributed.context import Batches
 from ssavae.training.distributed.fabric import launch_fabric
-from ssavae.training.loop import Schedule, Session, Stage, one_cycle, train
+from ssavae.training.loop import Schedule, Session, train
+from ssavae.training.stage import Stage, one_cycle
 
 CPU = torch.device("cpu")
 X = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
@@ -47,9 +47,8 @@ def regression(fail_at: int | None = None) -> tuple[Session, Stage, dict[str, in
         optimizer.step()
         return {"loss_rec": loss.detach() * (math.nan if calls["n"] == fail_at else 1.0)}
 
-    def arguments(batches: Batches) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for x, _ in batches:
-            yield x, torch.randn_like(x)
+    def arguments(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x, torch.randn_like(x)
 
     return Session({"vec": module}, CPU), Stage("vec", step, arguments, {"vec": optimizer}), calls
 

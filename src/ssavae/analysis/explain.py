@@ -72,7 +72,7 @@ def why(model: SSAVAE, x: RowsLike, other: object = None, along: str = "samples"
     check(target != predicted, f"the row is read as {other!r} already: name another class to compare it with")
     path = _path(model, model.transform(x)[0], target)
     codes = torch.from_numpy(path)
-    predictor = Predictor(model.vec_, model.decoder_)
+    predictor = model.predictor_
     decoded = predictor.decode(codes)
     attribution = _integrated_gradients(predictor, model.network_inputs(x), decoded[-1:], predicted, target)
     names = part_names(model, along)
@@ -105,8 +105,9 @@ def _integrated_gradients(
         return logits[:, predicted] - logits[:, target]
 
     with frozen(predictor.vec):
-        attribution: Tensor = IntegratedGradients(difference).attribute(x, baseline, n_steps=64)
-    return attribution.detach().numpy()[0]
+        ends = (x.to(predictor.device), baseline.to(predictor.device))
+        attribution: Tensor = IntegratedGradients(difference).attribute(*ends, n_steps=64)
+    return attribution.detach().cpu().numpy()[0]
 
 
 def part_names(model: SSAVAE, along: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssavae._torch_state import evaluated, without_autocast
+from ssavae._torch_state import deterministic_convolutions, evaluated, without_autocast
 from ssavae.inference.threads import is_small, one_thread_if
+from ssavae.inference.transfer import outputs, rows_at_once
 from ssavae.losses import loss_latent, loss_rec
 from ssavae.networks import VEC, Encoder
-from ssavae.preprocessing.tensors import NetworkInputs, channels_last
+from ssavae.preprocessing.tensors import NetworkInputs
 
-BATCH = 512  # rows at once, so that activations stay in the cache; results do not depend on it
+_placing = threading.Lock()  # networks move as a whole before a second thread computes with them
 
 LogDensity = Callable[[np.ndarray], np.ndarray]
 
@@ -34,6 +36,19 @@ class Predictor:
     vec: VEC
     decoder: nn.Module
     feature_weights: tuple[float, ...] = ()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.vec.parameters()).device
+
+    def on(self, device: torch.device) -> Predictor:
+        """Move the networks to a device, where they are not there already."""
+        with _placing:
+            if self.device != device or next(self.decoder.parameters(), torch.empty(0)).device != device:
+                self.vec.to(device)
+                self.decoder.to(device)
+        return self
 
     def encode(self, x: NetworkInputs) -> Tensor:
         """Return mu of each input, (n, K)."""
@@ -131,14 +146,15 @@ class Predictor:
 
     def apply(self, function: Callable[[Tensor], Tensor], x: NetworkInputs) -> Tensor:
         """Apply a function to batches, in eval mode; the result is on the CPU, in float32."""
-        device = next(self.vec.parameters()).device
-        one_thread = one_thread_if(is_small(self.vec.encoder, BATCH))  # however many rows there are
+        device = self.device
+        size = rows_at_once(device)
+        one_thread = one_thread_if(is_small(self.vec.encoder, size))  # however many rows there are
         with (
             one_thread,
             evaluated(self.vec),
             evaluated(self.decoder),
             torch.no_grad(),
             without_autocast(device),
+            deterministic_convolutions(device),
         ):
-            batches = (channels_last(batch.to(device)) for batch in x.split(BATCH))
-            return torch.cat([function(batch).float().cpu() for batch in batches])
+            return torch.cat([*outputs(function, x.split(size), device)])

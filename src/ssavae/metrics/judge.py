@@ -158,7 +158,7 @@ def _apply(judge: Judge, function: Callable[..., Tensor], batch_size: int, *arra
     # torch takes neither the negative strides of a flipped view nor read-only memory
     tensors = (torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in arrays)
     batches = zip(*(tensor.split(batch_size) for tensor in tensors), strict=True)
-    return torch.cat([function(*(rows.to(device) for rows in batch)).cpu() for batch in batches]).numpy()
+    return torch.cat([function(*(rows.to(device) for rows in batch)) for batch in batches]).cpu().numpy()
 
 
 def judge_logits(judge: Judge, x: ArrayLike, *, batch_size: int = 512) -> np.ndarray:

@@ -108,9 +108,9 @@ class FittedState:
 
 
 def network_weights(networks: Networks) -> dict[str, Tensor]:
-    """Return the weights of all networks, named ``vec.*``, ``decoder.*``, ``discriminator.*``."""
+    """Return the weights of all networks, named ``vec.*``, ``decoder.*``, ``discriminator.*``, on the CPU."""
     return {
-        f"{name}.{key}": tensor
+        f"{name}.{key}": tensor.cpu()
         for name, network in networks._asdict().items()
         for key, tensor in network.state_dict().items()
     }

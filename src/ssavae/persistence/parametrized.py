@@ -71,11 +71,11 @@ def _strip(module: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def picklable(value: object) -> object:
-    """Return a value, or of a network a copy that can be pickled."""
+    """Return a value, or of a network a copy that can be pickled, and read where there is no such device."""
     if not isinstance(value, nn.Module):
         return value
-    parametrized = any(map(parametrize.is_parametrized, value.modules()))
-    return PlainNetwork.of(value) if parametrized else copy_network(value)
+    copy = copy_network(value).cpu()
+    return PlainNetwork.of(copy) if any(map(parametrize.is_parametrized, copy.modules())) else copy
 
 
 def restored(value: object) -> object:

@@ -313,3 +313,9 @@ def check_finite(
         f"Input X contains {value}: row {row}, position {tuple(position)}{column}, {n} such values in all; "
         "fill or drop them first"
     )
+
+
+def data_sha256(rows: Rows, *arrays: np.ndarray | None) -> str:
+    """Return a digest of rows and of arrays that belong to them, by which the same data are recognised."""
+    contents = [each.tobytes() for each in arrays if each is not None]
+    return hashlib.sha256(b"".join([rows.scan.sha256.encode(), *contents])).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -119,11 +119,11 @@ def affine(x: Float[Tensor, "b c h w"], generator: Draws = None) -> Float[Tensor
     torch.Size([2, 1, 9, 9])
     """
     n = len(x)
+    draws = _uniform(-1.0, 1.0, (4, n), x.device, generator)
+    angle = draws[0] * math.radians(MAX_DEGREES)
+    shear = draws[1] * MAX_SHEAR
     # In the coordinates of affine_grid the whole side is 2.
-    most = torch.tensor(
-        [math.radians(MAX_DEGREES), MAX_SHEAR, 0.15, 0.15], device=x.device, dtype=torch.float32
-    )
-    angle, shear, down, right = _uniform(-1.0, 1.0, (4, n), x.device, generator) * most[:, None]
+    down, right = draws[2:] * 0.15
     cos = angle.cos()
     sin = angle.sin()
     matrix = torch.stack([torch.stack([cos, shear - sin], 1), torch.stack([sin, cos], 1)], 1)
@@ -213,11 +213,8 @@ def check_augment(names: Sequence[str], kind: str) -> None:
         )
 
 
-def augment_batches(
-    batches: Iterable[tuple[Tensor, ...]], augmentations: Sequence[Callable[[Tensor], Tensor]]
-) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the batches with augmented rows, different ones each time."""
-    for x, *targets in batches:
-        for augment in augmentations:
-            x = augment(x)
-        yield x, *targets
+def augmented(x: Tensor, augmentations: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+    """Return the rows of a batch after one augmentation and the next, different ones each time."""
+    for augment in augmentations:
+        x = augment(x)
+    return x

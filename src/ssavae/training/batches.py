@@ -52,8 +52,16 @@ class TensorRows:
 
     def batches(self, order: np.ndarray) -> Iterator[Batch]:
         """Yield (x, y), or (x, y, weights), of each row of ``order``."""
-        for indices in torch.from_numpy(order).to(self.x.device):
-            yield channels_last(self.x[indices]), *(each[indices] for each in self._targets)
+        for indices in self.on_device(order):
+            yield self.take(indices)
+
+    def on_device(self, order: np.ndarray) -> Tensor:
+        """Return the indices of an epoch beside the rows."""
+        return torch.from_numpy(order).to(self.x.device)
+
+    def take(self, indices: Tensor) -> Batch:
+        """Return (x, y), or (x, y, weights), of indices on the device."""
+        return channels_last(self.x[indices]), *(each[indices] for each in self._targets)
 
 
 class LazyRows:

@@ -13,7 +13,7 @@ from ssavae.training.augmentations import AUGMENTATIONS
 from ssavae.training.parameters import MINIMUM, WEIGHTS
 
 NULLABLE = ("weight_kl", "weight_detail", "weight_consistency", "n_epochs", "n_epochs_decoder")
-NULLABLE += ("n_epochs_student", "n_members", "patience")
+NULLABLE += ("n_epochs_student", "n_members", "patience", "batch_size", "batch_size_decoder")
 
 
 class Number(Interval):
@@ -48,6 +48,7 @@ CONSTRAINTS: dict[str, list[object]] = {
     "validation_fraction": [Number(Real, 0, 1, closed="left"), None],
     "device": [str],
     "precision": [str],
+    "deterministic": ["boolean"],
     "checkpoint_folder": [str, PathLike, None],
     "verbose": ["verbose"],
     "warm_start": ["boolean"],

@@ -1,13 +1,13 @@
 """The training loop: epochs, batches, progress, early stopping, resuming, and the guard against NaN.
 
-A :class:`Stage` is a step of ``ssavae.algorithms`` bound to networks and optimisers; :func:`train` runs it.
+A :class:`Stage` is one step of the method with its networks and optimisers; :func:`train` runs it.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,17 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from ssavae.algorithms import Losses
 from ssavae.persistence.training_state import State, load_state, save_state
 from ssavae.training.batches import TrainingRows, epoch_order
-from ssavae.training.distributed.context import SINGLE_PROCESS, Batches, Context
+from ssavae.training.capture import updates_of
+from ssavae.training.distributed.context import SINGLE_PROCESS, Context
 from ssavae.training.interrupts import Stopped, StopRequest, handle_stop_signals
 from ssavae.training.progress import HistoryRow, Progress, Record, progress_bar, tensorboard_events
+from ssavae.training.stage import Stage
 
-READ_EVERY = 25  # batches between two reads of the losses: on a GPU each read waits for the device
-WARM_UP = 0.1  # fraction of a stage in which the learning rate rises
+READ_EVERY = 25  # batches between two reads of the losses
+READ_EVERY_ON_DEVICE = 200  # fewer where they are computed elsewhere: each read waits for all that is queued
 # The title of each stage. Its index is part of the seed: new ones go to the end.
 STAGES = {"vec": "step 1 (vec)", "decoder": "step 2 (decoder)", "student": "step 1 (student)"}
 
@@ -41,47 +42,6 @@ class Schedule:
     batch_size: int
     seed: int
     patience: int | None = None  # epochs without a lower val_loss after which the stage ends
-
-
-@dataclass
-class Stage:
-    """A stage of the method, ready to run.
-
-    Parameters
-    ----------
-    name : str
-        One of ``STAGES``.
-    step : callable
-        A step of ``ssavae.algorithms``, bound to networks and optimisers.
-    arguments : callable
-        Takes batches (x, y) and yields the arguments of ``step``, noise among them.
-    optimizers : dict
-    measure : callable
-        Called after each epoch; its numbers are added to the history, ``val_loss`` among them where a
-        part is held out.
-    finish : callable
-        Called after the last epoch, before the state is saved.
-    """
-
-    name: str
-    step: Callable[..., Losses]
-    arguments: Callable[[Batches], Iterable[tuple[Tensor | float | None, ...]]]
-    optimizers: dict[str, Optimizer]
-    measure: Callable[[], dict[str, float]] = dict
-    finish: Callable[[], object] = dict
-    schedulers: dict[str, LambdaLR] = field(default_factory=dict)
-
-    def start(self, n_steps: int) -> None:
-        """Set the schedule of the learning rates over so many batches."""
-        self.schedulers = {
-            name: LambdaLR(optimizer, lambda i: one_cycle((i + 1) / max(1, n_steps)))
-            for name, optimizer in self.optimizers.items()
-        }
-
-    def advance(self) -> None:
-        """Advance the learning rates by one batch."""
-        for scheduler in self.schedulers.values():
-            scheduler.step()
 
 
 @dataclass
@@ -171,6 +131,11 @@ class Session:
         }
 
     @property
+    def read_every(self) -> int:
+        """Batches between two reads of the losses."""
+        return READ_EVERY if self.device.type == "cpu" else READ_EVERY_ON_DEVICE
+
+    @property
     def _rng_key(self) -> str:
         return "rng" if self.generator.device.type == "cpu" else "rng_device"
 
@@ -257,16 +222,18 @@ def train(session: Session, stage: Stage, rows: TrainingRows, schedule: Schedule
     stage.start(schedule.n_epochs * loop.n_batches)
     session.generator.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
     session.restore(stage, loop)
+    stage.match_device(session.device)
+    updates = updates_of(stage, rows, session.context, session.generator)
     guard = Guard(session, stage, loop)
     request = StopRequest(session.request_stop)
     with handle_stop_signals(request), reporting(session, stage, schedule):
         while loop.epoch < schedule.n_epochs and not loop.has_stalled(schedule.patience):
             order = epoch_order(rows.y, schedule.batch_size, (*seed, loop.epoch))[loop.batch :]
             guard.count_seconds(restart=True)
-            for arguments in stage.arguments(session.context.batches(rows, order)):
-                losses = stage.step(*arguments)
+            for losses in updates(order):
                 _end_batch(session, stage, loop, guard, losses)
             guard.read()
+            guard.count_seconds()
             _end_epoch(session, stage, loop, guard, schedule.patience)
         _end_stage(session, stage, loop)
 
@@ -289,7 +256,7 @@ def _end_batch(session: Session, stage: Stage, loop: Loop, guard: Guard, losses:
     guard.count_seconds()
     n_trained = loop.epoch * loop.n_batches + loop.batch
     save_now = session.checkpoint_every > 0 and n_trained % session.checkpoint_every == 0
-    read_now = save_now or loop.batch % READ_EVERY == 0
+    read_now = save_now or loop.batch % session.read_every == 0
     stop_now = session.context.should_stop(session.stop, read_now or loop.batch == loop.n_batches)
     if read_now or stop_now:
         guard.read()
@@ -318,19 +285,6 @@ def _end_epoch(session: Session, stage: Stage, loop: Loop, guard: Guard, patienc
     if patience is not None and measures.get("val_loss", math.inf) < min(earlier, default=math.inf):
         loop.best_epoch = loop.epoch
         loop.best = copy_weights(session.modules)
-
-
-def one_cycle(progress: float) -> float:
-    """Return the factor of the learning rate: a linear rise, then half a cosine down to 0.
-
-    Examples
-    --------
-    >>> [round(one_cycle(p), 2) for p in (0.0, 0.05, 0.1, 0.55, 1.0)]
-    [0.0, 0.5, 1.0, 0.5, 0.0]
-    """
-    if progress < WARM_UP:
-        return progress / WARM_UP
-    return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1.0 - WARM_UP)))
 
 
 def _stopped(session: Session, where: str) -> Stopped:

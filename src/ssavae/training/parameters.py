@@ -27,6 +27,7 @@ MINIMUM = {
     "n_workers": 0,
     "checkpoint_every": 0,
 }
+BATCH_SIZES = {"batch_size": 128, "batch_size_decoder": 32}  # where it is None, on a CPU
 WEIGHTS = ("beta", "gamma", "weight_kl", "weight_detail", "weight_consistency")
 # Parameters that say where and how a model is trained, but do not change the model.
 RUNTIME = (
@@ -38,6 +39,7 @@ RUNTIME = (
     "warm_start",
     "n_workers",
     "device",
+    "deterministic",
     "devices",
     "nodes",
 )
@@ -81,8 +83,8 @@ def check_params(params: Params) -> None:
 
 def _check_batch_sizes(params: Params) -> None:
     n_processes = params.get("devices", 1) * params.get("nodes", 1)
-    for name in ("batch_size", "batch_size_decoder"):
-        value = params.get(name, n_processes)
+    for name, default in BATCH_SIZES.items():
+        value = default if params.get(name) is None else params[name]
         if value % n_processes:
             raise UsageError(
                 f"{name}={value} cannot be divided among {n_processes} processes: "

@@ -16,7 +16,7 @@ from ssavae._checks import check
 from ssavae.networks import Networks, Spec
 from ssavae.preprocessing.tensors import NetworkInputs
 from ssavae.training.batches import MIN_LABELLED_FRACTION, TrainingRows
-from ssavae.training.parameters import Params
+from ssavae.training.parameters import BATCH_SIZES, Params
 from ssavae.training.progress import HistoryRow
 
 T = TypeVar("T")
@@ -26,6 +26,11 @@ MIN_UPDATES = 2000  # of a stage, at least, where n_epochs is None: few rows nee
 MEMBERS = 4  # of the encoder of a table
 LEAST_UPDATES = 500  # of a stage of the smallest tables
 UPDATES_PER_ROW = 2  # of a stage of tables, up to MIN_UPDATES (docs/decisions.md)
+EPOCHS = 10  # of step 1 and of step 2, where that is as many updates
+# How many times the rows of a CPU's batch a GPU takes at most, where batch_size is None: an update of few
+# rows takes it as long as one of many.
+MOST_ON_GPU = 2
+MOST_ON_GPU_DECODER = 4
 
 Labelled = tuple[NetworkInputs, np.ndarray]  # network inputs, and their class indices (n,)
 
@@ -94,6 +99,10 @@ class TrainingPlan:
     verbose : bool
     has_own_networks : bool
         Whether an encoder or a decoder is the user's own, which cannot be rebuilt from ``spec``.
+    deterministic : bool
+        Whether a GPU computes the same bits each time.
+    precision : str
+        One of ``distributed.fabric.PRECISIONS``.
     """
 
     networks: Networks
@@ -113,6 +122,8 @@ class TrainingPlan:
     checkpoint_every: int = 0
     verbose: bool = False
     has_own_networks: bool = False
+    deterministic: bool = True
+    precision: str = "32-true"
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,9 @@ class Trained:
     stopped: str = ""
 
 
-def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classes: int) -> Settings:
+def resolve(
+    params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classes: int, on_gpu: bool = False
+) -> Settings:
     """Give every parameter that is None its value: the only place that knows what None means.
 
     Parameters
@@ -137,6 +150,8 @@ def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classe
         Training rows, and how many of them have a label.
     n_classes : int
         0 without labels.
+    on_gpu : bool
+        Whether the networks are trained on CUDA.
 
     Raises
     ------
@@ -147,9 +162,16 @@ def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classe
     is_consistent = weight_consistency > 0
     most_detail = min(5.0, 0.25 * params["latent_dim"]) * (0.1 if is_consistent else 1.0)
     n_processes = params["devices"] * params["nodes"]
-    batch_size = _batch_size(params["batch_size"], n_rows, n_processes)
-    batch_size_decoder = _batch_size(params["batch_size_decoder"], n_rows, n_processes)
+    size = _default_batch_size(BATCH_SIZES["batch_size"], MOST_ON_GPU if on_gpu else 1, n_rows)
+    size_decoder = _default_batch_size(
+        BATCH_SIZES["batch_size_decoder"], MOST_ON_GPU_DECODER if on_gpu else 1, n_rows
+    )
+    batch_size = _batch_size(_default(params["batch_size"], size), n_rows, n_processes)
+    batch_size_decoder = _batch_size(
+        _default(params["batch_size_decoder"], size_decoder), n_rows, n_processes
+    )
     epochs = partial(_enough_epochs, kind, n_rows)
+    is_own_table = kind == "table" and params["encoder"] is None
     return Settings(
         weight_kl=_default(params["weight_kl"], 0.001 if is_consistent else 0.02),
         weight_detail=float(_default(params["weight_detail"], most_detail)),
@@ -157,16 +179,16 @@ def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classe
         beta=params["beta"],
         gamma=params["gamma"],
         augment=tuple(params["augment"]),
-        n_epochs=_default(params["n_epochs"], epochs(10, batch_size)),
+        n_epochs=_default(params["n_epochs"], epochs(EPOCHS, batch_size)),
         n_epochs_student=_default(params["n_epochs_student"], epochs(30, batch_size)),
-        n_epochs_decoder=_default(params["n_epochs_decoder"], epochs(10, batch_size_decoder)),
+        n_epochs_decoder=_default(params["n_epochs_decoder"], epochs(EPOCHS, batch_size_decoder)),
         batch_size=batch_size,
         batch_size_decoder=batch_size_decoder,
         learning_rate=params["learning_rate"],
         learning_rate_decoder=params["learning_rate_decoder"],
         learning_rate_disc=params["learning_rate_disc"],
         patience=params["patience"],
-        n_members=_default(params["n_members"], MEMBERS if kind == "table" and not params["encoder"] else 1),
+        n_members=_default(params["n_members"], MEMBERS if is_own_table else 1),
     )
 
 
@@ -179,6 +201,20 @@ def _weight_consistency(params: Params, is_few: bool, n_classes: int) -> float:
     """Return the weight of ``loss_consistency``, which needs classes."""
     weight = float(_default(params["weight_consistency"], 1.0 if is_few else 0.0))
     return weight if n_classes else 0.0
+
+
+def _default_batch_size(least: int, most_times: int, n_rows: int) -> int:
+    """Double the least size while ten epochs remain ``MIN_UPDATES`` updates, up to so many times.
+
+    Examples
+    --------
+    >>> [_default_batch_size(32, 4, n_rows) for n_rows in (10_000, 20_000, 60_000)]
+    [32, 64, 128]
+    """
+    size = least
+    while 2 * size <= least * most_times and EPOCHS * (n_rows // (2 * size)) >= MIN_UPDATES:
+        size *= 2
+    return size
 
 
 def _batch_size(batch_size: int, n_rows: int, n_processes: int) -> int:

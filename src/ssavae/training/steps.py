@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch import Tensor
+from torch.optim import Optimizer
 
-from ssavae._torch_state import default_generator, global_random_state, without_autocast
+from ssavae._torch_state import (
+    default_generator,
+    deterministic,
+    global_random_state,
+    tf32_matrices,
+    without_autocast,
+)
 from ssavae.algorithms import decoder_step, feature_weights, frozen, latent_weight, student_step, vec_step
 from ssavae.consistency import Consistency, Teacher
 from ssavae.inference.predictor import Predictor
 from ssavae.inference.threads import is_small, one_thread_if
 from ssavae.networks import VEC
-from ssavae.training.augmentations import AUGMENTATIONS, STRONG, augment_batches, weak
+from ssavae.training.augmentations import AUGMENTATIONS, STRONG, augmented, weak
 from ssavae.training.batches import epoch_order, sample_inputs
-from ssavae.training.distributed.context import Augmentation, Batches, Context, context_of
+from ssavae.training.distributed.context import Augmentation, Context, context_of
 from ssavae.training.distributed.fabric import AnyFabric
 from ssavae.training.interrupts import Stopped
-from ssavae.training.loop import STAGES, Schedule, Session, Stage, train
+from ssavae.training.loop import STAGES, Schedule, Session, train
 from ssavae.training.plan import Trained, TrainingPlan
 from ssavae.training.progress import announce
+from ssavae.training.stage import Stage, adam
 
 SCALE_ROWS = 2000  # rows from which variances and feature weights are computed
 # Little memory of past gradients in step 2: each player meets another opponent in every batch.
@@ -48,10 +55,8 @@ def train_networks(plan: TrainingPlan, fabric: AnyFabric) -> Trained:
         announce(cost(plan))
     stopped = ""
     with ExitStack() as stack:
-        stack.enter_context(without_autocast(fabric.device))
+        _set_up_torch(stack, plan, fabric.device)
         stack.enter_context(one_thread_if(is_small(plan.networks.vec.encoder, plan.settings.batch_size)))
-        if plan.has_own_networks:
-            stack.enter_context(global_random_state())
         stack.callback(_end, session)
         try:
             if plan.train_vec:
@@ -64,8 +69,21 @@ def train_networks(plan: TrainingPlan, fabric: AnyFabric) -> Trained:
                 raise KeyboardInterrupt(*stop.args) from None
             stopped = f"stopped {stop.where}; the model has been trained so far, and can be used"
             _take_teacher(session, plan.networks.vec)
+        if plan.verbose and fabric.is_global_zero:
+            print("calibrating: samplers, confidence, novelty", flush=True)
         weights = _feature_weights(plan, fabric)
     return Trained(plan.networks, session.history, weights, stopped)
+
+
+def _set_up_torch(stack: ExitStack, plan: TrainingPlan, device: torch.device) -> None:
+    """Set what of torch a training needs, until the stack closes."""
+    stack.enter_context(without_autocast(device))
+    if plan.deterministic:
+        stack.enter_context(deterministic(device, warn_only=plan.has_own_networks))
+    if plan.precision == "tf32":
+        stack.enter_context(tf32_matrices(device))
+    if plan.has_own_networks:
+        stack.enter_context(global_random_state())
 
 
 def cost(plan: TrainingPlan) -> str:
@@ -95,8 +113,11 @@ def _is_usable(plan: TrainingPlan, session: Session) -> bool:
 
 
 def _end(session: Session) -> None:
+    """Leave the networks ready to be applied, where they are; those of several processes are sent back."""
     for module in session.modules.values():
-        module.to("cpu").eval()
+        module.eval()
+        if session.context.n_processes > 1:
+            module.to("cpu")
 
 
 def _session(plan: TrainingPlan, fabric: AnyFabric) -> Session:
@@ -149,7 +170,7 @@ def vec_stage(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> Stage:
     context = session.context
     consistency = _consistency(plan, session, fabric)
     vec_on_device = wrap_vec(fabric, vec)
-    optimizer = Adam(vec_on_device.parameters(), lr=settings.learning_rate, fused=True)
+    optimizer = adam(vec_on_device, settings.learning_rate)
     step = partial(
         vec_step,
         vec_on_device,
@@ -173,7 +194,7 @@ def vec_stage(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> Stage:
     measured = vec.bare() if consistency is None else consistency.teacher.vec
     measure = partial(_measure_vec, plan, measured)
     finish = partial(_take_teacher, session, vec)
-    return Stage("vec", step, arguments, {"vec": optimizer}, measure, finish)
+    return Stage("vec", step, arguments, {"vec": optimizer}, measure, finish, plan.has_own_networks)
 
 
 def _take_teacher(session: Session, vec: VEC) -> None:
@@ -204,7 +225,7 @@ def run_student(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None
     with frozen(vec):  # so that processes expect no gradients of it
         vec_on_device = wrap_vec(fabric, vec)
     student = fabric.setup_module(vec.student)
-    optimizer = Adam(student.parameters(), lr=settings.learning_rate, fused=True)
+    optimizer = adam(student, settings.learning_rate)
     encode = Predictor(vec.bare(), plan.networks.decoder).encode
     step = partial(
         student_step,
@@ -216,7 +237,9 @@ def run_student(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None
     )
     augmentation = _augmentation(session, partial(weak, kind=plan.kind))
     arguments = partial(student_arguments, augmentation=augmentation)
-    stage = Stage("student", step, arguments, {"student": optimizer}, partial(_measure_vec, plan, vec))
+    measure = partial(_measure_vec, plan, vec)
+    stage = Stage("student", step, arguments, {"student": optimizer}, measure)
+    stage.own_networks = plan.has_own_networks
     schedule = Schedule(settings.n_epochs_student, settings.batch_size, plan.seed, settings.patience)
     train(session, stage, plan.rows, schedule)
 
@@ -248,8 +271,8 @@ def decoder_stage(
     decoder = fabric.setup_module(plan.networks.decoder)
     discriminator = fabric.setup_module(plan.networks.discriminator)
     optimizers: dict[str, Optimizer] = {
-        "decoder": _adversarial_adam(decoder, settings.learning_rate_decoder),
-        "discriminator": _adversarial_adam(discriminator, settings.learning_rate_disc),
+        "decoder": adam(decoder, settings.learning_rate_decoder, ADVERSARIAL_BETAS),
+        "discriminator": adam(discriminator, settings.learning_rate_disc, ADVERSARIAL_BETAS),
     }
     step = partial(
         decoder_step,
@@ -273,11 +296,8 @@ def decoder_stage(
     )
     if settings.beta == 0:  # the discriminator is not trained
         del optimizers["discriminator"]
-    return Stage("decoder", step, arguments, optimizers, partial(_measure_decoder, plan, weights))
-
-
-def _adversarial_adam(module: nn.Module, learning_rate: float) -> Adam:
-    return Adam(module.parameters(), lr=learning_rate, betas=ADVERSARIAL_BETAS, fused=True)
+    measure = partial(_measure_decoder, plan, weights)
+    return Stage("decoder", step, arguments, optimizers, measure, own_networks=plan.has_own_networks)
 
 
 # ------------------------------------------------------------------------- arguments of the steps
@@ -289,35 +309,39 @@ def _augmentation(session: Session, function: Callable[..., Tensor]) -> Augmenta
 
 
 def vec_arguments(
-    batches: Batches,
-    *,
+    x: Tensor,
+    y: Tensor,
+    *weights: Tensor,
     context: Context,
     latent_dim: int,
     generator: torch.Generator,
     augmentations: Sequence[Augmentation] = (),
     strong: Augmentation | None = None,
-) -> Iterator[tuple[Tensor | float | None, ...]]:
-    """Yield the arguments of ``algorithms.vec_step``: rows, labels, noise, their number, views, weights."""
-    for x, y, *weights in augment_batches(batches, augmentations):
-        eps = context.normal(len(x), latent_dim, generator)
-        n_labelled = context.n_labelled(y)
-        views = (None, None) if strong is None else (strong(x), context.normal(len(x), latent_dim, generator))
-        yield x, y, eps, n_labelled, *views, *weights
+) -> tuple[Tensor | float | None, ...]:
+    """Return the arguments of ``algorithms.vec_step``: rows, labels, noise, their number, views, weights."""
+    x = augmented(x, augmentations)
+    eps = context.normal(len(x), latent_dim, generator)
+    n_labelled = context.n_labelled(y)
+    views = (None, None) if strong is None else (strong(x), context.normal(len(x), latent_dim, generator))
+    return x, y, eps, n_labelled, *views, *weights
 
 
-def student_arguments(batches: Batches, *, augmentation: Augmentation) -> Iterator[tuple[Tensor]]:
-    """Yield the arguments of ``algorithms.student_step``: augmented rows."""
-    for x, *_ in augment_batches(batches, [augmentation]):
-        yield (x,)
+def student_arguments(x: Tensor, *targets: Tensor, augmentation: Augmentation) -> tuple[Tensor]:
+    """Return the arguments of ``algorithms.student_step``: augmented rows."""
+    return (augmentation(x),)
 
 
 def decoder_arguments(
-    batches: Batches, *, context: Context, latent_dim: int, generator: torch.Generator, with_prior: bool
-) -> Iterator[tuple[Tensor | None, ...]]:
-    """Yield the arguments of ``algorithms.decoder_step``: rows, noise, codes from the prior."""
-    for x, *_ in batches:
-        eps = context.normal(len(x), latent_dim, generator)
-        yield x, eps, context.normal(len(x), latent_dim, generator) if with_prior else None
+    x: Tensor,
+    *targets: Tensor,
+    context: Context,
+    latent_dim: int,
+    generator: torch.Generator,
+    with_prior: bool,
+) -> tuple[Tensor | None, ...]:
+    """Return the arguments of ``algorithms.decoder_step``: rows, noise, codes from the prior."""
+    eps = context.normal(len(x), latent_dim, generator)
+    return x, eps, context.normal(len(x), latent_dim, generator) if with_prior else None
 
 
 # ------------------------------------------------------------------------------------- measures

@@ -19,11 +19,12 @@ from ssavae.persistence.training_state import State, save_state
 from ssavae.preprocessing.splits import member_weights
 from ssavae.training import steps
 from ssavae.training.batches import TensorRows, TrainingRows
-from ssavae.training.distributed.context import Batches, context_of
+from ssavae.training.distributed.context import context_of
 from ssavae.training.distributed.fabric import launch_fabric
 from ssavae.training.distributed.launcher import report
-from ssavae.training.loop import Schedule, Session, Stage, Weights, copy_weights, train
+from ssavae.training.loop import Schedule, Session, Weights, copy_weights, train
 from ssavae.training.plan import Settings, TrainingPlan
+from ssavae.training.stage import Stage
 
 IMAGE = Spec((1, 8, 8), 2, 3, bounded=True, widths=(8, 8), student_widths=(8,))
 TABLE = Spec((6,), 2, 3, bounded=False, widths=(8, 8), student_widths=(8,), n_members=2)
@@ -155,9 +156,8 @@ def run_failing(failure: str, folder: Path) -> str:
             os.kill(os.getpid(), signal.SIGKILL)
         return {"loss_rec": loss.detach() * (float("nan") if fails_here and failure == "nan" else 1.0)}
 
-    def arguments(batches: Batches) -> Iterator[tuple[Tensor]]:
-        for x, _ in batches:
-            yield (x,)
+    def arguments(x: Tensor, y: Tensor) -> tuple[Tensor]:
+        return (x,)
 
     rows = TensorRows(torch.ones(64, 3), np.zeros(64, dtype=np.int64), fabric.device)
     try:

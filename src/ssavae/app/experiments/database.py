@@ -123,7 +123,7 @@ class Study:
         path = self.folder / JUDGE_FILE
         if not path.is_file():
             judges.save_judge(judge_of(self._first_model, self.train), path)
-        return judges.load_judge(path)
+        return judges.load_judge(path).to(self._first_model.predictor_.device)
 
     def vec(self, latent_dim: int) -> SSAVAE:
         """Return the model of a latent size, with a trained VEC and an untrained decoder."""

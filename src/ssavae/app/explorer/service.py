@@ -23,7 +23,6 @@ from ssavae.app.explorer.row_format import ArrayOrFrame, RowFormat, nested_lists
 from ssavae.app.explorer.schema import TrustGrid
 from ssavae.estimator import SSAVAE
 from ssavae.inference.calibration import conformal_limit
-from ssavae.inference.predictor import Predictor
 
 ALPHA = 0.05
 BATCH_NUMBERS = 50_000  # numbers in the rows of one batch
@@ -51,7 +50,7 @@ class Service:
         self.format = RowFormat(model.preprocess_, hasattr(model, "feature_names_in_"), n_most)
         self.codes = nested_lists((self.latent_dim,), n_most)
         self.classes = [str(c) for c in model.classes_]
-        self.predictor = Predictor(model.vec_, model.decoder_, model.feature_weights_)
+        self.predictor = model.predictor_
         self.worker = Worker(int(np.clip(BATCH_NUMBERS // size, 1, ROWS)))
         # one thread: large bodies and files are read one at a time, beside inference
         self.reader = ThreadPoolExecutor(1, "ssavae-reader")
@@ -118,8 +117,7 @@ class Service:
 
     def probabilities(self, z: np.ndarray) -> np.ndarray:
         """Return class probabilities (n, C) of codes; the classifier is too small to need the thread."""
-        with torch.inference_mode():
-            logits = self.model.vec_.classifier(torch.from_numpy(z)) / self.model.calibration_.temperature
+        logits = self.predictor.classify(torch.from_numpy(z)) / self.model.calibration_.temperature
         return logits.softmax(dim=1).numpy()[:, : len(self.classes)]
 
     async def score_all(self, inputs: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Nested: TypeAlias = "Tensor | tuple[Nested, ...]"
-PRECISIONS = ("32-true", "bf16-mixed")
+PRECISIONS = ("32-true", "tf32", "bf16-mixed")
 
 
 class SingleDevice:
@@ -31,7 +31,7 @@ class SingleDevice:
     def setup_module(self, module: nn.Module) -> nn.Module:
         """Move a module to the device, and let it compute in the chosen precision."""
         module.to(self.device)
-        return module if self.precision == "32-true" else _MixedPrecision(module, self.device)
+        return _MixedPrecision(module, self.device) if self.precision == "bf16-mixed" else module
 
     def backward(self, loss: Tensor) -> None:
         """Compute the gradients."""
@@ -85,7 +85,6 @@ def launch_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1)
         _check_precision(precision)
         return SingleDevice(find_device(device), precision)
     fabric = make_fabric(device, precision, devices, nodes)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce every process
     # Gradients of images with one channel may have either layout.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     follow_parent()
@@ -120,8 +119,13 @@ def make_fabric(device: str, precision: str, devices: int, nodes: int = 1) -> Fa
     from lightning_fabric import Fabric  # here, since it takes a second
 
     _check_precision(precision)
+    # It would announce every process, and advise users of the precision of their GPU.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     options: dict[str, Any] = _distributed_options(device)
-    options |= {"accelerator": device, "devices": devices, "num_nodes": nodes, "precision": precision}
+    options |= {"accelerator": device, "devices": devices, "num_nodes": nodes}
+    options["precision"] = (
+        "32-true" if precision == "tf32" else precision
+    )  # a setting of torch, not of Fabric
     try:
         return Fabric(**options)
     except Exception as error:

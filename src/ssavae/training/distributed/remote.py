@@ -67,6 +67,8 @@ def plan_state(plan: TrainingPlan) -> State:
         "folder": None if plan.folder is None else str(plan.folder),
         "checkpoint_every": plan.checkpoint_every,
         "verbose": plan.verbose,
+        "deterministic": plan.deterministic,
+        "precision": plan.precision,
         "with_detail": plan.networks.vec.detail is not None,
         "networks": _network_states(plan.networks),
     }
@@ -94,6 +96,8 @@ def plan_from(state: State, device: torch.device) -> TrainingPlan:
         folder=None if state["folder"] is None else Path(state["folder"]),
         checkpoint_every=state["checkpoint_every"],
         verbose=state["verbose"],
+        deterministic=state["deterministic"],
+        precision=state["precision"],
     )
 
 
