@@ -341,7 +341,7 @@ LAYERS = "Packages import from lower layers only"
         (
             "app/runs/folder",
             "import ssavae.app.cli.console",
-            ["The command line stands on experiments and explorer, these on runs"],
+            ["Command line and notebook stand on experiments and explorer, these on runs"],
         ),
         ("figures/maps", "import matplotlib.pyplot", []),
         ("app/cli/data", "import matplotlib.pyplot", ["matplotlib only in figures"]),
