@@ -68,11 +68,11 @@ class Spec:
         sizes = (*self.input_shape, *numbers, *self.widths, *self.student_widths)
         if min(sizes) < 1:
             raise ValueError(f"sizes of networks must be at least 1, found {min(sizes)}")
-        if self.n_members > 1 and len(self.input_shape) > 1:
-            raise ValueError(f"n_members={self.n_members} is for tables: images and signals have one")
         n_values = math.prod(self.input_shape)
         if n_values > MOST_VALUES:
             raise ValueError(f"a row has {n_values} values, {MOST_VALUES} are allowed: resize it")
+        if self.n_members > 1 and len(self.input_shape) > 1:
+            raise ValueError(f"n_members={self.n_members} is for tables: images and signals have one")
 
     @property
     def layer_widths(self) -> tuple[int, ...]:
