@@ -20,6 +20,7 @@ from ssavae._checks import UsageError, require_package
 from ssavae._serialize import is_leftover, sha256_of, write_together
 from ssavae._version import __version__
 from ssavae.estimator import SSAVAE
+from ssavae.inference.predictor import Predictor
 from ssavae.networks import VEC
 from ssavae.onnx.runtime import DESCRIPTION_FILE, SCHEMA_VERSION, Exported, turn_off_telemetry
 from ssavae.persistence.schema import document_sha256
