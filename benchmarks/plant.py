@@ -39,6 +39,7 @@ from ssavae.metrics.classification import macro_f1
 
 NAME = "tennessee_eastman"
 PRESET: JSONObject = plan_parameters(NAME, {}, ["n_epochs_decoder=0"])
+COMMON = ("n_members", "augment", "weight_consistency", "n_epochs_decoder")  # with more dimensions
 BASELINES = ("logistic_regression", "random_forest", "boosting", "self_training")
 
 Classifier = (
@@ -56,7 +57,7 @@ def ssavae(latent_dim: int, seed: int, protocol: str) -> SSAVAE:
     weights: JSONObject = {"weight_kl": 0.05}
     if protocol == "all":
         weights = {"weight_kl": 0.2, "weight_detail": 0.3}
-    from_preset = {name: PRESET[name] for name in ("augment", "weight_consistency", "n_epochs_decoder")}
+    from_preset = {name: PRESET[name] for name in COMMON}
     return SSAVAE(latent_dim, n_epochs=100, random_state=seed, **from_preset, **weights)
 
 

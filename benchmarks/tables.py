@@ -1,77 +1,234 @@
-"""Tables without tuning: SSAVAE as `ssavae train FILE.csv --label y` trains it, and gradient boosting.
+"""Small tables without tuning: SSAVAE beside boosting, forests, linear models and tabular networks.
 
-    python benchmarks/tables.py --out benchmarks/results/tables.json
+    python benchmarks/tables.py --out benchmarks/results/tables.json [--splits 5] [--labels 10]
+    python benchmarks/tables.py --out benchmarks/results/tables.json --table
 
-scikit-learn's wine, breast_cancer, iris and digits, and make_classification with 5,000 rows (20 columns, 10
-of them informative, four classes). Each split holds out a fifth of every class, drawn by seed, as the command
-does; both models learn from the same rows with their defaults. Step 2 does not change predictions, so it is
-not trained.
+Every table of shared/data/tables, a fifth of every class held out by the seed of the split. All methods
+learn from the same rows with their defaults; texts are one-hot columns for forest, linear model, SelfTraining
+and LabelSpreading, categories for the others. With ``--labels 10`` ten rows of each class have a label, drawn
+by the seed; the methods of ``FEW`` see the other rows without theirs, the rest only the labelled ones.
+``realmlp`` and ``tabm`` need pytabkit (benchmarks/peers/requirements.txt). Seconds are of the clock, one
+process and one thread. The file is written after each result, and results that it has are not computed again.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import time
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from report import command, parser, write_json
-from sklearn import datasets
-from sklearn.ensemble import HistGradientBoostingClassifier
+import pandas as pd
+from report import Task, parser, read_json, run_missing
+from sklearn.base import BaseEstimator
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, roc_auc_score
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
 from ssavae import SSAVAE
 from ssavae._serialize import JSONObject
-from ssavae.app.runs.environment import machine
-from ssavae.preprocessing.splits import hold_out
+from ssavae.metrics.classification import expected_calibration_error
 
-EMBEDDED = ("wine", "breast_cancer", "iris", "digits")
+TABLES = Path(os.environ.get("SSAVAE_DATA", "../shared/data")) / "tables"
+FEW = ("ssavae", "ssavae_k20", "self_training", "label_spreading")  # learn from rows without a label
+ALL_LABELS = ("ssavae", "boosting", "random_forest", "logistic_regression")
+FEW_LABELS = (
+    "ssavae",
+    "self_training",
+    "label_spreading",
+    "boosting",
+    "random_forest",
+    "logistic_regression",
+)
+MEASURES = ("accuracy", "balanced_accuracy", "log_loss", "auroc", "seconds")
 
 
-def table(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and classes."""
-    if name == "make_classification":
-        x, y = datasets.make_classification(
-            5000, n_informative=10, n_classes=4, n_clusters_per_class=2, random_state=0
-        )[:2]
-        return np.asarray(x), np.asarray(y)
-    return getattr(datasets, f"load_{name}")(return_X_y=True)
+def names() -> list[str]:
+    """Return the names of the tables, by alphabet."""
+    return sorted(path.stem for path in TABLES.glob("*.csv"))
 
 
-def compare(name: str, seed: int, latent_dim: int) -> JSONObject:
-    """Train both models on one split and return their test accuracy."""
-    x, y = table(name)
-    test = hold_out(y, 0.2, seed)
-    train = np.setdiff1d(np.arange(len(y)), test)
-    models = {
-        "ssavae": SSAVAE(latent_dim, n_epochs_decoder=0, random_state=seed),
-        "boosting": HistGradientBoostingClassifier(random_state=seed),
-    }
-    result: JSONObject = {}
-    for model_name, model in models.items():
-        begin = time.process_time()
-        model.fit(x[train], y[train])
-        result[f"seconds_{model_name}"] = time.process_time() - begin
-        result[model_name] = float(model.score(x[test], y[test]))
+def development() -> list[str]:
+    """Return the half of the tables that defaults are chosen on: every second one by alphabet."""
+    return names()[::2]
+
+
+def read(name: str) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return rows, texts as categories, and the indices of their classes."""
+    frame = pd.read_csv(TABLES / f"{name}.csv", keep_default_na=False, na_values=[""])
+    y = np.unique(frame.pop("y").astype(str), return_inverse=True)[1]
+    texts = [column for column in frame if not pd.api.types.is_numeric_dtype(frame[column])]
+    return frame.astype(dict.fromkeys(texts, "category")), y
+
+
+def split(y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to learn from and those to measure on: a fifth of every class."""
+    train, test = train_test_split(np.arange(len(y)), test_size=0.2, stratify=y, random_state=seed)
+    return train, test
+
+
+def few_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Return labels, -1 except for n rows of each class."""
+    rng = np.random.default_rng(seed)
+    labels = np.full(len(y), -1)
+    for c in np.unique(y):
+        labels[rng.permutation(np.flatnonzero(y == c))[:n]] = c
+    return labels
+
+
+def columns(model: BaseEstimator) -> BaseEstimator:
+    """Return a pipeline of scaled numbers, one-hot texts and a model."""
+    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    texts = make_column_selector(dtype_include="category")
+    numbers = make_column_selector(dtype_exclude="category")
+    return make_pipeline(make_column_transformer((one_hot, texts), (StandardScaler(), numbers)), model)
+
+
+def realmlp(seed: int) -> BaseEstimator:
+    """Return RealMLP with its tuned defaults (Holzmueller 2024)."""
+    from pytabkit import RealMLP_TD_Classifier
+
+    return RealMLP_TD_Classifier(device="cpu", random_state=seed, n_threads=1, verbosity=0)
+
+
+def tabm(seed: int) -> BaseEstimator:
+    """Return TabM with its defaults (Gorishniy 2025)."""
+    from pytabkit import TabM_D_Classifier
+
+    return TabM_D_Classifier(device="cpu", random_state=seed, n_threads=1, verbosity=0)
+
+
+def boosting(seed: int) -> HistGradientBoostingClassifier:
+    """Return scikit-learn's gradient boosting."""
+    return HistGradientBoostingClassifier(random_state=seed)
+
+
+METHODS: dict[str, Callable[[int], Any]] = {
+    "ssavae": lambda seed: SSAVAE(random_state=seed),
+    "ssavae_k20": lambda seed: SSAVAE(20, random_state=seed),
+    "ssavae_balanced": lambda seed: SSAVAE(class_weight="balanced", random_state=seed),
+    "boosting": boosting,
+    "random_forest": lambda seed: columns(RandomForestClassifier(random_state=seed)),
+    "logistic_regression": lambda _: columns(LogisticRegression(max_iter=1000)),
+    "self_training": lambda seed: columns(SelfTrainingClassifier(boosting(seed))),
+    "label_spreading": lambda _: columns(LabelSpreading()),
+    "realmlp": realmlp,
+    "tabm": tabm,
+}
+
+
+def evaluate(name: str, seed: int, labels: int, method: str, step_1: bool) -> JSONObject:
+    """Fit a method on one split of a table, and measure it on the held-out fifth."""
+    x, y = read(name)
+    train, test = split(y, seed)
+    known = few_labels(y[train], labels, seed) if labels else y[train]
+    seen = train if method in FEW else train[known >= 0]
+    model = METHODS[method](seed)
+    if step_1 and isinstance(model, SSAVAE):
+        model.set_params(n_epochs_decoder=0)
+    begin = time.perf_counter()
+    model.fit(x.iloc[seen], known if method in FEW else known[known >= 0])
+    seconds = time.perf_counter() - begin
+    probs = np.asarray(model.predict_proba(x.iloc[test]), dtype=np.float64)
+    result = measure(y[test], probs) | {"seconds": seconds, "rows": len(train), "load": os.getloadavg()[0]}
+    if isinstance(model, SSAVAE):
+        result |= {"training_accuracy": float(model.score(x.iloc[train], y[train])), "step_1": step_1}
     return result
 
 
+def measure(y: np.ndarray, probs: np.ndarray) -> JSONObject:
+    """Return the measures of class probabilities (n, n_classes); a row of NaN counts as undecided."""
+    probs = np.nan_to_num(probs, nan=1.0 / probs.shape[1])
+    probs = probs / probs.sum(axis=1, keepdims=True)
+    y_pred = probs.argmax(axis=1)
+    scores = probs[:, 1] if probs.shape[1] == 2 else probs
+    return {
+        "accuracy": float(accuracy_score(y, y_pred)),
+        "balanced_accuracy": float(balanced_accuracy_score(y, y_pred)),
+        "macro_f1": float(f1_score(y, y_pred, average="macro")),
+        "log_loss": float(log_loss(y, probs, labels=np.arange(probs.shape[1]))),
+        "auroc": float(roc_auc_score(y, scores, multi_class="ovr")),
+        "calibration_error": float(expected_calibration_error(probs, y)),
+    }
+
+
+def tasks(options: argparse.Namespace) -> Iterator[Task]:
+    """Yield what to fit: all tables with one split, then with the next."""
+    methods = options.methods or (FEW_LABELS if options.labels else ALL_LABELS)
+    for seed, name, method in product(range(options.splits), options.tables or names(), methods):
+        identity = {"table": name, "seed": seed, "labels": options.labels, "method": method}
+        yield identity, partial(evaluate, name, seed, options.labels, method, options.step_1)
+
+
+def comparison(results: Sequence[JSONObject], methods: Sequence[str], score: str) -> pd.DataFrame:
+    """Return mean measures, mean rank, wins and largest gap by method, on the splits that all have.
+
+    Rank, wins and gap compare the mean ``score`` over the splits of each table; equal methods share a rank,
+    and each of them wins.
+    """
+    frame = pd.DataFrame(results)
+    cells = frame[frame["method"].isin(methods)].set_index(["table", "seed", "method"])
+    shared = cells[score].unstack("method").dropna().index
+    wide = cells[list(MEASURES)].unstack("method").loc[shared]
+    by_table = wide[score].groupby("table").mean().round(6)
+    means = wide.mean().unstack(0).loc[list(methods), list(MEASURES)]
+    means["mean rank"] = by_table.rank(axis=1, ascending=False).mean()
+    means["wins"] = by_table.eq(by_table.max(axis=1), axis=0).sum()
+    means["largest gap"] = by_table.rsub(by_table.max(axis=1), axis=0).max()
+    means.attrs = {"tables": len(by_table), "splits": len(shared)}
+    return means
+
+
+def markdown(results: Sequence[JSONObject], methods: Sequence[str], score: str) -> str:
+    """Return :func:`comparison` as a table of Markdown."""
+    means = comparison(results, methods, score)
+    lines = [["method", *means.columns], ["---"] * (1 + means.shape[1])]
+    for method, row in means.iterrows():
+        cells = [f"{value:.1f}" if name == "seconds" else f"{value:.3f}" for name, value in row.items()]
+        cells[list(means.columns).index("wins")] = str(int(row["wins"]))
+        lines.append([str(method), *cells])
+    title = f"{means.attrs['tables']} tables, {means.attrs['splits']} splits in all\n\n"
+    return title + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def summarize(results: list[JSONObject]) -> JSONObject:
+    """Return the mean of each measure by method, and over how many results."""
+    summary: dict[str, JSONObject] = {}
+    for (labels, method), group in pd.DataFrame(results).groupby(["labels", "method"], sort=False):
+        means = {name: float(group[name].mean()) for name in MEASURES}
+        summary[f"{method}, {labels or 'all'} labels"] = means | {"results": len(group)}
+    return {"summary": summary}
+
+
 def main() -> None:
-    """Compare on every table and split, and write the results."""
+    """Fit what the file lacks, or print its table."""
     options = parser(__doc__)
-    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options.add_argument("--latent-dim", type=int, default=2)
+    options.add_argument("--splits", type=int, default=5)
+    options.add_argument("--labels", type=int, default=0, help="of each class [default: all]")
+    options.add_argument("--methods", nargs="+", choices=METHODS)
+    options.add_argument("--tables", nargs="+", metavar="NAME", help="[default: all]")
+    options.add_argument("--step-1", action="store_true", help="SSAVAE without step 2, which decides nothing")
+    options.add_argument("--table", action="store_true", help="print the table of the file")
     options.add_argument("--out", type=Path, required=True)
     parsed = options.parse_args()
-    warnings.filterwarnings("ignore", message="(constant|duplicate) column")
-    results = []
-    for name in (*EMBEDDED, "make_classification"):
-        for seed in parsed.seeds:
-            results.append({"table": name, "seed": seed, **compare(name, seed, parsed.latent_dim)})
-            print(results[-1], flush=True)
-    means = {model: float(np.mean([result[model] for result in results])) for model in ("ssavae", "boosting")}
-    document = {"command": command(), "mean_accuracy": means, "results": results, **machine()}
-    write_json(parsed.out, document)
-    print(means)
+    if parsed.table:
+        results = [row for row in read_json(parsed.out)["results"] if row["labels"] == parsed.labels]
+        methods = parsed.methods or list(dict.fromkeys(row["method"] for row in results))
+        print(markdown(results, methods, "balanced_accuracy" if parsed.labels else "accuracy"))
+        return
+    warnings.filterwarnings("ignore")
+    run_missing(parsed.out, tasks(parsed), summarize)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,37 @@ from typing import TYPE_CHECKING, Any
 from ssavae._version import __version__
 
 if TYPE_CHECKING:
+    from ssavae.app.notebook.plots import (
+        plot_confusion,
+        plot_history,
+        plot_map,
+        plot_reconstructions,
+        plot_samples,
+    )
+    from ssavae.app.notebook.widget import explore
     from ssavae.estimator import SSAVAE, load
     from ssavae.onnx.runtime import Exported
 
-__all__ = ["SSAVAE", "Exported", "__version__", "load"]
-_HOMES = {"SSAVAE": "ssavae.estimator", "load": "ssavae.estimator", "Exported": "ssavae.onnx.runtime"}
+__all__ = [
+    "SSAVAE",
+    "Exported",
+    "__version__",
+    "explore",
+    "load",
+    "plot_confusion",
+    "plot_history",
+    "plot_map",
+    "plot_reconstructions",
+    "plot_samples",
+]
+_PLOTS = ("plot_confusion", "plot_history", "plot_map", "plot_reconstructions", "plot_samples")
+_HOMES = {
+    "SSAVAE": "ssavae.estimator",
+    "load": "ssavae.estimator",
+    "Exported": "ssavae.onnx.runtime",
+    "explore": "ssavae.app.notebook.widget",
+    **dict.fromkeys(_PLOTS, "ssavae.app.notebook.plots"),
+}
 
 
 def __getattr__(name: str) -> Any:

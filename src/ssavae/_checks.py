@@ -69,6 +69,16 @@ def nearest(word: str, names: Iterable[str]) -> str:
     >>> nearest("Minst", ["digits", "mnist"])
     " (did you mean 'mnist'?)"
     """
+    name = closest(word, names)
+    return f" (did you mean {name!r}?)" if name else ""
+
+
+def closest(word: str, names: Iterable[str]) -> str | None:
+    """Return the most similar name, None where none is similar.
+
+    >>> closest("epochs", ["n_epochs", "beta"])
+    'n_epochs'
+    """
     by_lower = {name.lower(): name for name in names}
     matches = difflib.get_close_matches(word.lower(), by_lower, 1, 0.4)
-    return f" (did you mean {by_lower[matches[0]]!r}?)" if matches else ""
+    return by_lower[matches[0]] if matches else None

@@ -44,7 +44,7 @@ def vec_step(
     n_labelled: Tensor | float,
     x_strong: Float[Tensor, "b *shape"] | None = None,
     eps_strong: Float[Tensor, "b k"] | None = None,
-    weights: Float[Tensor, "b"] | None = None,
+    weights: Float[Tensor, "b *members"] | None = None,
     *,
     optimizer: Optimizer,
     backward: Backward,
@@ -69,8 +69,8 @@ def vec_step(
         What the sum of ``loss_class`` is divided by: the number of labels in the batch, at least 1.
     x_strong, eps_strong : (B, ...), (B, K)
         The same rows under strong augmentation, and their noise; only used with ``consistency``.
-    weights : (B,) or None
-        Weights of the rows in ``loss_class``.
+    weights : (B,), (B, members) or None
+        Weights of the rows in ``loss_class``, or of the rows for each member of the encoder.
     optimizer, backward
         Adam over the parameters of ``vec``; the function that computes gradients.
     weight_kl, weight_detail : float
@@ -85,26 +85,36 @@ def vec_step(
     """
     vec.train()
     mu, logvar, _ = vec.encoder(x)
-    z = reparameterize(mu, logvar, eps)
+    k = len(mu) // len(x)  # members of the encoder
+    y = _for_members(y, k)
+    if weights is not None:
+        weights = weights.T.flatten() if weights.ndim == 2 else _for_members(weights, k)
+    z = reparameterize(mu, logvar, _for_members(eps, k))
     losses = {
-        "loss_class": loss_class(vec.classifier(z), y, weights).sum() / n_labelled,
+        "loss_class": loss_class(vec.classifier(z), y, weights).sum() / (k * n_labelled),
         "loss_kl": loss_kl(mu, logvar).mean(),
     }
     total = losses["loss_class"] + weight_kl * losses["loss_kl"]
     if weight_detail and vec.detail is not None:
-        losses["loss_detail"] = loss_detail(x, vec.detail(z), variance).mean()
+        losses["loss_detail"] = loss_detail(_for_members(x, k), vec.detail(z), variance).mean()
         total = total + weight_detail * losses["loss_detail"]
     if consistency is not None:
         assert x_strong is not None and eps_strong is not None
         mu, logvar, _ = vec.encoder(x_strong)
-        logits = vec.classifier(reparameterize(mu, logvar, eps_strong))
+        logits = vec.classifier(reparameterize(mu, logvar, _for_members(eps_strong, k)))
         probs = consistency.probs(x)
-        losses["loss_consistency"] = loss_consistency(logits, probs, y, consistency.threshold(probs)).mean()
+        threshold = consistency.threshold(probs)
+        losses["loss_consistency"] = loss_consistency(logits, _for_members(probs, k), y, threshold).mean()
         total = total + consistency.weight * losses["loss_consistency"]
     update(total, optimizer, backward)
     if consistency is not None:
         consistency.update_teacher()
     return {name: loss.detach() for name, loss in losses.items()}
+
+
+def _for_members(rows: Tensor, k: int) -> Tensor:
+    """Repeat rows for each of k members of an encoder, which all learn from every row."""
+    return rows if k == 1 else rows.repeat(k, *[1] * (rows.ndim - 1))
 
 
 def student_step(

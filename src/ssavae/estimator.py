@@ -57,7 +57,7 @@ from ssavae.preprocessing.labels import (
 )
 from ssavae.preprocessing.lazy import LazyArray, sample_rows
 from ssavae.preprocessing.preprocessor import Preprocessor, detect_kind
-from ssavae.preprocessing.splits import hold_out, label_folds
+from ssavae.preprocessing.splits import hold_out, label_folds, member_folds, member_weights
 from ssavae.preprocessing.tensors import NetworkInputs, network_inputs, streamed_inputs
 from ssavae.training.augmentations import check_augment, current_names
 from ssavae.training.batches import TrainingRows, sample_inputs, training_rows
@@ -127,8 +127,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         classes weigh the same. The loss on held-out rows is not weighted.
     n_epochs, n_epochs_decoder, n_epochs_student : int or None
         Epochs of step 1, of step 2 and of the student; None takes 10, of the student 30, and more where that
-        is under 2,000 updates. ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on
-        from.
+        is under 2,000 updates, or of a table under two a row (from 500 to 2,000). ``n_epochs_decoder=0``
+        trains the VEC alone, for :meth:`fit_decoder` to go on from.
     augment : tuple of {"translate", "flip", "erase", "noise", "mixup"}
         Random changes of the rows of step 1 that leave their class as it is: images are shifted, mirrored
         or in part covered, tables and signals get noise as large as their own spread, or move towards one
@@ -143,6 +143,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     student_widths : tuple of int or None
         Units of the layers of a student: a small dense network that learns the map from the encoder after
         step 1 and codes rows in its place, at a fraction of the time and some accuracy. None does without.
+    n_members : int or None
+        Of a table: members of the encoder, an ensemble whose codes are averaged to one map; each has half the
+        widths and learns alone. Where no rows are held out and ``loss_consistency`` is not at work, each
+        does without the labels of another part of the rows, on which the confidence is calibrated. None
+        takes 4 for tables, and 1 for images, signals and an encoder of yours.
     encoder, decoder : torch.nn.Module or None
         Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
     validation_fraction : float or None
@@ -170,7 +175,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     checkpoint_every : int
         Batches between two such states.
     verbose : bool
-        Show progress with every loss and the time left.
+        Say how many updates each step takes, and show progress with every loss and the time left.
     warm_start : bool
         Let :meth:`fit` go on from the networks of the last fit, or of a loaded model, with new rows or
         labels: scaling and columns stay, and the classifier begins anew where the classes have changed.
@@ -249,6 +254,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         learning_rate_disc: float = 2e-3,
         widths: tuple[int, ...] | None = None,
         student_widths: tuple[int, ...] | None = None,
+        n_members: int | None = None,
         encoder: nn.Module | None = None,
         decoder: nn.Module | None = None,
         validation_fraction: float | None = None,
@@ -286,6 +292,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.learning_rate_disc = learning_rate_disc
         self.widths = widths
         self.student_widths = student_widths
+        self.n_members = n_members
         self.encoder = encoder
         self.decoder = decoder
         self.validation_fraction = validation_fraction
@@ -368,8 +375,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         folds = self._folds(labels, groups) if validation is None else []
         weights = row_weights(labels, self.classes_, self.class_weight, sample_weight, in_training)
         self.data_sha256_ = data_sha256(rows, labels, in_training, weights)
-        training = self._training_rows(rows.take(in_training), labels[in_training], fabric, weights)
         settings = self._resolve(labels[in_training])
+        is_whole = validation is None and not folds and settings.weight_consistency == 0
+        unseen = self._unseen_by_members(labels, groups, settings) if is_whole else []
+        of_rows = member_weights(len(labels), unseen, weights) if unseen else weights
+        training = self._training_rows(rows.take(in_training), labels[in_training], fabric, of_rows)
         self._build(settings)
         if earlier is not None:
             earlier.copy_to(self._networks, self.spec_, self.classes_)
@@ -388,7 +398,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
                 self._calibrate(*validation)
             else:
                 is_stopped = bool(trained.stopped) or stop.is_made
-                self._cross_calibrate(training, rows, labels, [] if is_stopped else folds)
+                logits_without = partial(self._logits_without, rows, labels, weights)
+                if unseen:
+                    folds, logits_without = unseen, partial(self._member_logits, rows)
+                self._cross_calibrate(training, labels, [] if is_stopped else folds, logits_without)
         if trained.stopped or stop.is_made:
             raise KeyboardInterrupt(trained.stopped or "stopped after the training; the model can be used")
         return self
@@ -456,7 +469,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.calibration_ = Calibration.fit(logits, labels, self._novelty_components(inputs), held_out=True)
 
     def _cross_calibrate(
-        self, training: TrainingRows, rows: Rows, labels: np.ndarray, folds: list[np.ndarray]
+        self,
+        training: TrainingRows,
+        labels: np.ndarray,
+        folds: list[np.ndarray],
+        logits_without: Callable[[int, np.ndarray], np.ndarray],
     ) -> None:
         """Calibrate novelty on training rows, then the classifier by cross-validation over the labels."""
         components = self._novelty_components(sample_inputs(training, NOVELTY_ROWS)[0])
@@ -465,8 +482,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         if not folds:
             return
         try:
-            weights = training.weights
-            logits = np.concatenate([self._logits_without(rows, labels, fold, weights) for fold in folds])
+            logits = np.concatenate([logits_without(i, fold) for i, fold in enumerate(folds)])
         except KeyboardInterrupt as stop:
             message = (
                 "stopped in calibration_folds; the model can be used, but its confidence is not calibrated"
@@ -479,8 +495,19 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         group_of = None if groups is None else np.asarray(groups)
         return label_folds(labels, self.calibration_folds, self.seed_, group_of)
 
+    def _unseen_by_members(
+        self, labels: np.ndarray, groups: ArrayLike | None, settings: Settings
+    ) -> list[np.ndarray]:
+        """Return the rows whose labels each member of the encoder does not see, for the calibration."""
+        group_of = None if groups is None else np.asarray(groups)
+        return member_folds(labels, settings.n_members, self.seed_, group_of)
+
+    def _member_logits(self, rows: Rows, member: int, fold: np.ndarray) -> np.ndarray:
+        """Return the logits of a member of the encoder for rows whose labels it has not seen."""
+        return self.predictor_.member_logits(self._inputs(rows.take(fold)), member).double().numpy()
+
     def _logits_without(
-        self, rows: Rows, labels: np.ndarray, fold: np.ndarray, weights: np.ndarray | None
+        self, rows: Rows, labels: np.ndarray, weights: np.ndarray | None, _: int, fold: np.ndarray
     ) -> np.ndarray:
         """Train another VEC without the labels of a fold, and return its logits of these rows."""
         step_1 = {"n_epochs_decoder": 0, "calibration_folds": 0, "validation_fraction": 0.0}
@@ -545,6 +572,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _resolve(self, labels: np.ndarray) -> Settings:
         return resolve(
             self.get_params(deep=False),
+            kind=self.preprocess_.kind,
             n_rows=len(labels),
             n_labelled=int((labels >= 0).sum()),
             n_classes=len(self.classes_),
@@ -561,7 +589,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             self.preprocess_.bounded,
             widths,
             student_widths,
-            None if self.map_dim is None else int(self.map_dim),
+            n_members=settings.n_members,
+            map_dim=None if self.map_dim is None else int(self.map_dim),
         )
         self._build_networks(with_detail=settings.weight_detail > 0)
         self.whitening_: Whitening | None = None  # until there are samplers
@@ -1056,5 +1085,6 @@ def _model_arguments(params: dict[str, Any]) -> dict[str, Any]:
     check(not runtime, f"model.params must hold what defines a model, found {', '.join(runtime)}")
     arguments = read_arguments(SSAVAE.__init__, params, "model.params")
     arguments["augment"] = current_names(arguments.get("augment", ()))
+    arguments.setdefault("n_members", 1)  # of models that were saved before there were several
     check_params(arguments)
     return arguments

@@ -50,6 +50,8 @@ class Spec:
         Units or channels of each layer; empty means :func:`default_widths`.
     student_widths : tuple of int
         Units of each layer of the :class:`Student`; empty means no student.
+    n_members : int
+        Of a table: members of the encoder, each with half the widths, whose codes are averaged.
     map_dim : int or None
         Leading dimensions of the code that the classifier reads; None means all of them.
     """
@@ -60,13 +62,17 @@ class Spec:
     bounded: bool
     widths: tuple[int, ...] = ()
     student_widths: tuple[int, ...] = ()
+    n_members: int = 1
     map_dim: int | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that no network can have."""
         check(len(self.input_shape) in (1, 2, 3), f"input_shape {self.input_shape} must have 1 to 3 axes")
-        sizes = (*self.input_shape, self.n_map, self.n_classes, *self.widths, *self.student_widths)
+        numbers = (self.n_map, self.n_classes, self.n_members)
+        sizes = (*self.input_shape, *numbers, *self.widths, *self.student_widths)
         check(min(sizes) >= 1, f"sizes of networks must be at least 1, found {min(sizes)}")
+        is_table = self.n_members == 1 or len(self.input_shape) == 1
+        check(is_table, f"n_members={self.n_members} is for tables: images and signals have one")
         n_values = math.prod(self.input_shape)
         check(n_values <= MOST_VALUES, f"a row has {n_values} values, {MOST_VALUES} are allowed: resize it")
         check(self.n_map <= self.latent_dim, f"map_dim {self.map_dim} is above latent_dim {self.latent_dim}")
@@ -80,6 +86,11 @@ class Spec:
     def layer_widths(self) -> tuple[int, ...]:
         """Units or channels of each layer."""
         return self.widths or default_widths(self.input_shape)
+
+    @property
+    def member_widths(self) -> tuple[int, ...]:
+        """Units or channels of each layer of one member of the encoder."""
+        return halved(self.layer_widths) if self.n_members > 1 else self.layer_widths
 
     @property
     def n_hidden_layers(self) -> int:
@@ -122,6 +133,11 @@ def default_widths(input_shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(min(32 * 2**i, 128) for i in range(max(3, n_halvings)))
 
 
+def halved(widths: tuple[int, ...]) -> tuple[int, ...]:
+    """Return half of each width, at least 1."""
+    return tuple(max(1, width // 2) for width in widths)
+
+
 def _sides(input_shape: tuple[int, ...], n_layers: int) -> list[tuple[int, ...]]:
     """Return the sides of the input and of each layer's output: halved, rounded up, while one is long."""
     sides = [tuple(input_shape[1:])]
@@ -147,6 +163,24 @@ class Layer(nn.Module):
         return F.leaky_relu(self.norm(h), SLOPE)
 
 
+class MemberLinear(nn.Module):
+    """A linear layer for each of k members: (b, k * n_in) -> (b, k * n_out), block by block."""
+
+    def __init__(self, k: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        bound = n_in**-0.5  # as in nn.Linear
+        self.weight = nn.Parameter(torch.empty(k, n_in, n_out).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(k, 1, n_out).uniform_(-bound, bound))
+
+    def forward(self, h: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
+        blocks = h.unflatten(1, self.weight.shape[:2]).transpose(0, 1)
+        return torch.baddbmm(self.bias, blocks, self.weight).transpose(0, 1).flatten(1)
+
+
+def _dense(k: int, n_in: int, n_out: int) -> nn.Module:
+    return nn.Linear(n_in, n_out) if k == 1 else MemberLinear(k, n_in, n_out)
+
+
 def _norm(n_dims: int, width: int) -> nn.Module:
     return (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d)[n_dims](width)
 
@@ -154,22 +188,28 @@ def _norm(n_dims: int, width: int) -> nn.Module:
 def _encoder_layers(spec: Spec, batch_norm: bool) -> tuple[nn.ModuleList, int]:
     """Build the encoder's stack; return it with the number of values in its output."""
     n_dims = len(spec.input_shape) - 1
-    widths = spec.layer_widths
+    widths = spec.member_widths
     sides = _sides(spec.input_shape, len(widths))
     layers = nn.ModuleList()
     channels = spec.input_shape[0]
+    k = spec.n_members
     for (before, after), width in zip(pairwise(sides), widths, strict=True):
         if n_dims == 0:
-            linear = nn.Linear(channels, width)
+            linear = _dense(k, channels, width) if layers else nn.Linear(channels, k * width)
         else:
             linear = _CONVS[n_dims][0](channels, width, 3, 1 if before == after else 2, padding=1)
-        layers.append(Layer(linear, _norm(n_dims, width) if batch_norm else nn.Identity()))
+        layers.append(Layer(linear, _norm(n_dims, k * width) if batch_norm else nn.Identity()))
         channels = width
     return layers, channels * math.prod(sides[-1])
 
 
 class Encoder(nn.Module):
-    """E: x -> mu, logvar and the hidden features h_1 .. h_L that step 2 compares."""
+    """E: x -> mu, logvar and the hidden features h_1 .. h_L that step 2 compares.
+
+    Of a table it may be an ensemble of k members without a weight in common (cf. TabM, Gorishniy 2025), each
+    of which learns to code every row for the same classifier. Its code is the mean of theirs, its features
+    are theirs side by side. In training mode mu and logvar are those of each member, (k * b, latent_dim).
+    """
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -178,15 +218,29 @@ class Encoder(nn.Module):
             dense = nn.Sequential(nn.Flatten(), nn.Linear(size, HIDDEN_DIM))
             self.layers.append(Layer(dense, _norm(0, HIDDEN_DIM)))
             size = HIDDEN_DIM
-        self.mu = nn.Linear(size, spec.latent_dim)
-        self.logvar = nn.Linear(size, spec.latent_dim)
+        self.n_members = spec.n_members
+        self.mu = _dense(spec.n_members, size, spec.latent_dim)
+        self.logvar = _dense(spec.n_members, size, spec.latent_dim)
 
     def forward(self, x: Float[Tensor, "b *shape"]) -> Encoding:
         features = []
         for layer in self.layers:
             x = layer(x)
             features.append(x)
-        return Encoding(self.mu(x), self.logvar(x), tuple(features))
+        return Encoding(self._join(self.mu(x)), self._join(self.logvar(x)), tuple(features))
+
+    def member(self, x: Float[Tensor, "b *shape"], index: int) -> Float[Tensor, "b k"]:
+        """Return the mean of the code of one member of an ensemble."""
+        for layer in self.layers:
+            x = layer(x)
+        return self.mu(x).unflatten(1, (self.n_members, -1))[:, index]
+
+    def _join(self, codes: Float[Tensor, "b kc"]) -> Tensor:
+        """Return the mean of the members' codes; in training mode the codes, one member after the other."""
+        if self.n_members == 1:
+            return codes
+        members = codes.unflatten(1, (self.n_members, -1))
+        return members.transpose(0, 1).flatten(0, 1) if self.training else members.mean(dim=1)
 
 
 class Classifier(nn.Sequential):
@@ -246,7 +300,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.layers, size = _encoder_layers(spec, batch_norm=False)
+        self.layers, size = _encoder_layers(replace(spec, n_members=1), batch_norm=False)
         for layer in self.layers:
             spectral_norm(layer.get_submodule("linear"))
         self.logit = spectral_norm(nn.Linear(size, 1))
@@ -262,7 +316,8 @@ class Student(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        flat = replace(spec, input_shape=(math.prod(spec.input_shape),), widths=spec.student_widths)
+        shape = (math.prod(spec.input_shape),)
+        flat = replace(spec, input_shape=shape, widths=spec.student_widths, n_members=1)
         self.layers, size = _encoder_layers(flat, batch_norm=False)  # inference in a tenth of the time
         self.mu = nn.Linear(size, spec.latent_dim)
 
@@ -293,6 +348,9 @@ def count_weights(spec: Spec, custom: Collection[str] = ()) -> int:
     size = channels[-1] * math.prod(_sides(spec.input_shape, len(channels) - 1)[-1])
     last = HIDDEN_DIM if n_dims else size
     encoder = convolutions + (size * HIDDEN_DIM if n_dims else 0) + 2 * last * spec.latent_dim
+    if spec.n_members > 1:
+        member = (spec.input_shape[0], *spec.member_widths, 2 * spec.latent_dim)
+        encoder = spec.n_members * sum(n_in * n_out for n_in, n_out in pairwise(member))
     decoder = spec.latent_dim * size + convolutions
     classifier = CLASSIFIER_DIM * (spec.n_map + spec.n_classes)
     student = (math.prod(spec.input_shape), *spec.student_widths, spec.latent_dim)
@@ -358,9 +416,7 @@ def build_vec(spec: Spec, with_detail: bool, encoder: nn.Module | None = None) -
     The auxiliary decoder has half the widths: the code gets as informative at a third of the cost
     (docs/decisions.md).
     """
-    widths = spec.layer_widths
-    halved = replace(spec, widths=tuple(max(1, width // 2) for width in widths))
-    detail = Decoder(halved) if with_detail else None
+    detail = Decoder(replace(spec, widths=halved(spec.layer_widths))) if with_detail else None
     vec = VEC(encoder or Encoder(spec), Classifier(spec), detail)
     if spec.student_widths:
         vec.student = Student(spec)  # last, so that the others' initial weights do not depend on it

@@ -120,6 +120,14 @@ def test_labels_of_a_csv_are_integers_where_the_data_s_own_are(loaded, tmp_path)
     assert y[0] == "2" and y[99] == "7"
 
 
+@pytest.mark.parametrize("own", [np.arange(100) % 3, np.where(np.arange(100) < 50, 2.0, np.nan)])
+def test_a_new_word_makes_text_of_all_classes(loaded, tmp_path, own):
+    numbered = replace(loaded, y_train=own, class_names=None)
+    (tmp_path / "new.csv").write_text("row,label\n0,2\n1,novel thing\n")
+    y = granted(numbered, LabelBudget(source=str(tmp_path / "new.csv")), tmp_path, np.array([5]))
+    assert {i: label for i, label in enumerate(y) if label is not None} == {0: "2", 1: "novel thing", 5: "2"}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

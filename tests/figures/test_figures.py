@@ -45,17 +45,17 @@ def test_map_colours_follow_the_class_index_even_when_classes_are_absent() -> No
     np.testing.assert_allclose(np.asarray(color)[0, :3], fg.class_colors(3)[2])
 
 
-def test_map_of_many_classes_writes_indices_at_the_medians_in_place_of_a_legend() -> None:
+def test_map_of_many_classes_writes_names_at_the_medians_beside_its_key() -> None:
     y = np.arange(120) % 12
     z = np.stack([y * 3.0, -y * 1.0], 1)
     figure = fg.latent_map(z, y, NAMES)
     written = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
-    assert written["7"] == (21.0, -7.0)
+    assert written["class 7"] == (21.0, -7.0)
     assert len(written) == 12
-    assert legend_texts(figure) == [f"{c} class {c}" for c in range(12)]
+    assert legend_texts(figure) == NAMES
 
 
-def test_map_leaves_out_an_index_that_has_no_room_and_says_so() -> None:
+def test_map_leaves_out_a_name_that_has_no_room_and_says_so() -> None:
     z = np.repeat([[0.0, 0.0], [1.0, 1.0]], [40, 20], axis=0)
     figure = fg.latent_map(z, np.where(z[:, 0] == 0, np.arange(60) % 11, 11), NAMES)
     assert len(figure.axes[0].texts) == 2
@@ -69,7 +69,7 @@ def test_map_of_101_classes_names_each_once_below_it() -> None:
     figure = fg.latent_map(z, y, names)
     figure.draw_without_rendering()
     texts = legend_texts(figure)
-    assert len(texts) == 101 and texts[7] == "7 a class with num…"
+    assert len(texts) == 101 and texts[7] == names[7]
     key = figure.legends[0].get_window_extent()
     assert key.x0 >= 0 and key.x1 <= figure.bbox.x1, "the key is wider than the page"
     assert key.y0 >= 0 and key.y1 <= figure.axes[0].get_window_extent().y0, "the key lies on the map"
@@ -184,6 +184,8 @@ def test_reliability_draws_bins_beside_the_diagonal() -> None:
     assert drawn == [[[0, 0], [1, 1]], [[0.55, 0.5], [0.95, 0.9]]]
     heights = [segment[1][1] for segment in bars.collections[0].get_segments()]  # type: ignore[attr-defined]
     assert heights == [0.25, 0.75]
+    intervals = np.array(curve.collections[0].get_segments())[:, :, 1]  # type: ignore[attr-defined]
+    assert all(low < share < high for (low, high), share in zip(intervals, [0.5, 0.9], strict=True))
 
 
 def test_loss_curves_have_a_panel_for_each_value_and_log_only_where_it_fits() -> None:
@@ -194,6 +196,50 @@ def test_loss_curves_have_a_panel_for_each_value_and_log_only_where_it_fits() ->
     assert [name for name, scale in scales.items() if scale == "log"] == ["vec: loss_kl"]
     np.testing.assert_array_equal(panels["decoder: loss_rec"].lines[0].get_ydata(), [2, 1])
     np.testing.assert_array_equal(panels["vec: val_accuracy"].lines[0].get_xdata(), [2])
+
+
+def test_held_out_rows_are_drawn_beside_the_loss_they_measure_and_the_kept_epoch_is_marked() -> None:
+    rows = [{"step": "vec", "epoch": e, "loss_class": 10.0 / e**2, "val_loss": 9.0 / e} for e in (1, 2, 3, 4)]
+    (axes,) = fg.loss_curves(rows, kept={"vec": 3}).axes
+    training, held_out, mark = axes.lines
+    np.testing.assert_array_equal(training.get_ydata(), [r["loss_class"] for r in rows])
+    np.testing.assert_array_equal(held_out.get_ydata(), [r["val_loss"] for r in rows])
+    assert axes.get_yscale() == "log" and np.asarray(mark.get_xdata()).tolist() == [3, 3]
+    assert [text.get_text() for text in axes.texts] == ["kept: 3"]
+
+
+def test_confusion_matrix_is_shaded_by_the_share_of_its_class() -> None:
+    figure = fg.confusion_matrix(
+        [[3, 1, 0], [0, 0, 0], [0, 0, 7]], ["a", "empty", "a rather long class name"]
+    )
+    np.testing.assert_array_equal(picture(figure), [[0.75, 0.25, 0], [0, 0, 0], [0, 0, 1]])
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == ["1", "3", "7"]
+    assert figure.axes[0].get_yticklabels()[2].get_text() == "a rather long class name"
+
+
+def test_columns_of_samples_are_drawn_beside_the_real_ones_in_their_units() -> None:
+    words = np.array(["red", "blue", "red", None], dtype=object)
+    numbers = np.array([900.0, 1000.0, np.nan, 1100.0])
+    figure = fg.column_distributions([("price", numbers, numbers + 50), ("colour", words, words[:2])])
+    price, colour = [axes for axes in figure.axes if axes.get_visible()]
+    assert price.get_xlim()[0] < 950 and price.get_xlim()[1] > 1000 and price.get_title() == "price"
+    assert next(tick.get_text() for tick in colour.get_xticklabels()) == "red"
+    heights = [bar.get_height() for bar in colour.patches]  # type: ignore[attr-defined]
+    assert heights[0] == 0.5 and max(heights) <= 1
+
+
+def test_pdf_holds_truetype_fonts(tmp_path: Path) -> None:
+    content = fg.save(fg.loss_curves(HISTORY), tmp_path / "a.pdf").read_bytes()
+    assert b"/CIDFontType2" in content and b"/Type3" not in content
+
+
+def test_both_axes_of_a_map_have_one_scale() -> None:
+    figure = fg.latent_map(RNG.normal(size=(50, 2)) * [10, 1], np.zeros(50, dtype=int), ["a"])
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    box = axes.get_window_extent()
+    units = [np.ptp(axes.get_xlim()) / box.width, np.ptp(axes.get_ylim()) / box.height]
+    assert units[0] == pytest.approx(units[1], rel=0.01)
 
 
 def test_loss_curves_draw_a_history_with_a_nan() -> None:

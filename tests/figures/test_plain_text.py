@@ -34,6 +34,10 @@ DRAW: dict[str, Callable[[Sequence[str]], Figure]] = {
     "reconstructions of a table": lambda n: fg.reconstructions(
         ROWS[:1, : len(n)], ROWS[:1, : len(n)], n[:1], kind="table", columns=n
     ),
+    "confusion_matrix": lambda n: fg.confusion_matrix(np.eye(len(n)), n, title=n[0]),
+    "column_distributions": lambda n: fg.column_distributions(
+        [(name, np.array(n, dtype=object), np.array(n, dtype=object)) for name in n], title=n[0]
+    ),
     "class_samples": lambda n: fg.class_samples(IMAGES, np.arange(12) % len(n), n),
     "loss_curves": lambda n: fg.loss_curves(
         [{"step": "s", "epoch": e, **dict.fromkeys(n, 10.0**e)} for e in (1, 9)]

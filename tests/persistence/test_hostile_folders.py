@@ -59,6 +59,10 @@ def test_mutated_states_of_unfinished_runs_get_one_clear_error(tmp_path):
     [
         ({"spec": {"widths": [10**6]}}, "model.spec needs .* weights or more"),
         ({"spec": {"latent_dim": 10**9}}, "model.spec needs .* weights or more"),
+        (
+            {"spec": {"n_members": 10**9}},
+            "model.spec needs .* weights or more|n_members=1000000000 is for tables",
+        ),
         ({"spec": {"student_widths": [1] * 10**3}}, "model.spec has 1001 layers"),
         ({"spec": {"input_shape": [1, 10**6, 10**6]}}, "a row has 1000000000000 values"),
         ({"spec": {"n_classes": 2}}, "spec.n_classes is 2, but there are 3"),

@@ -17,6 +17,7 @@ from ssavae.preprocessing.labels import (
     is_labelled,
     labelled_rows,
     parse_labels,
+    warn_of_unknown_classes,
 )
 
 MARKS = [-1, -1.0, np.int64(-1), None, np.nan, np.float32(np.nan), pd.NA, pd.NaT, np.datetime64("NaT")]
@@ -37,6 +38,23 @@ def test_every_mark_of_a_missing_label_is_read_as_one(data):
     assert classes.tolist() == sorted(names)
     assert (indices >= 0).tolist() == is_name
     assert encode_labels(y, classes)[0].tolist() == indices.tolist()
+
+
+@pytest.mark.parametrize("classes", [np.array([3, 7]), np.array([3.0, 7.0]), np.array(["3", "7"], object)])
+@pytest.mark.parametrize("y", [[3, 7, 8], [3.0, 7.0, 8.0], ["3", "7", "x"], np.array(["3", "7", "x"])])
+def test_classes_are_compared_as_text_where_one_side_is_text(y, classes):
+    assert encode_labels(y, classes)[0].tolist() == [0, 1, -1]
+
+
+def test_unknown_classes_are_named_once_and_counted():
+    with pytest.warns(UserWarning, match="2 of 3 labels .* know \\(elm, oak\\).* classes are 3, 7"):
+        assert warn_of_unknown_classes(["elm", "oak", "3", None], np.array([3, 7])) == 2
+    with pytest.warns(UserWarning, match="nothing is measured"):
+        warn_of_unknown_classes(["elm"], np.array([3, 7]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert warn_of_unknown_classes(["3", None], np.array([3, 7])) == 0
+        assert warn_of_unknown_classes(["3", None], np.empty(0, object)) == 0
 
 
 @pytest.mark.parametrize(

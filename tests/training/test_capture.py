@@ -49,6 +49,7 @@ SETTINGS = Settings(
     learning_rate_decoder=2e-3,
     learning_rate_disc=2e-3,
     patience=None,
+    n_members=1,
 )
 CASES: dict[str, tuple[str, Settings, bool]] = {
     "plain": ("image", SETTINGS, False),

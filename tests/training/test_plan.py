@@ -31,11 +31,15 @@ OPTIONAL = {
     "n_epochs_decoder": 0,
     "batch_size": 50,
     "batch_size_decoder": 60,
+    "n_members": 2,
 }
 
 
-def settings(n_rows: int = 1000, n_labelled: int = 1000, n_classes: int = 3, **params: object) -> Settings:
-    return resolve(PARAMS | params, n_rows=n_rows, n_labelled=n_labelled, n_classes=n_classes)
+def settings(
+    n_rows: int = 1000, n_labelled: int = 1000, n_classes: int = 3, kind: str = "image", **params: object
+) -> Settings:
+    numbers = {"n_rows": n_rows, "n_labelled": n_labelled, "n_classes": n_classes}
+    return resolve(PARAMS | params, kind=kind, **numbers)
 
 
 # ------------------------------------------------------------------------------------ settings
@@ -116,6 +120,24 @@ def test_no_stage_has_fewer_updates_than_2000_or_more_epochs_than_they_take(
         assert n_epochs == least or (n_epochs - 1) * n_batches < 2000
 
 
+@pytest.mark.parametrize(("n_rows", "n_updates"), [(120, 500), (800, 1600), (4000, 2000)])
+def test_the_updates_of_a_table_follow_its_rows(n_rows, n_updates):
+    resolved = settings(n_rows, n_rows, kind="table")
+    for n_epochs, batch_size in (
+        (resolved.n_epochs, resolved.batch_size),
+        (resolved.n_epochs_decoder, resolved.batch_size_decoder),
+    ):
+        n_batches = n_rows // batch_size
+        assert n_updates <= n_epochs * n_batches < n_updates + n_batches
+
+
+def test_a_table_has_four_members_unless_the_encoder_is_the_user_s():
+    assert settings(kind="table").n_members == 4
+    assert settings(kind="table", n_members=1).n_members == 1
+    assert settings(kind="table", encoder=torch.nn.Identity()).n_members == 1
+    assert settings(kind="image").n_members == settings(kind="signal").n_members == 1
+
+
 def test_a_batch_has_no_more_rows_than_there_are():
     resolved = settings(n_rows=9, n_labelled=9)
     assert (resolved.batch_size, resolved.batch_size_decoder) == (9, 9)
@@ -136,10 +158,10 @@ def test_a_batch_has_no_more_rows_than_there_are():
     ],
 )
 def test_batches_are_larger_on_a_gpu_where_enough_updates_remain(n_rows, on_gpu, sizes):
-    resolved = resolve(PARAMS, n_rows=n_rows, n_labelled=n_rows, n_classes=3, on_gpu=on_gpu)
+    resolved = resolve(PARAMS, kind="image", n_rows=n_rows, n_labelled=n_rows, n_classes=3, on_gpu=on_gpu)
     assert (resolved.batch_size, resolved.batch_size_decoder) == sizes
     given = PARAMS | {"batch_size": 16, "batch_size_decoder": 20}
-    resolved = resolve(given, n_rows=n_rows, n_labelled=n_rows, n_classes=3, on_gpu=on_gpu)
+    resolved = resolve(given, kind="image", n_rows=n_rows, n_labelled=n_rows, n_classes=3, on_gpu=on_gpu)
     assert (resolved.batch_size, resolved.batch_size_decoder) == (16, 20)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ import numpy as np
 from ssavae._checks import UsageError, check
 from ssavae.data.files.delimited import open_text, sniff
 from ssavae.data.labelled import DEFAULT_READING, LabelledData
-from ssavae.preprocessing.labels import encode_labels, is_unlabelled, named_labels, parse_labels
+from ssavae.preprocessing.labels import as_texts, encode_labels, is_unlabelled, named_labels, parse_labels
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -49,6 +49,13 @@ class LabelBudget:
             "--labels-from": self.source,
         }
         return [name for name, value in options.items() if value is not None]
+
+    def check_given(self) -> list[str]:
+        """Return the options that were given; raise UsageError for more than one."""
+        given = self.given()
+        if len(given) > 1:
+            raise UsageError(f"give one of {' and '.join(given)}, not both")
+        return given
 
 
 def draw_labelled(
@@ -128,11 +135,9 @@ def grant_labels(loaded: LabelledData, budget: LabelBudget, held_out: np.ndarray
     UsageError
         There are no labels, more than one option is given, or a file names rows that are not trained on.
     """
-    given = budget.given()
+    given = budget.check_given()
     if not given:
         return loaded
-    if len(given) > 1:
-        raise UsageError(f"give one of {' and '.join(given)}, not both")
     if loaded.y_train is None and budget.source is None:
         raise UsageError(f"{given[0]} needs data with labels")
     y_test = named_labels(loaded.y_test, loaded.class_names)  # as granted labels are names, too
@@ -154,20 +159,24 @@ def _grant(loaded: LabelledData, budget: LabelBudget, held_out: np.ndarray, seed
     else:
         labels = read_labels(Path(budget.source), loaded.rows_sha256)
         _check_trained_on(labels, n, held_out, budget.source)
-        for row, label in _as_integers(labels, own).items():
-            granted[row] = own[row] if label is None else label
+        rows = list(labels)
+        given, own = _of_one_type(list(labels.values()), own)
+        granted[rows] = own[rows] if given is None else given
     granted[held_out] = own[held_out]
     return granted
 
 
-def _as_integers(labels: Mapping[int, str | None], own: np.ndarray) -> Mapping[int, int | str | None]:
-    """Return the labels of a csv, which are text, as integers where the data's own labels are such."""
-    texts = [label for label in labels.values() if label is not None]
-    known = [label for label in own.tolist() if label is not None]
-    if not texts or not known or not all(isinstance(label, int) for label in known):
-        return labels
-    parsed = parse_labels(texts)
-    return dict(zip(labels, parsed.tolist(), strict=True)) if parsed.dtype.kind == "i" else labels
+def _of_one_type(labels: list[str | None], own: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return the labels of a csv and the data's own: both integers where they can be, else both text."""
+    texts = [label for label in labels if label is not None]
+    if not texts:
+        return None, own
+    given = parse_labels(texts)
+    known = {type(label) for label in own.tolist() if label is not None}
+    if known == {int} and given.dtype.kind == "i":
+        return given, own
+    own_texts = np.array(as_texts(own.tolist()), dtype=object)
+    return np.array(texts, dtype=object), own_texts
 
 
 def _check_trained_on(rows: Iterable[int], n: int, held_out: np.ndarray, source: str) -> None:

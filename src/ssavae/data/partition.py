@@ -11,7 +11,7 @@ from ssavae._checks import UsageError
 from ssavae.data.catalog import SETS, unknown_name
 from ssavae.data.labelled import DEFAULT_READING, LabelledData, Part, Reading, RowsLike
 from ssavae.data.loading import load_dataset
-from ssavae.data.tables import is_table, table_columns
+from ssavae.data.tables import check_columns, is_table, table_columns
 from ssavae.preprocessing.inputs import check_finite, open_rows
 from ssavae.preprocessing.labels import encode_labels
 from ssavae.preprocessing.lazy import LazyArray, concatenate, wrap_array
@@ -30,15 +30,30 @@ def read(data: str, reading: Reading = DEFAULT_READING, kind: str | None = None)
     ValueError
         The content is damaged or does not fit.
     """
-    path = Path(data).expanduser()
-    if data not in SETS and not path.exists():
-        is_path = path.suffix or len(path.parts) > 1
-        raise UsageError(f"no such file or folder: {data}" if is_path else unknown_name(data))
+    check_names(data)
     loaded = load_dataset(data, reading, kind=kind)
     check_finite(loaded.train_rows, missing_allowed=loaded.is_table)
     if loaded.x_test is not None:
         check_finite(open_rows(loaded.x_test), missing_allowed=loaded.is_table)
     return loaded
+
+
+def check_names(data: str, reading: Reading = DEFAULT_READING) -> None:
+    """Check the name of a data set, and those of the columns that are given: what costs no reading of rows.
+
+    Raises
+    ------
+    UsageError
+        There is no such name or path.
+    ValueError
+        The table has no such column.
+    """
+    path = Path(data).expanduser()
+    if data not in SETS and not path.exists():
+        is_path = path.suffix or len(path.parts) > 1
+        raise UsageError(f"no such file or folder: {data}" if is_path else unknown_name(data))
+    if reading.columns and data not in SETS and is_table(path):
+        check_columns(path, table_columns(path, reading), reading.columns)
 
 
 def read_like(data: str, reading: Reading, kind: str, options: Reading = DEFAULT_READING) -> LabelledData:

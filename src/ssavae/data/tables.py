@@ -40,6 +40,8 @@ NO_CATEGORY = {
     "lists (which a .parquet file can hold)": r"(?s)\[.*\]",
 }
 MOST_QUANTITIES = 20  # different numbers with decimals that may yet be classes
+MOST_INTEGERS = 200  # different integers that may yet be classes, each with few rows:
+ROWS_EACH = 20
 
 
 class RefusedColumnError(ValueError):
@@ -78,7 +80,8 @@ def read_table(path: Path, reading: Reading) -> LabelledData:
     """
     is_text = table_suffix(path) in TEXT_SUFFIXES
     source = _open_text_table(path, reading) if is_text else open_parquet(path, reading.columns)
-    _check_columns(path, source, reading)
+    check_columns(path, source.columns, reading.columns)
+    check(source.n_rows > 0, f"{path} has a header but no rows")
     excluded = set(reading.columns)
     features = tuple(column for column in source.columns if column not in excluded)
     if not features:
@@ -155,18 +158,17 @@ def _refusal(refused: dict[str, str]) -> str:
     return f"{'; '.join(reasons[:10])}{more}; leave them out with {options}"
 
 
-def _check_columns(path: Path, source: Source, reading: Reading) -> None:
-    columns = source.columns
-    for name in reading.columns:
+def check_columns(path: Path, columns: Sequence[str], named: Sequence[str]) -> None:
+    """Raise ValueError for a column that is named but not there, or named twice."""
+    for name in named:
         if name not in columns:
             more = f" and {len(columns) - 30} more" if len(columns) > 30 else ""
             there_are = ", ".join(columns[:30]) + more
             raise ValueError(
                 f"{path} has no column {name!r}{nearest(name, columns)}; its columns are {there_are}"
             )
-    check(source.n_rows > 0, f"{path} has a header but no rows")
-    if len(set(reading.columns)) < len(reading.columns):
-        raise ValueError(f"{path}: column {reading.columns[0]!r} cannot be label and group at once")
+    if len(set(named)) < len(named):
+        raise ValueError(f"{path}: column {named[0]!r} cannot be label and group at once")
 
 
 # ----------------------------------------------------------------------------------------- columns
@@ -195,10 +197,12 @@ def _parse_labels(path: Path, texts: Sequence[str], column: str) -> np.ndarray:
     is_number = labels.dtype == object and all(NUMBER_PATTERN.fullmatch(text.strip()) for text in known)
     is_quantity = is_number and not all(INTEGER_PATTERN.fullmatch(text.strip()) for text in known)
     is_name = n_different == len(known) or (len(known) >= 100 and 2 * n_different > len(known))
-    if 2 * len(known) > len(texts) and n_different > MOST_QUANTITIES and (is_quantity or is_name):
+    is_count = labels.dtype != object and n_different > MOST_INTEGERS and len(known) < ROWS_EACH * n_different
+    if 2 * len(known) > len(texts) and n_different > MOST_QUANTITIES and (is_quantity or is_name or is_count):
         raise ValueError(
             f"{path}: label {column!r} has {n_different} different values in {len(known)} rows, the first "
-            f"{known[0]!r}: a class needs several rows; make classes of it, or leave the label out"
+            f"{known[0]!r}: a class needs several rows. If it is a quantity, make classes of its ranges or "
+            f"leave the label out; if these are classes, write them as words, as '{column} {known[0]}'"
         )
     return labels
 

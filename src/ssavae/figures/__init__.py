@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from ssavae.figures.confusion import confusion_matrix
 from ssavae.figures.curves import loss_curves, regime_curves
+from ssavae.figures.distributions import column_distributions
 from ssavae.figures.maps import decoded_grid, latent_map
 from ssavae.figures.paper_figure7 import MapPanel, map_panels
 from ssavae.figures.paper_figure9 import BetaLine, beta_sheet
@@ -25,6 +27,8 @@ __all__ = [
     "beta_sheet",
     "class_colors",
     "class_samples",
+    "column_distributions",
+    "confusion_matrix",
     "decoded_grid",
     "image_sheet",
     "latent_map",

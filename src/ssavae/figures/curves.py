@@ -27,6 +27,11 @@ _METRICS = {
 # the paper's three regimes of beta, from and to
 _REGIMES = {"blurred": (0.0, 0.003), "clear": (0.005, 0.01), "mismatch": (0.1, np.inf)}
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (4, 1.2, 1, 1.2)))
+VALIDATED = {
+    "vec": "loss_class",
+    "decoder": "loss_rec",
+}  # the loss that val_loss is of rows held out, by step
+LOG_RATIO = 10  # of the largest to the smallest value
 # blue and vermilion first: the two farthest apart
 _COLORS = [PALETTE[0], PALETTE[5], *PALETTE[1:5], *PALETTE[6:]]
 
@@ -47,32 +52,53 @@ def _curves(history: Iterable[Mapping[str, object]]) -> dict[str, dict[str, np.n
     return curves
 
 
-def _draw_curve(axes: Axes, curve: np.ndarray) -> None:
+def _draw_curve(axes: Axes, curve: np.ndarray, held_out: np.ndarray | None) -> None:
     marker = "o" if len(curve) < 30 else ""
-    axes.plot(curve[:, 0], curve[:, 1], color=PALETTE[0], marker=marker, markersize=3, linewidth=1.2)
-    finite = curve[np.isfinite(curve[:, 1]), 1]
-    if finite.min() > 0 and finite.max() > 100 * finite.min():
+    line = {"marker": marker, "markersize": 3, "linewidth": 1.2}
+    axes.plot(curve[:, 0], curve[:, 1], color=PALETTE[0], label="training rows", **line)
+    if held_out is not None:
+        axes.plot(held_out[:, 0], held_out[:, 1], color=PALETTE[5], label="held-out rows", **line)
+        axes.legend(fontsize=7, frameon=False)
+    values = np.concatenate([curve[:, 1], *([] if held_out is None else [held_out[:, 1]])])
+    finite = values[np.isfinite(values)]
+    if finite.min() > 0 and finite.max() > LOG_RATIO * finite.min():
         axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     style_axes(axes)
 
 
-def loss_curves(history: Iterable[Mapping[str, object]], *, title: str = "") -> Figure:
+def _mark_kept(axes: Axes, epoch: int) -> None:
+    axes.axvline(epoch, color="#777777", linewidth=0.9, linestyle=(0, (3, 2)), zorder=0)
+    text = axes.annotate(f"kept: {epoch}", (epoch, 1), (2, -2), ("data", "axes fraction"), "offset points")
+    text.set(fontsize=6.5, color="#555555", va="top")
+
+
+def loss_curves(
+    history: Iterable[Mapping[str, object]], *, kept: Mapping[str, int] | None = None, title: str = ""
+) -> Figure:
     """Draw one small panel for each value of the history, a column of panels for each step.
 
     history: rows like ``{"step": "vec", "epoch": 1, "loss_kl": 3.2}``, by epoch; "seconds" is left out, gaps
-    are allowed. The scale is logarithmic where all values are positive and differ by more than 100 times.
-    Raises ValueError when no row holds a value.
+    are allowed. ``val_loss``, of rows held out, is drawn beside the loss that it measures. ``kept`` is the
+    epoch whose networks each step kept, which is marked. The scale is logarithmic where all values are
+    positive and differ by more than 10 times. Raises ValueError when no row holds a value.
     """
     steps = _curves(history)
+    held_out = {
+        step: curves.pop("val_loss")
+        for step, curves in steps.items()
+        if VALIDATED.get(step) in curves and "val_loss" in curves
+    }
     check(len(steps) > 0, "history must hold a finite value, found none")
     n_rows = max(map(len, steps.values()))
     figure = new_figure(1.5 * n_rows + 0.6, title, width=min(WIDTH, 3.5 * len(steps) + 0.5))
     grid = figure.subplots(n_rows, len(steps), squeeze=False)
     for column, (step, curves) in zip(grid.T, steps.items(), strict=True):
         for axes, (name, curve) in zip(column, curves.items(), strict=False):
-            _draw_curve(axes, curve)
+            _draw_curve(axes, curve, held_out.get(step) if name == VALIDATED.get(step) else None)
             axes.set_title(f"{step}: {name}", fontsize=9)
+            if step in (kept or {}):
+                _mark_kept(axes, (kept or {})[step])
         column[len(curves) - 1].set_xlabel("epoch", fontsize=9)
         for axes in column[len(curves) :]:
             axes.set_visible(False)

@@ -18,7 +18,10 @@ from ssavae.figures.style import GREY, PALETTE, RGB, class_colors
 
 Raster = tuple[ArrayLike, ArrayLike, ArrayLike]  # xs, ys, and values (len(ys), len(xs)) over the plane
 
-KEY_COLUMNS = 5  # of the key that names more than ten classes
+KEY_COLUMNS = 5  # of the key that names more than ten classes, at most
+KEY_CHARACTERS = 100  # that fit into one of its lines
+LONGEST = 40  # characters of a name in it
+NAMED = "a name stands at the median of its class"
 HATCHED = "hatched: decoded rows do not come back here, or no data is near"
 
 
@@ -68,12 +71,12 @@ def _draw_legend(figure: Figure, names: Sequence[str], colors: Sequence[RGB], *,
 
 
 def _draw_key(figure: Figure, names: Sequence[str], colors: Sequence[RGB], notes: Sequence[str]) -> None:
-    """Name every class below the map: its marker in its colour, its index, its name; above them the notes."""
+    """Name every class below the map: its marker in its colour, its name; above them the notes."""
     figure.legend(
         style.legend_dots(colors, 4, style.class_markers(len(names))),
-        [f"{c} {style.shorten(name)}" for c, name in enumerate(names)],
+        [style.shorten(name, LONGEST) for name in names],
         loc="outside lower center",
-        ncols=KEY_COLUMNS,
+        ncols=_key_columns(names),
         title="\n".join(notes),
         title_fontsize=8,
         fontsize=6.5,
@@ -82,6 +85,12 @@ def _draw_key(figure: Figure, names: Sequence[str], colors: Sequence[RGB], notes
         handletextpad=0.1,
         labelspacing=0.25,
     )
+
+
+def _key_columns(names: Sequence[str]) -> int:
+    """Return how many columns of names the page is wide enough for."""
+    longest = min(LONGEST, max(map(len, names)))
+    return int(np.clip(KEY_CHARACTERS // (longest + 4), 1, KEY_COLUMNS))
 
 
 def _axis_labels(explained: Sequence[float] | None) -> list[str]:
@@ -105,17 +114,17 @@ def latent_map(
 
     z (n, 2); y (n,), index into `class_names`, -1 unlabelled. `regions` = (xs, ys, labels) draws the class
     predicted at each point, labels (len(ys), len(xs)), as a pale background. `untrusted` = (xs, ys, mask)
-    hatches where the map is unreliable, and says so below it. `explained` holds the two fractions of variance
-    when z is a PCA of more dimensions, written at the axes. Up to ten classes get a legend; more get markers,
-    their index at the class's median where there is room, and a key below the map. Raises ValueError on NaN,
-    wrong shapes or labels.
+    hatches where the map is unreliable, and says so below it; both axes have one scale. `explained` holds
+    the two fractions of variance when z is a PCA of more dimensions, written at the axes. Up to ten
+    classes get a legend; more get markers, their name at the class's median where there is room, and a key
+    below the map. Raises ValueError on NaN, wrong shapes or labels.
     """
     points = style.check_points("z", z)
     names = [str(name) for name in class_names]
     labels = check_labels("y", y, len(points), len(names))
     colors = class_colors(len(names))
     many = len(names) > len(PALETTE)
-    key_height = 0.2 + 0.135 * math.ceil(len(names) / KEY_COLUMNS) if many else 0.0
+    key_height = 0.2 + 0.135 * math.ceil(len(names) / _key_columns(names)) if many else 0.0
     figure = style.new_figure(5.6 + key_height, title)
     axes = figure.add_subplot()
     _draw_points(axes, points, labels, colors)
@@ -125,7 +134,7 @@ def latent_map(
         _draw_hatching(axes, untrusted)
     unlabelled = bool((labels < 0).any())
     if many:
-        note = style.index_note(style.write_indices(axes, points, labels))
+        note = style.index_note(style.write_names(axes, points, labels, names=names), NAMED)
         note += "; grey: unlabelled" if unlabelled else ""
         _draw_key(figure, names, colors, [note] if untrusted is None else [note, HATCHED])
     else:
@@ -133,6 +142,8 @@ def latent_map(
         figure.supxlabel("" if untrusted is None else HATCHED, fontsize=8)
     xlabel, ylabel = _axis_labels(explained)
     style.style_axes(axes, xlabel, ylabel)
+    # distances between codes are what they look like; regions have limits of their own
+    axes.set_aspect("equal", adjustable="datalim" if regions is None else "box")
     return figure
 
 

@@ -85,7 +85,7 @@ def _draw_panel(figure: Figure, axes: Axes, panel: MapPanel) -> bool:
     style.style_axes(axes, f"z₁\n{panel.notes}", "z₂", fontsize=8.5)
     if n_classes > len(PALETTE):
         z, y = np.concatenate([z_train, z_test]), np.concatenate([y_train, y_test])
-        return style.write_indices(axes, z, y, size=6.5)
+        return style.write_names(axes, z, y, size=6.5)
     _draw_legend(figure, axes, panel)
     return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Literal
 
 import numpy as np
@@ -21,8 +22,18 @@ MAX_COLUMN_NAMES = 60  # more cannot be read under one axis
 
 def _write_left(axes: Axes, name: str, height: float = 0.5, gap: float = 4, rotation: int = 0) -> None:
     """Write the name to the left of the axes, at this fraction of their height."""
-    text = axes.annotate(shorten(name), (0, height), (-gap, 0), "axes fraction", "offset points", fontsize=8)
+    text = axes.annotate(_broken(name), (0, height), (-gap, 0), "axes fraction", "offset points", fontsize=8)
     text.set(rotation=rotation, ha="right", va="center")
+
+
+def _broken(name: str) -> str:
+    r"""Return a name in lines of 17 characters, at most three.
+
+    >>> _broken("a class with a long name")
+    'a class with a\nlong name'
+    """
+    lines = wrap(name, 17)
+    return "\n".join(lines if len(lines) <= 3 else [*lines[:2], shorten(" ".join(lines[2:]))])
 
 
 def _show(axes: Axes, image: np.ndarray) -> None:
@@ -119,10 +130,10 @@ def _line_strip(axes: Axes, rows: np.ndarray, n_cols: int, color: RGB) -> None:
     for i, line in enumerate(rows):
         axes.plot(np.arange(width) + 1.1 * width * i, line, color=color, linewidth=0.6)
     axes.set_xlim(-0.05 * width, 1.1 * width * n_cols)
-    axes.set_xticks([])
+    axes.set_xticks([0, width - 1], ["0", f"{width - 1:,}"], fontsize=6)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
     style_axes(axes)
-    axes.spines["bottom"].set_visible(False)
+    axes.spines["bottom"].set_bounds(0, width - 1)
 
 
 def class_samples(
@@ -152,6 +163,10 @@ def class_samples(
         else:
             _line_strip(axes, samples, n_cols, class_colors(len(names))[c])
         _write_left(axes, names[c], gap=4 if kind == "image" else 34)
+    if kind != "image":
+        figure.supxlabel(
+            f"{'position in the signal' if kind == 'signal' else 'column'}; samples side by side", fontsize=8
+        )
     return figure
 
 

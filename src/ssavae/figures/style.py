@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
+from colorsys import hls_to_rgb
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
-from matplotlib import colormaps, patheffects
+from matplotlib import patheffects, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
@@ -32,6 +34,7 @@ PALETTE = [*OKABE_ITO, "#332288", "#963CFF", "#882255", "#222222"]
 VERMILION = PALETTE[5]
 GREEN = PALETTE[2]
 MARKERS = "o^sDvP*"
+_rc_lock = Lock()  # rc parameters are global: one figure is written at a time
 
 
 def new_figure(height: float, title: str, width: float = WIDTH) -> Figure:
@@ -59,7 +62,9 @@ def check_points(name: str, values: ArrayLike) -> np.ndarray:
 
 
 def class_colors(n_classes: int) -> list[RGB]:
-    """Return one colour for each class: a colour-blind safe palette up to ten, evenly spaced hues beyond.
+    """Return one colour for each class: a colour-blind safe palette up to ten, beyond it hues all around.
+
+    They are those of the explorer's page.
 
     Beyond ten, colour alone cannot distinguish the classes: `latent_map` adds markers and class indices.
 
@@ -68,10 +73,8 @@ def class_colors(n_classes: int) -> list[RGB]:
     """
     if n_classes <= len(PALETTE):
         return [to_rgb(color) for color in PALETTE[:n_classes]]
-    hues = np.asarray(colormaps["turbo"](np.linspace(0.03, 0.97, n_classes)))[:, :3]
-    # the middle of the map is too light to be seen on white
-    dark = hues * np.minimum(1, 0.55 / (hues @ [0.21, 0.72, 0.07]))[:, None]
-    return [to_rgb(color) for color in dark]
+    # as in the explorer's palette.js: a golden angle apart, in three lightnesses
+    return [hls_to_rgb(c * 137.508 % 360 / 360, (0.30, 0.42, 0.54)[c % 3], 0.72) for c in range(n_classes)]
 
 
 def class_markers(n_classes: int) -> str:
@@ -93,29 +96,36 @@ def shorten(name: str, length: int = 17) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
-def write_indices(axes: Axes, z: np.ndarray, y: NDArray[np.int64], size: float = 7) -> bool:
-    """Write the index of each class at its median, larger classes first, where there is room.
+def write_names(
+    axes: Axes, z: np.ndarray, y: NDArray[np.int64], size: float = 7, names: Sequence[str] | None = None
+) -> bool:
+    """Write the name of each class, or its index, at its median, larger classes first, where there is room.
 
-    z (n, 2), y (n,) with -1 unlabelled. Returns whether indices were left out.
+    z (n, 2), y (n,) with -1 unlabelled. Returns whether some were left out.
     """
     labels, counts = np.unique(y[y >= 0], return_counts=True)
     low, high = z.min(axis=0), z.max(axis=0)
-    # size of an index as a fraction of the axes
-    text_size = np.array([0.036, 0.026])
-    taken: list[np.ndarray] = []
+    taken: list[tuple[np.ndarray, float]] = []  # positions, and lengths of the texts there
     for c in labels[np.argsort(-counts, kind="stable")]:
         median = np.median(z[y == c], axis=0)
-        position = (median - low) / np.maximum(high - low, 1e-12) / text_size
-        if all(np.abs(position - other).max() >= 1 for other in taken):
-            taken.append(position)
-            text = axes.text(median[0], median[1], str(c), fontsize=size, ha="center", va="center", zorder=5)
+        written = str(c) if names is None else shorten(names[c], 16)
+        # in lines and half characters, as fractions of the axes
+        position = (median - low) / np.maximum(high - low, 1e-12) / [0.018, 0.026]
+        length = max(2, len(written)) * (1.0 if names is None else 0.75)
+        if all(_is_apart(position - other, (length + its) / 2) for other, its in taken):
+            taken.append((position, length))
+            text = axes.text(*median, written, fontsize=size, ha="center", va="center", zorder=5)
             text.set_path_effects([patheffects.withStroke(linewidth=2, foreground="white")])
     return len(taken) < len(labels)
 
 
-def index_note(crowded: bool) -> str:
-    """Return the legend text of `write_indices`."""
-    return "number: class, at its median" + (", where there is room" if crowded else "")
+def _is_apart(offset: np.ndarray, length: float) -> bool:
+    return bool(abs(offset[0]) >= length or abs(offset[1]) >= 1)
+
+
+def index_note(crowded: bool, what: str = "number: class, at its median") -> str:
+    """Return the legend text of `write_names`."""
+    return what + (", where there is room" if crowded else "")
 
 
 def tile(images: np.ndarray) -> np.ndarray:
@@ -134,6 +144,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     suffix = target.suffix.lower()
     check(suffix in (".png", ".svg", ".pdf"), f"path must end in .png, .svg or .pdf, found {target.name!r}")
     content = io.BytesIO()
-    figure.savefig(content, dpi=DPI, format=suffix[1:])
+    with _rc_lock, rc_context({"pdf.fonttype": 42}):  # TrueType, which journals ask for; read while it draws
+        figure.savefig(content, dpi=DPI, format=suffix[1:])
     write_atomically(target, content.getvalue())
     return target

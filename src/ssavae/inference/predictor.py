@@ -15,7 +15,7 @@ from ssavae.inference.codes import Whitening
 from ssavae.inference.threads import is_small, one_thread_if
 from ssavae.inference.transfer import outputs, rows_at_once
 from ssavae.losses import loss_latent, loss_rec
-from ssavae.networks import VEC
+from ssavae.networks import VEC, Encoder
 from ssavae.preprocessing.tensors import NetworkInputs
 
 _placing = threading.Lock()  # networks move as a whole before a second thread computes with them
@@ -85,6 +85,12 @@ class Predictor:
     def logits(self, x: NetworkInputs) -> Tensor:
         """Return the class logits of each input, read from mu, (n, C)."""
         return self.apply(lambda batch: self.vec(batch)[1], x)
+
+    def member_logits(self, x: NetworkInputs, index: int) -> Tensor:
+        """Return the class logits of one member of the encoder, (n, C)."""
+        encoder = self.vec.encoder
+        assert isinstance(encoder, Encoder)
+        return self.apply(lambda batch: self.vec.classifier(encoder.member(batch, index)), x)
 
     def hidden(self, x: NetworkInputs) -> Tensor:
         """Return the encoder's last hidden features of each input, (n, d)."""

@@ -59,7 +59,8 @@ def encode_labels(y: Labels, classes: np.ndarray | None = None) -> tuple[np.ndar
     y : (n,)
     classes : (c,) or None
         Known classes; None takes the sorted labels that occur. Where gaps have turned whole numbers into
-        floats, as in numpy and pandas, the classes are whole again.
+        floats, as in numpy and pandas, the classes are whole again. Where either side is text, as of a csv,
+        both are compared as text.
 
     Returns
     -------
@@ -72,6 +73,8 @@ def encode_labels(y: Labels, classes: np.ndarray | None = None) -> tuple[np.ndar
     (array([ 1, -1,  0]), array(['a', 'b'], dtype=object))
     >>> encode_labels([5.0, float("nan"), 6.0])[1]
     array([5, 6])
+    >>> encode_labels(["5", "seven"], np.array([5, 6]))[0]
+    array([ 0, -1])
     """
     y = _label_column(y)
     labelled = is_labelled(y)
@@ -79,10 +82,65 @@ def encode_labels(y: Labels, classes: np.ndarray | None = None) -> tuple[np.ndar
         classes = _sorted_classes(y[labelled])
         if classes.dtype.kind == "f" and not labelled.all() and (classes == classes.round()).all():
             classes = classes.astype(np.int64)
-    index = {value: i for i, value in enumerate(classes.tolist())}
     indices = np.full(len(y), -1, dtype=np.int64)
-    indices[labelled] = [index.get(_python_value(value), -1) for value in y[labelled].tolist()]
+    indices[labelled] = _positions(list(map(_python_value, y[labelled].tolist())), classes.tolist())
     return indices, classes
+
+
+def _positions(labels: list[object], classes: list[object]) -> list[int]:
+    """Return the index of each label among the classes, -1 where it is none of them."""
+    if _holds_text(labels) != _holds_text(classes):
+        labels = as_texts(labels)
+        classes = as_texts(classes)
+    index = {value: i for i, value in enumerate(classes)}
+    return [index.get(value, -1) for value in labels]
+
+
+def _holds_text(values: list[object]) -> bool:
+    return any(isinstance(value, str) for value in values)
+
+
+def as_texts(labels: Sequence[object]) -> list[object]:
+    """Return labels as the text that a csv holds for them; None stays.
+
+    >>> as_texts([3, 3.0, "oak", None])
+    ['3', '3', 'oak', None]
+    """
+    return [None if label is None else _as_text(label) for label in labels]
+
+
+def _as_text(label: object) -> str:
+    is_whole = isinstance(label, float) and label.is_integer()
+    return str(int(label) if is_whole else label)
+
+
+def warn_of_unknown_classes(y: Labels, classes: np.ndarray) -> int:
+    """Warn of labels that are none of a model's classes, and return their number; a model without has none.
+
+    Examples
+    --------
+    >>> warn_of_unknown_classes(["5", "6", None], np.array([5, 6]))
+    0
+    """
+    column = _label_column(y)
+    labelled = is_labelled(column)
+    unknown = column[labelled & (encode_labels(column, classes)[0] < 0)].tolist()
+    if not unknown or not len(classes):
+        return 0
+    consequence = (
+        "they count as unlabelled" if len(unknown) < labelled.sum() else "nothing is measured by them"
+    )
+    warnings.warn(
+        f"{len(unknown):,} of {labelled.sum():,} labels are of classes that the model does not know "
+        f"({_some(sorted(set(map(str, unknown))))}): {consequence}. "
+        f"Its classes are {_some(list(map(str, classes.tolist())))}",
+        stacklevel=2,
+    )
+    return len(unknown)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def labelled_rows(y: Labels | None, n_rows: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ssavae._checks import check
 
 if TYPE_CHECKING:
-    from jaxtyping import Int
+    from jaxtyping import Float, Int
 
 
 def hold_out(y: np.ndarray, fraction: float, seed: int, groups: ArrayLike | None = None) -> np.ndarray:
@@ -95,6 +95,50 @@ def label_folds(
         splits = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(rows, y[rows])
         return [rows[fold] for _, fold in splits]
     return _folds_of_groups(y, rows, groups[rows], n_folds, seed)
+
+
+def member_folds(
+    y: Int[np.ndarray, "n"], n_members: int, seed: int, groups: np.ndarray | None = None
+) -> list[Int[np.ndarray, "m"]]:
+    """Return the labelled rows whose labels each member of an ensemble does not see; none for one member.
+
+    As :func:`label_folds`; none where classes have too few labels, or labels lie in too few groups.
+
+    Examples
+    --------
+    >>> [fold.tolist() for fold in member_folds(np.array([0, 1, -1, 0, 1]), 2, seed=0)]
+    [[1, 3], [0, 4]]
+    >>> member_folds(np.array([0, 1, 1]), 2, seed=0)
+    []
+    """
+    if n_members == 1:
+        return []
+    try:
+        return label_folds(y, n_members, seed, groups)
+    except ValueError:
+        return []
+
+
+def member_weights(
+    n: int, folds: list[Int[np.ndarray, "m"]], weights: Float[np.ndarray, "n"] | None
+) -> Float[np.ndarray, "n k"]:
+    """Return the weights of rows in ``loss_class`` for each member: 0 for the rows of its own fold.
+
+    The others are larger by as much, so that all together weigh what they weighed.
+
+    Examples
+    --------
+    >>> member_weights(3, [np.array([0]), np.array([2])], None)
+    array([[0., 2.],
+           [2., 2.],
+           [2., 0.]], dtype=float32)
+    """
+    k = len(folds)
+    of_rows = np.ones(n) if weights is None else weights.astype(float)
+    by_member = np.repeat(of_rows[:, None], k, axis=1) * k / (k - 1)
+    for member, fold in enumerate(folds):
+        by_member[fold, member] = 0.0
+    return by_member.astype(np.float32)
 
 
 def _folds_of_groups(

@@ -24,6 +24,7 @@ MINIMUM = {
     "devices": 1,
     "nodes": 1,
     "calibration_folds": 0,
+    "n_members": 1,
     "n_workers": 0,
     "checkpoint_every": 0,
 }

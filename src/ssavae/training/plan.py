@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +22,10 @@ from ssavae.training.progress import HistoryRow
 T = TypeVar("T")
 
 MANY_LABELS = 10000  # from which rows are held out without being asked for
-MIN_UPDATES = 2000  # of a stage, at least, where n_epochs is None: small tables need more epochs
+MIN_UPDATES = 2000  # of a stage, at least, where n_epochs is None: few rows need more epochs
+MEMBERS = 4  # of the encoder of a table
+LEAST_UPDATES = 500  # of a stage of the smallest tables
+UPDATES_PER_ROW = 2  # of a stage of tables, up to MIN_UPDATES (docs/decisions.md)
 EPOCHS = 10  # of step 1 and of step 2, where that is as many updates
 # How many times the rows of a CPU's batch a GPU takes at most, where batch_size is None: an update of few
 # rows takes it as long as one of many.
@@ -50,6 +54,7 @@ class Settings:
     learning_rate_decoder: float
     learning_rate_disc: float
     patience: int | None
+    n_members: int
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ class Trained:
 
 
 def resolve(
-    params: Params, *, n_rows: int, n_labelled: int, n_classes: int, on_gpu: bool = False
+    params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classes: int, on_gpu: bool = False
 ) -> Settings:
     """Give every parameter that is None its value: the only place that knows what None means.
 
@@ -140,6 +145,7 @@ def resolve(
     ----------
     params : mapping
         Parameters of :class:`ssavae.SSAVAE`.
+    kind : {"table", "image", "signal"}
     n_rows, n_labelled : int
         Training rows, and how many of them have a label.
     n_classes : int
@@ -164,8 +170,8 @@ def resolve(
     batch_size_decoder = _batch_size(
         _default(params["batch_size_decoder"], size_decoder), n_rows, n_processes
     )
-    updates = n_rows // batch_size
-    updates_decoder = n_rows // batch_size_decoder
+    epochs = partial(_enough_epochs, kind, n_rows)
+    is_own_table = kind == "table" and params["encoder"] is None
     return Settings(
         weight_kl=_default(params["weight_kl"], 0.001 if is_consistent else 0.02),
         weight_detail=float(_default(params["weight_detail"], most_detail)),
@@ -173,15 +179,16 @@ def resolve(
         beta=params["beta"],
         gamma=params["gamma"],
         augment=tuple(params["augment"]),
-        n_epochs=_default(params["n_epochs"], _enough_epochs(EPOCHS, updates)),
-        n_epochs_student=_default(params["n_epochs_student"], _enough_epochs(30, updates)),
-        n_epochs_decoder=_default(params["n_epochs_decoder"], _enough_epochs(EPOCHS, updates_decoder)),
+        n_epochs=_default(params["n_epochs"], epochs(EPOCHS, batch_size)),
+        n_epochs_student=_default(params["n_epochs_student"], epochs(30, batch_size)),
+        n_epochs_decoder=_default(params["n_epochs_decoder"], epochs(EPOCHS, batch_size_decoder)),
         batch_size=batch_size,
         batch_size_decoder=batch_size_decoder,
         learning_rate=params["learning_rate"],
         learning_rate_decoder=params["learning_rate_decoder"],
         learning_rate_disc=params["learning_rate_disc"],
         patience=params["patience"],
+        n_members=_default(params["n_members"], MEMBERS if is_own_table else 1),
     )
 
 
@@ -217,8 +224,22 @@ def _batch_size(batch_size: int, n_rows: int, n_processes: int) -> int:
     return divisible
 
 
-def _enough_epochs(least: int, n_batches: int) -> int:
-    return max(least, math.ceil(MIN_UPDATES / n_batches))
+def _enough_epochs(kind: str, n_rows: int, least: int, batch_size: int) -> int:
+    """Return the epochs of a stage: ``least``, and more where these are fewer than :func:`min_updates`."""
+    return max(least, math.ceil(min_updates(kind, n_rows) / (n_rows // batch_size)))
+
+
+def min_updates(kind: str, n_rows: int) -> int:
+    """Return how many updates a stage takes at least: of a small table fewer, which it else learns by heart.
+
+    Examples
+    --------
+    >>> min_updates("table", 100), min_updates("table", 800), min_updates("image", 100)
+    (500, 1600, 2000)
+    """
+    if kind != "table":
+        return MIN_UPDATES
+    return min(MIN_UPDATES, max(LEAST_UPDATES, UPDATES_PER_ROW * n_rows))
 
 
 def _default(value: T | None, default: T) -> T:

@@ -19,31 +19,74 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, float, Mapping[str, str | int | float]], None]
 Record = Callable[[HistoryRow], None]
+BAR = 20  # characters
+
+
+def announce(text: str) -> None:
+    """Print lines before or after the bars, where these are shown; in a pipe they are not wrapped."""
+    from rich import get_console
+
+    get_console().print(text, highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def progress_bar(title: str, n_epochs: int) -> Iterator[Progress]:
-    """Show a bar with every loss and the time left, and one line an epoch that stays.
+    """Show epoch, bar, time left and as many losses as fit; and one line an epoch that stays.
+
+    In a pipe there are only the lines, each with every loss, however long it is.
 
     Yields
     ------
     callable
         Takes the epochs done, the fraction of the current epoch, and the mean losses so far.
     """
+    from rich import get_console
+
+    console = get_console()
+    if not (console.is_terminal or console.is_jupyter):
+        yield partial(_print_epoch, title, n_epochs)
+        return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn(title), BarColumn(20), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns) as bars:
-        task = bars.add_task("", total=n_epochs)
+    columns = (TextColumn(title), TextColumn("{task.fields[epoch]}"), BarColumn(BAR), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.description}")) as bars:
+        task = bars.add_task("", total=n_epochs, epoch="")
 
         def show(epochs: int, fraction: float, losses: Mapping[str, str | int | float]) -> None:
-            values = {name: value for name, value in losses.items() if isinstance(value, float)}
-            text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            bars.update(task, completed=epochs + fraction, description=text)
+            epoch = f"epoch {min(epochs + (fraction > 0), n_epochs)}/{n_epochs}"
+            taken = len(title) + len(epoch) + BAR + len("0:00:00") + 4  # and a blank between the columns
+            text = fitting(losses, console.width - taken)
+            bars.update(task, completed=epochs + fraction, epoch=epoch, description=text)
             if fraction == 0.0:
-                bars.console.print(f"{title} epoch {epochs}/{n_epochs}  {text}", highlight=False)
+                start = f"{title} epoch {epochs}/{n_epochs}  "
+                line = start + fitting(losses, console.width - len(start))
+                bars.console.print(line, highlight=False, no_wrap=True)
 
         yield show
+
+
+def fitting(losses: Mapping[str, str | int | float], room: float = float("inf")) -> str:
+    """Return as many of the values as fit into so many characters, accuracies first.
+
+    >>> fitting({"loss_kl": 0.25, "eval_accuracy": 0.5}, 30)
+    'eval_accuracy 0.5'
+    """
+    numbers = {name: value for name, value in losses.items() if isinstance(value, float)}
+    names = sorted(numbers, key=lambda name: not name.endswith("accuracy"))
+    text = ""
+    for name in names:
+        longer = f"{text}{'  ' if text else ''}{name} {numbers[name]:.4g}"
+        if len(longer) > room:
+            break
+        text = longer
+    return text
+
+
+def _print_epoch(
+    title: str, n_epochs: int, epochs: int, fraction: float, losses: Mapping[str, str | int | float]
+) -> None:
+    if fraction == 0.0:
+        print(f"{title} epoch {epochs}/{n_epochs}  {fitting(losses)}", flush=True)
 
 
 @contextmanager

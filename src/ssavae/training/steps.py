@@ -23,12 +23,13 @@ from ssavae.inference.predictor import Predictor
 from ssavae.inference.threads import is_small, one_thread_if
 from ssavae.networks import VEC
 from ssavae.training.augmentations import AUGMENTATIONS, STRONG, augmented, weak
-from ssavae.training.batches import sample_inputs
+from ssavae.training.batches import epoch_order, sample_inputs
 from ssavae.training.distributed.context import Augmentation, Context, context_of
 from ssavae.training.distributed.fabric import AnyFabric
 from ssavae.training.interrupts import Stopped
-from ssavae.training.loop import Schedule, Session, train
+from ssavae.training.loop import STAGES, Schedule, Session, train
 from ssavae.training.plan import Trained, TrainingPlan
+from ssavae.training.progress import announce
 from ssavae.training.stage import Stage, adam
 
 SCALE_ROWS = 2000  # rows from which variances and feature weights are computed
@@ -50,6 +51,8 @@ def train_networks(plan: TrainingPlan, fabric: AnyFabric) -> Trained:
         If there is nothing to resume, or the processes of the run differ in data or parameters.
     """
     session = _session(plan, fabric)
+    if session.verbose and session.context.rank == 0:
+        announce(cost(plan))
     stopped = ""
     with ExitStack() as stack:
         _set_up_torch(stack, plan, fabric.device)
@@ -66,6 +69,8 @@ def train_networks(plan: TrainingPlan, fabric: AnyFabric) -> Trained:
                 raise KeyboardInterrupt(*stop.args) from None
             stopped = f"stopped {stop.where}; the model has been trained so far, and can be used"
             _take_teacher(session, plan.networks.vec)
+        if plan.verbose and fabric.is_global_zero:
+            announce("calibrating: samplers, confidence, novelty")
         weights = _feature_weights(plan, fabric)
     return Trained(plan.networks, session.history, weights, stopped)
 
@@ -79,6 +84,25 @@ def _set_up_torch(stack: ExitStack, plan: TrainingPlan, device: torch.device) ->
         stack.enter_context(tf32_matrices(device))
     if plan.has_own_networks:
         stack.enter_context(global_random_state())
+
+
+def cost(plan: TrainingPlan) -> str:
+    """Say how many updates each stage of a plan takes, and of how many rows.
+
+    A run that is resumed, or that ends early, takes fewer.
+    """
+    settings = plan.settings
+    stages = {"decoder": (settings.n_epochs_decoder, settings.batch_size_decoder)}
+    if plan.train_vec and plan.networks.vec.student is not None:
+        stages = {"student": (settings.n_epochs_student, settings.batch_size)} | stages
+    if plan.train_vec:
+        stages = {"vec": (settings.n_epochs, settings.batch_size)} | stages
+    return "\n".join(_stage_cost(plan, name, *each) for name, each in stages.items())
+
+
+def _stage_cost(plan: TrainingPlan, name: str, n_epochs: int, batch_size: int) -> str:
+    n_batches, n_rows = epoch_order(plan.rows.y, batch_size, (plan.seed,)).shape
+    return f"{STAGES[name]}: {n_epochs * n_batches:,} updates of {n_rows} rows, {n_epochs} epochs"
 
 
 def _is_usable(plan: TrainingPlan, session: Session) -> bool:

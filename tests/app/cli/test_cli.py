@@ -528,6 +528,25 @@ def test_a_label_budget_is_kept_and_shared(ssavae, digits_npz, tmp_path):
     assert (first / "model.json").is_file()  # what cannot be done clears nothing away
 
 
+def test_one_new_word_as_label_costs_no_measure(ssavae, tmp_path):
+    """Integer classes, and a word given in the explorer: all are text then, and the test part is measured."""
+    run, x, y = tmp_path / "run", flowers(), np.repeat([0, 7], 30)
+    parts = {"x_train": x, "x_test": x, "kind": "table"}
+    for name, labels in {"whole": y, "texts": y.astype(str), "others": np.repeat(["a", "b"], 30)}.items():
+        np.savez(tmp_path / f"{name}.npz", y_train=labels, y_test=labels, **parts)
+    lines = [f"{i},{'smudge' if i % 9 == 0 else y[i]}\n" for i in range(60)]
+    (tmp_path / "labels.csv").write_text("row,label\n" + "".join(lines))
+    words = ["--labels-from", tmp_path / "labels.csv", "--set", "validation_fraction=0.2", *SHORT]
+    succeeds(ssavae("train", tmp_path / "whole.npz", "--out", run, *words))
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert "accuracy" in metrics and metrics["protocol"]["classes"] == 3
+    succeeds(ssavae("evaluate", run, tmp_path / "texts.npz"))
+    assert "accuracy" in json.loads((run / "metrics.json").read_text())["evaluate"]
+    done = ssavae("evaluate", run, tmp_path / "others.npz")
+    assert "classes that the model does not know (a, b): nothing is measured by them" in done.err
+    assert done.status == 0 and "rows of unknown classes" in done.out
+
+
 def test_no_split_parts_a_group(ssavae, tmp_path):
     rows = flowers()
     cells = [[*row, f"m{i // 5}", "low" if i < 30 else "high"] for i, row in enumerate(rows)]

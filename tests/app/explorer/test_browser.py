@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 from sklearn.datasets import load_wine
 
@@ -21,6 +22,7 @@ from ssavae import SSAVAE
 from ssavae.data.label_budget import LabelBudget, grant_labels
 from ssavae.data.labelled import LabelledData, Reading
 from ssavae.data.partition import read
+from ssavae.figures import class_colors
 
 uvicorn = pytest.importorskip("uvicorn", reason="the extra `explore` is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -161,16 +163,16 @@ class Screen:
 
     def frame(self) -> np.ndarray:
         """Left, top, right and bottom of the plot on the screen."""
-        box = self.page.locator("#map .nsewdrag").bounding_box()
+        box = self.page.locator("#map .points").bounding_box()
         return np.array([box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]])
 
     def view(self) -> np.ndarray:
         """Left, right, bottom and top of the plot on the map."""
-        return np.array(self.page.evaluate("[...map.layout.xaxis.range, ...map.layout.yaxis.range]"))
+        return np.array(self.page.evaluate("map.map.range"))
 
     def drawn(self) -> np.ndarray:
         """The positions (n, 2) of all points as drawn; NaN where one is hidden."""
-        script = "[0, 1].map((k) => Array.from(map.data[0]['xy'[k]], (v) => (Number.isNaN(v) ? null : v)))"
+        script = "['x', 'y'].map((k) => Array.from(map.map[k], (v, i) => (map.map.visible[i] ? v : null)))"
         return np.array(self.page.evaluate(script), dtype=float).T
 
     def pixels(self) -> np.ndarray:
@@ -396,13 +398,13 @@ def test_the_legend_hides_a_class(screen, digits_url, digits):
     zeros = np.concatenate([digits.y_train, digits.y_test]) == 0  # type: ignore[list-item]
     entry = page.page.locator("#legend button").first
     entry.click()
-    page.page.wait_for_function("map.data[0].x.some(Number.isNaN)")
+    page.page.wait_for_function("() => map.map.visible.includes(0)")
     assert (np.isnan(page.drawn()[:, 0]) == zeros).all()
     assert entry.get_attribute("aria-pressed") == "false" and not page.shows("#0072B2")
     page.page.get_by_role("button", name="Hide all").click()
-    page.page.wait_for_function("map.data[0].x.every(Number.isNaN)")
+    page.page.wait_for_function("() => !map.map.visible.includes(1)")
     page.page.get_by_role("button", name="Show all").click()
-    page.page.wait_for_function("!map.data[0].x.some(Number.isNaN)")
+    page.page.wait_for_function("() => !map.map.visible.includes(0)")
     assert page.shows("#0072B2")
 
 
@@ -422,6 +424,12 @@ def test_a_code_of_100_dimensions_and_101_classes(screen, many):
         principal = page.drawn()
         assert np.allclose(np.cov(principal.T)[0, 1], 0, atol=1e-3)
         assert page.page.locator("#legend button").count() == 101
+        names = page.page.locator("#legend .class-name").all_inner_texts()
+        assert names[:12] == [f"kind {c}" for c in range(12)]  # 2 before 10
+        boxes = np.array(page.page.evaluate(PLACED, names))
+        assert len(boxes) > 40  # of 101 names at random positions, in this small map
+        overlaps = (np.abs(boxes[:, None] - boxes[None]) < [60, 15]).all(axis=2)
+        assert overlaps.sum() == len(boxes)  # each with itself alone
         page.page.fill("#class-filter", "kind 77")
         assert page.page.locator("#legend li:visible").count() == 1
         item, pixel = page.isolated()
@@ -430,11 +438,9 @@ def test_a_code_of_100_dimensions_and_101_classes(screen, many):
         page.page.select_option("#axes-kind", "pair")
         page.page.select_option("#x-axis", "7")
         page.page.select_option("#y-axis", "42")
-        page.page.wait_for_function(
-            "map.layout.xaxis.title.text === 'code 8' && map.layout.yaxis.title.text === 'code 43'"
-        )
+        page.page.wait_for_function("() => map.map.titles.join() === 'code 8,code 43'")
         page.page.wait_for_function(  # the points may follow the titles, on a busy machine
-            "([x, y]) => Math.abs(map.data[0].x[0] - x) + Math.abs(map.data[0].y[0] - y) < 1e-4",
+            "([x, y]) => Math.abs(map.map.x[0] - x) + Math.abs(map.map.y[0] - y) < 1e-4",
             arg=z[0, [7, 42]].tolist(),
         )
         assert np.allclose(page.drawn(), z[:, [7, 42]], atol=1e-5)
@@ -448,12 +454,177 @@ def test_a_code_of_100_dimensions_and_101_classes(screen, many):
         page.page.close()  # before the server, which it may still be asking
 
 
+# where names of one length stand, at positions that repeat themselves exactly
+PLACED = """async (names) => {
+    const { placed } = await import("/overlay.js");
+    const [x0, x1, y0, y1] = map.map.range;
+    const at = (k, low, high) => low + ((k * 0.618) % 1) * (high - low);
+    const wanted = names.map((text, k) => ({ text, position: [at(k, x0, x1), at(k * k, y0, y1)] }));
+    return placed(wanted, map.map, () => 60).map(({ at }) => at);
+}"""
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_a_kept_theme_colours_points_and_legend_alike(screen, digits_url, size):
+    page = screen(size).open(digits_url)
+    page.page.click("#theme")
+    page.page.reload()
+    page.page.wait_for_selector("html[data-ready]")
+    first = page.page.evaluate("[...map.map.cloud.rgba.slice(0, 3)]")
+    label = page.page.evaluate("fetch('api/items/0').then((r) => r.json()).then((i) => i.label)")
+    swatch = page.page.locator(f"#legend button[data-class='{label}'] .swatch")
+    color = swatch.evaluate("(s) => getComputedStyle(s).backgroundColor")
+    assert color == "rgb({}, {}, {})".format(*first)
+    assert page.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.shows("#181b21")
+
+
+def test_fingers_play_the_way_and_pinch_the_map(screen, digits_url):
+    page = screen(NARROW, has_touch=True).open(digits_url)
+    left, top, right, bottom = page.frame()
+    middle, height = (left + right) / 2, bottom - top
+    touch = page.page.context.new_cdp_session(page.page)
+
+    def move(kind: str, *fingers: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(fingers)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    move("touchStart", (middle, bottom - 0.1 * height))
+    for step in range(1, 9):
+        move("touchMove", (middle, bottom - (0.1 + 0.1 * step) * height))
+    move("touchEnd")
+    page.panel("of the path")
+    assert page.page.evaluate("window.scrollY") == 0
+    before = page.view()
+    move("touchStart", (middle - 20, top + 90), (middle + 20, top + 90))
+    for step in range(1, 9):
+        move("touchMove", (middle - 20 - 8 * step, top + 90), (middle + 20 + 8 * step, top + 90))
+    move("touchEnd")
+    after = page.view()
+    assert (after[1] - after[0]) / (before[1] - before[0]) == pytest.approx(20 / 84, rel=0.1)
+    assert page.page.evaluate("visualViewport.scale") == 1
+
+
+def test_one_impact_among_many_samples_is_drawn(screen, digits_url):
+    """A signal of 3,000 samples, drawn by the page's own module, with an axis of amplitude and of time."""
+    page = screen(NARROW).open(digits_url)
+    script = """async () => {
+        const { drawValues } = await import("/draw.js");
+        const data = new Float32Array(3000).fill(1);
+        [data[1501], data[2002]] = [8.5, -2.5];
+        const drawn = drawValues([{ title: "item", value: { data, shape: [3000, 1] } }], "signal");
+        panel.replaceChildren(drawn);
+        return [drawn.querySelector("polyline").getAttribute("points"), panel.innerText];
+    }"""
+    points, text = page.page.evaluate(script)
+    line = np.array([pair.split(",") for pair in points.split()], dtype=float)
+    high, low = line[line[:, 1].argmin()], line[line[:, 1].argmax()]
+    assert high == pytest.approx([300 * 1501 / 2999, 6], abs=0.06)
+    assert low == pytest.approx([300 * 2002 / 2999, 94], abs=0.06)
+    assert {"8.5", "-2.5", "2,999", "time in samples"} <= set(text.splitlines())
+
+
+def test_labels_are_seen_listed_undone_and_kept(screen, digits_url):
+    page = screen(NARROW).open(digits_url)
+    asked: list[str] = []
+    page.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+
+    def label(name: str, shown: int) -> None:
+        page.page.get_by_role("button", name="Hide all").click()
+        page.page.locator("#legend button").nth(shown).click()
+        page.page.click("#select-shown")
+        page.panel("points selected")
+        page.page.fill("#new-label", name)
+        page.page.get_by_role("button", name="Give this label").click()
+
+    label("smudge", 3)
+    label("blot", 4)
+    entries = page.page.locator("#label-list li")
+    assert sorted(entries.all_inner_texts()) == ["blot\n181", "smudge\n183"]
+    page.page.click("#undo")
+    assert entries.all_inner_texts() == ["smudge\n183"]
+    page.page.reload()
+    page.page.wait_for_selector("html[data-ready]")
+    assert asked == ["beforeunload"]
+    assert entries.all_inner_texts() == ["smudge\n183"]
+    page.page.select_option("#color-by", "given")
+    page.page.locator("#legend button", has_text="smudge").wait_for()
+    page.page.locator("#legend button", has_text="none given").wait_for()
+    entries.first.click()
+    assert "replace" in page.panel("183 points selected")
+    page.page.uncheck("#replace-own")
+    page.page.fill("#new-label", "new")
+    page.page.get_by_role("button", name="Give this label").click()
+    # training rows keep the label of the data; test rows may be labelled, though training may not use it
+    assert len(entries.all_inner_texts()) == 2
+    page.page.click("#forget")
+    assert entries.count() == 0
+
+
+def test_colours_are_those_of_the_figures_and_gaps_have_a_legend(screen, wine_url):
+    page = screen(NARROW).open(wine_url)
+    for n in (3, 10, 11, 101):
+        script = "async (n) => (await import('/palette.js')).classColors(n, false)"
+        colors = [to_rgb(color) for color in page.page.evaluate(script, n)]
+        assert np.allclose(colors, class_colors(n), atol=0.005)
+    page.page.select_option("#color-by", label="ash")
+    page.page.locator("#scale .missing").wait_for()
+    text = page.page.inner_text("#scale")
+    assert "missing: 20" in text and "1st and the 99th percentile" in text and "≤" in text
+    gap = page.page.locator("#scale .swatch").evaluate("(s) => getComputedStyle(s).backgroundColor")
+    assert contrast(gap) > 3
+    corner, right, up = page.page.evaluate("[[0, 0], [1, 0], [0, 1]].map((p) => map.map.toPixel(p))")
+    assert right[0] - corner[0] == pytest.approx(corner[1] - up[1])  # one scale for both axes
+
+
+def contrast(css: str) -> float:
+    """The contrast of a colour and white (WCAG)."""
+    parts = np.array([float(part) for part in css[4:-1].split(",")]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05))
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_a_selection_is_a_grid_and_a_table_and_a_link_shows_a_row_again(screen, digits_url, size, tmp_path):
+    page = screen(size).open(digits_url)
+    page.page.click("#select-shown")
+    page.panel("the first 60 of 1,797, sorted by row")
+    page.page.wait_for_function("() => document.querySelectorAll('.items canvas').length === 60")
+    page.page.get_by_role("button", name="confidence").click()
+    page.panel("sorted by confidence")
+    shown = [float(text) for text in page.page.locator(".items tbody td:nth-child(4)").all_inner_texts()]
+    assert shown == sorted(shown) and len(shown) == 60
+    number = page.page.locator(".items .link").first.inner_text()
+    page.page.locator(".items .link").first.click()
+    page.panel(f"row {number}")
+    page.page.fill("#find-row", "1500")
+    page.page.press("#find-row", "Enter")
+    page.panel("Item 1,500 · row 1,500 (test)")
+    page.page.select_option("#color-by", "right")
+    page.page.wait_for_function(
+        "() => location.hash.includes('color=right') && location.hash.includes('item=1500')"
+    )
+    again = screen(size).open(page.page.url)
+    again.panel("Item 1,500 · row 1,500 (test)")
+    assert again.page.locator("#legend .class-name").all_inner_texts() == ["right", "wrong"]
+    page.page.fill("#find-row", "99999")
+    page.page.press("#find-row", "Enter")
+    page.page.locator("#error", has_text="no row 99999").wait_for()
+    with page.page.expect_download() as waiting:
+        page.page.click("#save-picture")
+    waiting.value.save_as(tmp_path / "map.png")
+    assert (
+        len(np.unique(np.asarray(Image.open(tmp_path / "map.png").convert("RGB")).reshape(-1, 3), axis=0))
+        > 50
+    )
+
+
 def test_the_map_by_keyboard(screen, digits_url):
     page = screen().open(digits_url)
     page.page.focus("#map")
     page.page.keyboard.press("ArrowRight")
     page.page.keyboard.press("Shift+ArrowUp")
-    page.page.wait_for_function("/^(Decoded at|Item)/.test(panel.innerText)")
+    page.page.wait_for_function("() => /^(Decoded at|Item)/.test(panel.innerText)")
     page.page.keyboard.press("Enter")
     for _ in range(6):
         page.page.keyboard.press("Shift+ArrowLeft")
@@ -463,11 +634,9 @@ def test_the_map_by_keyboard(screen, digits_url):
     page.panel("Explore the map")
     before = page.view()
     page.page.keyboard.press("+")
-    page.page.wait_for_function(
-        f"map.layout.xaxis.range[1] - map.layout.xaxis.range[0] < {before[1] - before[0]}"
-    )
+    page.page.wait_for_function(f"() => map.map.range[1] - map.map.range[0] < {before[1] - before[0]}")
     reached = [page.page.evaluate("document.activeElement.id || document.activeElement.dataset.class")]
-    for _ in range(40):
+    for _ in range(48):
         page.page.keyboard.press("Tab")
         reached.append(
             page.page.evaluate("document.activeElement.id || document.activeElement.dataset.class")
@@ -482,7 +651,7 @@ def test_narrow_and_dark(screen, digits_url):
     assert tops == sorted(tops)
     light = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.page.click("#theme")
-    page.page.wait_for_function("map.layout.paper_bgcolor === '#181b21'")
+    page.page.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
     assert page.page.evaluate("getComputedStyle(document.body).backgroundColor") != light
 
 
@@ -529,7 +698,7 @@ def test_the_exported_file_works_without_network(screen, digits, digits_model, t
     page.page.get_by_role("button", name="Sample", exact=True).click()
     page.panel("12 samples")
     page.page.locator("#legend button").first.click()
-    page.page.wait_for_function("map.data[0].x.some(Number.isNaN)")
+    page.page.wait_for_function("() => map.map.visible.includes(0)")
     page.page.click("#select-shown")
     page.panel("points selected")
     shown = np.concatenate([digits.y_train, digits.y_test]) != 0  # type: ignore[list-item]

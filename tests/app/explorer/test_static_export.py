@@ -132,7 +132,7 @@ def test_a_page_without_room_holds_some_rows_and_says_so(tmp_path, monkeypatch):
     assert content["every"] > 1 and report["rows"] == f"{content['stack']['n']} of 200"
     assert content["stack"]["n"] == len(range(0, 200, content["every"]))
     assert report["bytes"] == (tmp_path / "map.html").stat().st_size <= whole - 100_000
-    monkeypatch.setattr(static_export, "FILE_BYTES", 1_000_000)
+    monkeypatch.setattr(static_export, "FILE_BYTES", 50_000)
     with pytest.raises(UsageError, match="bytes: show fewer rows"):
         static_export.export_page(api, tmp_path / "none.html")
     assert not (tmp_path / "none.html").exists()

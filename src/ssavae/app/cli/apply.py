@@ -18,6 +18,7 @@ from ssavae.app.cli.options import (
     OutOption,
     RunArgument,
     check_choice,
+    check_run,
     examples,
     folder_option,
     output_path,
@@ -49,9 +50,6 @@ def evaluate(
     folder = RunFolder(run)
     model, loaded = folder.load_model_and_data(data, reading)
     results, file = evaluate_run(model, folder, loaded, judged=judge)
-    unknown = results.get("rows_of_unknown_classes")
-    if unknown:
-        warn(f"{unknown} rows have a class that the model does not know: they count as unlabelled")
     judged = {f"judge: {k}": v for k, v in results.pop("judge", {}).items() if k != "rows_sha256"}
     faults = results.pop("faults", {})
     by_fault = faults.pop("by_class", {})
@@ -72,12 +70,12 @@ def draw_map(run: RunArgument, data: DataArgument, reading: Reading, out: OutOpt
 
     Rows as in `ssavae evaluate`; with more than 2 dimensions their PCA.
     """
+    path = output_path(out, run / "map.png", PICTURE_SUFFIXES)
     from ssavae import figures
     from ssavae.app.runs import pictures
     from ssavae.app.runs.folder import RunFolder
 
     model, part = RunFolder(run).load_model_and_rows(data, reading)
-    path = output_path(out, run / "map.png", PICTURE_SUFFIXES)
     print_written(figures.save(pictures.draw_map(model, part), path))
 
 
@@ -94,10 +92,10 @@ def draw(
 
     Map, decoded grid, reconstructions, samples, reliability and losses; rows as in `ssavae evaluate`.
     """
+    suffix = picture_suffix(picture_format)
     from ssavae.app.runs import pictures
     from ssavae.app.runs.folder import RunFolder
 
-    suffix = picture_suffix(picture_format)
     model, part = RunFolder(run).load_model_and_rows(data, reading)
     print_written(*pictures.draw_pictures(model, part, out or run, suffix))
 
@@ -117,11 +115,11 @@ def reconstruct(
 
     Rows as in `ssavae evaluate`: a picture beside the inputs, or the values as .npz or .csv.
     """
+    path = output_path(out, run / "reconstructions.png", ROW_SUFFIXES)
     from ssavae import figures
     from ssavae.app.runs import output, pictures
     from ssavae.app.runs.folder import RunFolder
 
-    path = output_path(out, run / "reconstructions.png", ROW_SUFFIXES)
     model, part = RunFolder(run).load_model_and_rows(data, reading)
     if path.suffix.lower() in PICTURE_SUFFIXES:
         print_written(figures.save(pictures.draw_reconstructions(model, part, n or 10), path))
@@ -144,13 +142,12 @@ def sample(
 
     A picture, or the values as .npz or .csv.
     """
+    path = output_path(out, run / "samples.png", ROW_SUFFIXES)
+    check_choice("--sampler", sampler, ("class", "aggregate", "prior"))
     from ssavae import figures
     from ssavae.app.runs import output, pictures
     from ssavae.app.runs.folder import RunFolder
-    from ssavae.inference.samplers import SAMPLERS
 
-    path = output_path(out, run / "samples.png", ROW_SUFFIXES)
-    check_choice("--sampler", sampler, SAMPLERS)
     model = RunFolder(run).load_model()
     x, y = pictures.sample_rows(model, class_name, n, sampler, seed)
     if path.suffix.lower() in PICTURE_SUFFIXES:
@@ -169,7 +166,7 @@ def sample(
 )
 @takes_reading(*APPLIED)
 def predict(
-    run: RunArgument,
+    run: Annotated[Path, typer.Argument(help="The folder that `ssavae train` or `ssavae export` wrote.")],
     data: DataArgument,
     reading: Reading,
     out: OutOption = None,
@@ -189,6 +186,7 @@ def predict(
     if onnx:
         model, loaded = output.load_exported(run, data, reading)
     else:
+        check_run(run)
         from ssavae.app.runs.folder import RunFolder
 
         model, loaded = RunFolder(run).load_model_and_data(data, reading)

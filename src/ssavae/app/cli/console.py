@@ -65,6 +65,12 @@ def print_written(*files: Path) -> None:
         print(f"wrote {file}")
 
 
+def print_line(text: str) -> None:
+    """Print a line at once, of several processes by the first."""
+    if is_first():
+        print(text, flush=True)
+
+
 def print_values(title: str, values: Mapping[str, object]) -> None:
     """Print names and values as a table; None is left out."""
     texts = {name: format_value(value) for name, value in values.items() if value is not None}
@@ -94,7 +100,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(*columns, box=None if not sys.stdout.isatty() else Table().box)
     for row in rows:
         table.add_row(*row)
-    width = None if sys.stdout.isatty() else 200
+    width = None if sys.stdout.isatty() else 100_000  # a pipe has no width: its lines are not wrapped
     Console(width=width, highlight=False, markup=False, emoji=False).print(table)
 
 

@@ -56,9 +56,9 @@ def reproduce(
 
     Continues from what is in --out already.
     """
-    from ssavae.app.experiments.reproduce import EXPERIMENTS, reproduce_figures
+    check_choice("WHAT", experiment, ("figure7", "figure9", "cifar10", "all"))
+    from ssavae.app.experiments.reproduce import reproduce_figures
 
-    check_choice("WHAT", experiment, [*EXPERIMENTS, "all"])
     files = reproduce_figures(
         experiment,
         out,
@@ -154,8 +154,6 @@ def sweep(
     a cell that was stopped or killed is retried.  Cells that differ in step 2 alone share their step 1.
     """
     from ssavae.app.experiments.search_space import plan_space
-    from ssavae.app.experiments.sweep import Sweep, work_on
-    from ssavae.app.runs.folder import Run
     from ssavae.app.runs.settings import plan_reading
     from ssavae.data.label_budget import LabelBudget
 
@@ -163,6 +161,9 @@ def sweep(
     given = {name: values for name, values in choices.items() if values}
     space = plan_space(preset, {"kind": kind, "device": device}, given, assignments or [])
     reading = plan_reading(preset, reading)
+    from ssavae.app.experiments.sweep import Sweep, work_on
+    from ssavae.app.runs.folder import Run
+
     budget = LabelBudget(per_class=labels_per_class)
     run = Run(data, reading, fraction_or_default(test_fraction), preset, {}, budget)
     chosen = metric or "reconstruction_error"

@@ -46,6 +46,8 @@ def explore(
 
     One page and an HTTP API (/api/openapi.json), served to this machine alone until Ctrl-C.
     """
+    check_choice("--part", part, ("all", "train", "test"))
+    path = output_path(export, Path("map.html"), (".html",), "--export")
     from ssavae.app.explorer import serve
     from ssavae.app.explorer.app import Api, create_app
     from ssavae.app.explorer.points import Points, rows_to_show
@@ -54,8 +56,6 @@ def explore(
     from ssavae.app.explorer.static_export import export_page
     from ssavae.app.runs.folder import RunFolder
 
-    check_choice("--part", part, ("all", "train", "test"))
-    path = output_path(export, Path("map.html"), (".html",), "--export")
     serve.check_token(host, token)
     listening = serve.open_port(host or serve.HOST, port) if export is None else None
     folder = RunFolder(run)

@@ -94,4 +94,21 @@ def _one_line(error: Exception) -> str:
     """Return an error's message without line breaks; typer's own errors have it in format_message."""
     format_message = getattr(error, "format_message", None)
     text = str(error) if format_message is None else format_message()
-    return " ".join(text.split()) or type(error).__name__
+    return " ".join(text.split()) + _parameter_hint(error) or type(error).__name__
+
+
+def _parameter_hint(error: Exception) -> str:
+    """Return how to set the parameter that an unknown option means, of a command that sets parameters."""
+    option = getattr(error, "option_name", None)
+    context = getattr(error, "ctx", None)
+    known = [] if context is None else [name for each in context.command.params for name in each.opts]
+    if option is None or "--set" not in known:
+        return ""
+    from ssavae._checks import closest
+    from ssavae.app.runs.settings import parameter_names
+
+    word = option.lstrip("-").replace("-", "_")
+    name = {"lr": "learning_rate"}.get(word) or closest(word, parameter_names())
+    words = [*context.obj.words, "VALUE"]
+    value = words[words.index(option) + 1] if option in words else "VALUE"
+    return f" A parameter of the model is set by --set {name}={value}" if name else ""

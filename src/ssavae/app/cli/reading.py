@@ -63,8 +63,13 @@ def takes_reading(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def run(**values: object) -> None:
+            from ssavae.data.partition import check_names
+
             given = {name: values.pop(name) for name in names}
-            command(**values, reading=_reading(given))
+            reading = _reading(given)
+            if values["data"] != "-":
+                check_names(str(values["data"]), reading)
+            command(**values, reading=reading)
 
         hints = get_type_hints(command, localns={"Reading": object}, include_extras=True)
         parameters = list(_with_options(inspect.signature(command).parameters.values(), names, hints))

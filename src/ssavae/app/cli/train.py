@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ssavae.app.cli.console import print_values, print_written
+from ssavae.app.cli.console import print_line, print_values, print_written
 from ssavae.app.cli.main import app
 from ssavae.app.cli.options import (
     DataArgument,
@@ -104,23 +104,26 @@ def train(
 
     Writes model, history, metrics and pictures into the folder --out.
     """
-    from ssavae.app.runs.folder import Run, RunFolder
     from ssavae.app.runs.settings import plan_parameters, plan_reading
     from ssavae.data.label_budget import LabelBudget
 
-    folder = RunFolder(out)
     processes = launcher.process_counts(devices, nodes)
+    options = {"latent_dim": latent_dim, "kind": kind, "device": device, "precision": precision}
+    options |= {**processes, "random_state": seed}
+    parameters = plan_parameters(preset, options, assignments or [])  # before torch, which takes seconds
+    labels = LabelBudget(labels_per_class, label_fraction, labels_from)
+    labels.check_given()
+    print_line("loading PyTorch")
+    from ssavae.app.runs.folder import Run, RunFolder
+
+    folder = RunFolder(out)
 
     def resumed_run() -> Run | None:
         run = folder.read_resumed(data, _contradicting(context))
         return run and replace(run, parameters=run.parameters | processes)
 
     def new_run() -> Run:
-        options = {"latent_dim": latent_dim, "kind": kind, "device": device, "precision": precision}
-        options |= {**processes, "random_state": seed}
-        parameters = plan_parameters(preset, options, assignments or [])
         folder.check_free(overwrite)
-        labels = LabelBudget(labels_per_class, label_fraction, labels_from)
         split = fraction_or_default(test_fraction)
         return Run(data, plan_reading(preset, reading), split, preset, parameters, labels)
 
@@ -174,7 +177,7 @@ def _train_here(context: typer.Context, folder: RunFolder, run: Run, resume: boo
     from ssavae.app.runs.train import train_run
 
     command = shlex.join(["ssavae", *context.obj.words])
-    metrics, files = train_run(folder, run, resume=resume, command=command)
+    metrics, files = train_run(folder, run, resume=resume, command=command, say=print_line)
     if not launcher.is_first():
         return
     protocol = metrics.pop("protocol")

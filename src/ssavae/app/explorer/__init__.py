@@ -2,5 +2,5 @@
 
 from ssavae._checks import require_package
 
-for package in ("fastapi", "uvicorn", "plotly"):
+for package in ("fastapi", "uvicorn"):
     require_package(package, "explore", "the explorer")

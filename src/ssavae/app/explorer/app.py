@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, FastAPI, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, HTMLResponse
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
@@ -17,12 +17,12 @@ from ssavae.app.explorer import errors, openapi, schema, uploads
 from ssavae.app.explorer.errors import Problem
 from ssavae.app.explorer.http.bodies import JSONRoute
 from ssavae.app.explorer.http.in_flight import InFlight
-from ssavae.app.explorer.limits import BODY_BYTES, IMAGE_PIXELS, JSON_VALUES, LANDED_ROWS
+from ssavae.app.explorer.limits import BODY_BYTES, IMAGE_PIXELS, ITEMS, JSON_VALUES, LANDED_ROWS
 from ssavae.app.explorer.points import Points, rows_at
 from ssavae.app.explorer.row_format import ArrayOrFrame, pack, show_cell
 from ssavae.app.explorer.security import LOOPBACK, AccessMiddleware, AccessPolicy
 from ssavae.app.explorer.service import Service
-from ssavae.app.explorer.single_file import PAGE, plotly_js
+from ssavae.app.explorer.single_file import PAGE
 from ssavae.estimator import SSAVAE
 from ssavae.preprocessing.columns import Column
 from ssavae.training.parameters import model_params
@@ -90,7 +90,16 @@ class Api:
         self.name = name
         self.points = service.points
         self.format = service.format
-        posts = (self.encode, self.decode, self.predict, self.novelty, self.sample, self.land, self.select)
+        posts = (
+            self.encode,
+            self.decode,
+            self.predict,
+            self.novelty,
+            self.sample,
+            self.land,
+            self.rows,
+            self.select,
+        )
         self.posts = {f"/api/{endpoint.__name__}": endpoint for endpoint in posts}
 
     @property
@@ -134,6 +143,7 @@ class Api:
             limits=schema.Limits(
                 rows=self.format.n_most,
                 landed_rows=LANDED_ROWS,
+                items=ITEMS,
                 body_bytes=BODY_BYTES,
                 json_values=JSON_VALUES,
                 image_pixels=IMAGE_PIXELS,
@@ -155,6 +165,7 @@ class Api:
             confidence=pack(points.confidence),
             novelty=pack(points.novelty),
             row=pack(points.row),
+            number=pack(points.number),
             projection=schema.Projection(**plane.to_lists()),
         )
 
@@ -232,7 +243,8 @@ class Api:
     async def sample(self, body: schema.SampleRequest) -> schema.Sampled:
         """Generate rows."""
         rows, y = await self.service.sample(body.n, body.y, body.sampler, body.seed)
-        return schema.Sampled(x=self.format.to_values(rows), y=y)
+        z = await self.service.encode(self.service.inputs(rows)[0])
+        return schema.Sampled(x=self.format.to_values(rows), y=y, z=z.tolist())
 
     async def land(self, request: Request) -> schema.LandedFile:
         """Place the rows of a file on the map: a PNG, csv or npy is the body."""
@@ -264,6 +276,14 @@ class Api:
             )
             for i, x in enumerate(self.format.to_values(rows))
         ]
+
+    async def rows(self, body: schema.SomeItems) -> schema.Decoded:
+        """Return the values of items, in their order."""
+        if max(body.items) >= len(self.points):
+            raise Problem(422, f"items: there are items 0 to {len(self.points) - 1}")
+        if len(body.items) > self.format.n_most:
+            raise Problem(422, f"items: at most {self.format.n_most} rows")
+        return schema.Decoded(x=self.format.to_values(rows_at(self.points.rows, np.array(body.items))))
 
     async def select(self, body: schema.Selection) -> schema.Group:
         """Return mean and spread of a group of items."""
@@ -299,16 +319,16 @@ def _column_info(name: str, column: Column) -> schema.ColumnInfo:
 
 
 def _static_routes() -> list[Route]:
-    """Return a route for each file of the page, and for plotly.js: no path of a request is ever looked up."""
+    """Return a route for each file of the page: no path of a request is ever looked up."""
     files = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.is_file()}
     routes = [Route(f"/{name}", partial(_send_file, path)) for name, path in files.items()]
     index = Route("/", partial(_send_file, PAGE / "index.html"))
-    return [*routes, index, Route("/plotly.min.js", _send_plotly)]
+    return [*routes, index, Route("/docs", _send_docs)]
 
 
 async def _send_file(path: Path, request: Request) -> Response:
     return FileResponse(path, headers={"cache-control": "no-cache"})
 
 
-async def _send_plotly(request: Request) -> Response:
-    return Response(plotly_js(), headers={"cache-control": "max-age=3600"}, media_type="text/javascript")
+async def _send_docs(request: Request) -> Response:
+    return HTMLResponse(openapi.as_page(request.app.openapi()))

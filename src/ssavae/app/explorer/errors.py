@@ -13,8 +13,7 @@ from starlette.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
 SECURITY_HEADERS = {
-    # plotly's WebGL scatter compiles functions from text; inline and foreign scripts stay forbidden
-    "content-security-policy": "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' "
+    "content-security-policy": "default-src 'self'; script-src 'self'; style-src 'self' "
     "'unsafe-inline'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
     "referrer-policy": "no-referrer",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from html import escape
 from typing import Any
 
 from fastapi import FastAPI
@@ -87,3 +89,48 @@ def _problem_responses(path: str, method: str, with_token: bool) -> JSON:
         statuses.remove("404")
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
     return {status: {"description": PROBLEMS[status], "content": content} for status in sorted(statuses)}
+
+
+EXAMPLES = {"post": "requests.post(base + {path!r}, json=body)", "get": "requests.get(base + {path!r})"}
+PAGE_HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>ssavae: the API</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>:root{color-scheme:light dark} body{font:15px/1.5 system-ui,sans-serif;
+max-width:860px;margin:24px auto;padding:0 16px}
+pre{overflow:auto;padding:10px;border:1px solid #8884;border-radius:8px;font-size:13px}</style>
+"""
+
+
+def as_page(document: JSON) -> str:
+    """Return an OpenAPI document as a page to read: no script, nothing from another server."""
+    paths: Any = document["paths"]
+    parts = [
+        PAGE_HEAD,
+        "<h1>The API of this map</h1>",
+        "<p>The whole: <a href='api/openapi.json'>openapi.json</a></p>",
+    ]
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            parts.append(_operation(path, method, operation, document))
+    return "\n".join(parts)
+
+
+def _operation(path: str, method: str, operation: dict[str, Any], document: Any) -> str:
+    """Return one operation: what it does, its body, and a call in Python and in JavaScript."""
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    schema = document["components"]["schemas"].get(str(body.get("$ref", "")).rpartition("/")[2])
+    options = (
+        ", { method: 'POST', body, headers: { 'Content-Type': 'application/json' } }"
+        if method == "post"
+        else ""
+    )
+    calls = [EXAMPLES[method].format(path=path), f"await (await fetch({path!r}{options})).json()"]
+    parts = [
+        f"<h2><code>{method.upper()} {escape(path)}</code></h2>",
+        f"<p>{escape(operation['description'])}</p>",
+    ]
+    parts += [f"<pre>{escape(call)}</pre>" for call in calls]
+    if schema is not None:
+        parts.append(
+            f"<details><summary>Body</summary><pre>{escape(json.dumps(schema, indent=1))}</pre></details>"
+        )
+    return "\n".join(parts)

@@ -12,16 +12,15 @@ from scipy.special import softmax
 from torch import Tensor
 
 from ssavae.app.explorer.cache import cached
-from ssavae.app.explorer.limits import ITEMS
 from ssavae.app.explorer.row_format import ArrayOrFrame
 from ssavae.data.labelled import LabelledData, Part, RowsLike
 from ssavae.data.partition import divide
 from ssavae.estimator import SSAVAE
 from ssavae.inference.samplers import log_density
-from ssavae.preprocessing.labels import encode_labels
+from ssavae.preprocessing.labels import encode_labels, is_labelled, warn_of_unknown_classes
 from ssavae.preprocessing.lazy import LazyArray
 
-MOST_POINTS = ITEMS
+MOST_POINTS = 1_000_000
 READ = ("z", "predicted", "confidence", "novelty")  # computed by the model for each row
 CHUNK = 1000  # rows between two calls of ``progress``
 LARGEST = float(np.finfo(np.float32).max)
@@ -37,6 +36,8 @@ class SelectedRows:
     part : Part
     row : (n,)
         Row number in the training data, as ``ssavae train --labels-from`` counts; -1 for test rows.
+    number : (n,)
+        Row number in the data as a whole, as ``ssavae predict`` counts: its own test part follows the rest.
     columns : dict
         Further columns by name, (n,) each.
     n_all : int
@@ -45,6 +46,7 @@ class SelectedRows:
 
     part: Part
     row: np.ndarray
+    number: np.ndarray
     columns: dict[str, np.ndarray]
     n_all: int
 
@@ -72,13 +74,15 @@ def rows_to_show(loaded: LabelledData, held_out: np.ndarray, which: str = "all")
         parts = {which: parts[which]}
     part = _concatenate(list(parts.values()))
     part_names = np.repeat(list(parts), [len(each.x) for each in parts.values()])
-    row = np.full(len(part_names), -1)
-    if "train" in parts:
-        row[part_names == "train"] = np.setdiff1d(np.arange(len(loaded.x_train)), held_out)
+    n_train = len(loaded.x_train)
+    train_rows = np.setdiff1d(np.arange(n_train), held_out)
+    test_rows = held_out if loaded.x_test is None else n_train + np.arange(len(loaded.x_test))
+    number = np.concatenate([train_rows if name == "train" else test_rows for name in parts])
+    row = np.where(part_names == "train", number, -1)
     columns = {} if part.groups is None else {"group": part.groups}
     if len(parts) > 1:
         columns["part"] = part_names
-    return _thin(SelectedRows(part, row, columns, len(row)))
+    return _thin(SelectedRows(part, row, number, columns, len(row)))
 
 
 def _concatenate(parts: list[Part]) -> Part:
@@ -107,7 +111,8 @@ def _thin(selected: SelectedRows) -> SelectedRows:
         return selected
     indices = np.linspace(0, n - 1, MOST_POINTS).round().astype(np.int64)
     columns = {name: values[indices] for name, values in selected.columns.items()}
-    return SelectedRows(selected.part.take(indices), selected.row[indices], columns, n)
+    row = selected.row[indices]
+    return SelectedRows(selected.part.take(indices), row, selected.number[indices], columns, n)
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ class Points:
     confidence : (n,)
         Probability of the predicted class; NaN where the model has no classes.
     novelty : (n,)
-    row, columns, n_all :
+    row, number, columns, n_all :
         See :class:`SelectedRows`.
     """
 
@@ -136,6 +141,7 @@ class Points:
     confidence: np.ndarray
     novelty: np.ndarray
     row: np.ndarray
+    number: np.ndarray
     n_all: int
     columns: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -158,8 +164,8 @@ class Points:
         z, predicted, confidence, novelty = arrays
         label = np.full(len(x), -1) if y is None else encode_labels(y, model.classes_)[0]
         columns = dict(selected.columns)
-        n_known = (label >= 0).sum()
-        if y is not None and (encode_labels(y)[0] >= 0).sum() > n_known:  # some classes are new to the model
+        if y is not None and is_labelled(y).sum() > (label >= 0).sum():
+            warn_of_unknown_classes(y, model.classes_)
             columns["label"] = np.array(["" if name in (None, -1) else str(name) for name in y.tolist()])
         return cls(
             rows=x,
@@ -169,6 +175,7 @@ class Points:
             confidence=confidence,
             novelty=novelty,
             row=selected.row.astype(np.int32),
+            number=selected.number.astype(np.int32),
             n_all=selected.n_all,
             columns=columns,
         )

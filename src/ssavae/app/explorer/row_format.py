@@ -30,7 +30,7 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 def pack(array: np.ndarray) -> ArrayData:
-    """Return an array as dtype, shape and base64 of its bytes, a form that plotly takes too.
+    """Return an array as dtype, shape and base64 of its bytes.
 
     >>> pack(np.array([[1, 2]], dtype=np.uint8)).model_dump()
     {'dtype': 'u1', 'shape': [1, 2], 'bdata': 'AQI='}

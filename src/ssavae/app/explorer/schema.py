@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-from ssavae.app.explorer.limits import AXES, ITEMS
+from ssavae.app.explorer.limits import AXES, ITEMS, ROWS
 from ssavae.inference.samplers import SAMPLERS
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -14,7 +14,7 @@ Codes = list[list[float]]
 
 
 class ArrayData(BaseModel):
-    """An array: its bytes little endian, in C order; plotly takes one with a single axis as it is."""
+    """An array: its bytes little endian, in C order."""
 
     model_config = ConfigDict(extra="forbid")
     dtype: Literal["f4", "i4", "u1"]
@@ -60,6 +60,12 @@ class SampleRequest(Request):
     seed: int | None = Field(None, ge=0, lt=2**32)
 
 
+class SomeItems(Request):
+    """Some items by index."""
+
+    items: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=ROWS), FailFast()]
+
+
 class Selection(Request):
     """Items by index."""
 
@@ -82,6 +88,7 @@ class Limits(BaseModel):
 
     rows: int
     landed_rows: int
+    items: int = Field(description="of a selection")
     body_bytes: int
     json_values: int = Field(description="keys, lists and objects included")
     image_pixels: int
@@ -127,6 +134,7 @@ class PointsOnMap(BaseModel):
     row: ArrayData = Field(
         description="row number in the training data, as `train --labels-from` counts; -1 for others"
     )
+    number: ArrayData = Field(description="row number in the data, as `predict` counts")
     projection: Projection
 
 
@@ -198,6 +206,7 @@ class Sampled(BaseModel):
 
     x: list[Value]
     y: list[str] | None
+    z: Codes = Field(description="where the encoder places each row")
 
 
 class LandedRow(ScoredRow):

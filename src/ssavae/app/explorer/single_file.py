@@ -1,4 +1,4 @@
-"""The page as one HTML file: style sheet, modules, plotly.js and content, all inside index.html.
+"""The page as one HTML file: style sheet, modules and content, all inside index.html.
 
 From disk, browsers import no modules by path: an import map of data URLs takes their place.
 """
@@ -8,23 +8,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("page")
 # forbids every network request
 OFFLINE_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data:; style-src 'unsafe-inline'; "
-    "img-src data: blob:"
+    "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data: blob:"
 )
-
-
-@lru_cache(1)
-def plotly_js() -> str:
-    """Return plotly.js as the installed plotly package holds it."""
-    from plotly.offline import get_plotlyjs
-
-    return get_plotlyjs()
 
 
 def import_map(folder: Path = PAGE) -> dict[str, str]:
@@ -47,7 +37,6 @@ def one_page(content: Mapping[str, object]) -> str:
     # a "<" in a string could end the script element
     data = json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     scripts = (
-        f"<script>{plotly_js()}</script>\n"
         f"<script>window.SSAVAE_EXPORT = {data};</script>\n"
         f'<script type="importmap">{json.dumps({"imports": import_map()})}</script>\n'
         '<script type="module">import "main.js";</script>\n'
@@ -57,7 +46,6 @@ def one_page(content: Mapping[str, object]) -> str:
     replacements = {
         '<meta charset="utf-8">': f'<meta charset="utf-8">\n{policy}',
         '<link rel="stylesheet" href="explorer.css">': f"<style>\n{style}</style>",
-        '<script src="plotly.min.js" defer></script>\n': "",
         '<script src="main.js" type="module"></script>\n': "",
         "</body>": f"{scripts}</body>",
     }

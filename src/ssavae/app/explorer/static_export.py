@@ -17,9 +17,9 @@ from ssavae.app.explorer.points import Plane, rows_at
 from ssavae.app.explorer.row_format import ArrayOrFrame
 from ssavae.app.explorer.schema import ColumnValues, ModelInfo
 from ssavae.app.explorer.service import Service
-from ssavae.app.explorer.single_file import one_page, plotly_js
+from ssavae.app.explorer.single_file import one_page
 
-FILE_BYTES = 15_000_000
+FILE_BYTES = 12_000_000
 SCRIPT_BYTES = 200_000  # of our own page, at most
 ATLAS_BYTES = 3_300_000  # before gzip
 ATLAS_SIDE = 64  # on MNIST's map the decoder is smooth between such points
@@ -33,7 +33,7 @@ JSON = dict[str, object]
 
 
 def export_page(api: Api, path: Path) -> JSON:
-    """Write the map as one file of at most 15 MB.
+    """Write the map as one file of at most 12 MB.
 
     Parameters
     ----------
@@ -51,23 +51,30 @@ def export_page(api: Api, path: Path) -> JSON:
     UsageError
         If it does not fit.
     """
+    page, report = page_of(api)
+    write_atomically(path, page)
+    return report
+
+
+def page_of(api: Api, in_notebook: bool = False) -> tuple[bytes, JSON]:
+    """Return the page, and what :func:`export_page` returns; in a notebook it reports what is selected."""
     service = api.service
-    content = _content(api)
-    room = FILE_BYTES - SCRIPT_BYTES - len(plotly_js()) - _json_size(content)
+    content = _content(api) | {"in_notebook": in_notebook}
+    room = FILE_BYTES - SCRIPT_BYTES - _json_size(content)
     stride, rows = _rows(service, room)
     page = one_page(content | rows).encode()
     if len(page) > FILE_BYTES:
         raise UsageError(
             f"the page would take {len(page):,} bytes: show fewer rows, with --part test or less DATA"
         )
-    write_atomically(path, page)
     n = math.ceil(len(service.points) / stride) if stride else 0
     side = _atlas_side(service)
-    return {
+    report: JSON = {
         "rows": f"{n:,} of {len(service.points):,}",
         "atlas": f"{side} x {side}",
         "bytes": len(page),
     }
+    return page, report
 
 
 def _content(api: Api) -> JSON:
@@ -193,6 +200,7 @@ def _points(service: Service, plane: Plane) -> JSON:
         "label": points.label,
         "predicted": points.predicted,
         "row": points.row,
+        "number": points.number,
         "confidence": points.confidence.round(4),
         "novelty": points.novelty.round(4),
     }

@@ -21,7 +21,7 @@ from ssavae.data.partition import Part, divide, draw_split, is_labelled, read
 from ssavae.estimator import SSAVAE
 from ssavae.metrics import classification, generation, latent
 from ssavae.metrics.judge import Judge, judge_features, judge_logits, load_judge, save_judge, train_judge
-from ssavae.preprocessing.labels import encode_labels
+from ssavae.preprocessing.labels import warn_of_unknown_classes
 from ssavae.preprocessing.lazy import LazyArray, rows_sha256
 
 JUDGE_UPDATES = 500  # at least: where rows are few, the judge sees them more often
@@ -57,9 +57,11 @@ def measure(model: SSAVAE, test: Part) -> dict[str, float]:
     ``novel_share`` is the fraction of rows called novel at alpha = 0.05.
     """
     y = label_indices(model, test.y, len(test.x))
+    n_unknown = 0 if test.y is None else warn_of_unknown_classes(test.y, model.classes_)
     is_classified = len(model.classes_) > 0 and bool((y >= 0).any())
     return {
         "rows": len(test.x),
+        **({"rows_of_unknown_classes": n_unknown} if n_unknown else {}),
         **(_classification_metrics(model, model.predict_proba(test.x), y) if is_classified else {}),
         "novel_share": float(model.is_novel(test.x, alpha=NOVEL_ALPHA).mean()),
         "reconstruction_error": _reconstruction_error(model, test),
@@ -126,10 +128,6 @@ def evaluate_run(
     """
     train, test = folder.evaluation_parts(loaded)
     results: JSONObject = {"data": loaded.name, "data_sha256": loaded.sha256, **measure(model, test)}
-    if test.y is not None:
-        is_unknown = (encode_labels(test.y)[0] >= 0) & (label_indices(model, test.y, len(test.x)) < 0)
-        if is_unknown.any():
-            results["rows_of_unknown_classes"] = int(is_unknown.sum())
     results |= measure_map(model, train, test)
     normal = normal_class(model)
     if normal is not None and is_labelled(test):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -13,6 +15,7 @@ from numpy.typing import ArrayLike
 from ssavae import figures
 from ssavae._checks import UsageError, nearest
 from ssavae.analysis.monitoring import Track, novelty_limit
+from ssavae.data.labelled import RowsLike
 from ssavae.data.partition import Part
 from ssavae.estimator import SSAVAE
 from ssavae.metrics import classification
@@ -39,15 +42,18 @@ def shown(model: SSAVAE, x: ArrayLike) -> np.ndarray:
 
 
 def draw_pictures(model: SSAVAE, part: Part, folder: Path, suffix: str = ".png") -> list[Path]:
-    """Draw map, decoded grid (of images, in the plane), reconstructions, samples, reliability and losses."""
-    x, y = sample_rows(model, None, 10, "class", 0)
+    """Draw the pictures of a run.
+
+    Map, decoded grid (images, maps in the plane), reconstructions, samples, confusion, reliability and losses.
+    """
     pictures = {
         "map": draw_map(model, part),
         "decoded_grid": draw_grid(model, part),
         "reconstructions": draw_reconstructions(model, part, 20),
-        "samples": draw_samples(model, x, y, "samples, drawn class by class" if y is not None else "samples"),
+        "samples": draw_run_samples(model, part),
+        "confusion": draw_confusion(model, part),
         "reliability": draw_reliability(model, part),
-        "curves": figures.loss_curves(model.history_, title="losses by epoch") if model.history_ else None,
+        "curves": draw_history(model),
     }
     folder.mkdir(parents=True, exist_ok=True)
     return [
@@ -55,6 +61,82 @@ def draw_pictures(model: SSAVAE, part: Part, folder: Path, suffix: str = ".png")
         for name, figure in pictures.items()
         if figure is not None
     ]
+
+
+def draw_history(model: SSAVAE) -> figures.Figure | None:
+    """Draw the losses by epoch, with the epoch that early stopping kept; None where nothing was trained."""
+    if not model.history_:
+        return None
+    kept = {}
+    for step in ("vec", "decoder") if model.patience is not None else ():
+        rows = [row for row in model.history_ if row["step"] == step and "val_loss" in row]
+        if rows:
+            kept[step] = int(min(rows, key=lambda row: row["val_loss"])["epoch"])
+    return figures.loss_curves(model.history_, kept=kept, title="losses by epoch")
+
+
+def draw_run_samples(model: SSAVAE, part: Part) -> figures.Figure:
+    """Draw samples: of a table the distributions of its columns beside the rows, others class by class."""
+    if _kind(model) == "table":
+        return draw_distributions(model, part)
+    x, y = sample_rows(model, None, 10, "class", 0)
+    return draw_samples(model, x, y, "samples, drawn class by class" if y is not None else "samples")
+
+
+def draw_distributions(model: SSAVAE, part: Part, n: int = 2000) -> figures.Figure:
+    """Draw the columns of rows beside those of n samples, in the columns' units."""
+    real = _as_frame(part.take(slice(0, 20 * n)).x)
+    sampled = _as_frame(model.sample(n, random_state=0))
+    columns = [
+        (str(name), _column(real.iloc[:, i]), _column(sampled.iloc[:, i])) for i, name in enumerate(real)
+    ]
+    title = f"columns of {len(real):,} rows and of {n:,} samples"
+    return figures.column_distributions(columns, title=title)
+
+
+def _as_frame(x: RowsLike) -> pd.DataFrame:
+    import pandas as pd
+
+    if isinstance(x, pd.DataFrame):
+        return x
+    rows = np.asarray(x)
+    return pd.DataFrame(rows, columns=[f"column {i}" for i in range(rows.shape[1])])
+
+
+def _column(cells: pd.Series) -> np.ndarray:
+    """Return the cells of a column: numbers where they are, else objects."""
+    import pandas as pd
+
+    numbers = pd.Series(pd.to_numeric(cells, errors="coerce"))
+    is_text = bool((numbers.isna() & cells.notna()).any()) or cells.map(type).eq(bool).any()
+    return np.asarray(cells, dtype=object) if is_text else np.asarray(numbers, dtype=float)
+
+
+def draw_confusion(model: SSAVAE, part: Part) -> figures.Figure | None:
+    """Draw which class is predicted as which; None without labels or with one class."""
+    y = label_indices(model, part.y, len(part.x))
+    n_classes = len(model.classes_)
+    if n_classes < 2 or (y < 0).all():
+        return None
+    predicted = model.predict_proba(part.x).argmax(axis=1)
+    counts = np.zeros((n_classes, n_classes), dtype=np.int64)
+    np.add.at(counts, (y[y >= 0], predicted[y >= 0]), 1)
+    order = natural_order(_class_names(model))
+    title = f"classes of {counts.sum():,} rows, {np.trace(counts) / counts.sum():.1%} right"
+    return figures.confusion_matrix(
+        counts[np.ix_(order, order)], np.array(_class_names(model))[order], title=title
+    )
+
+
+def natural_order(names: Sequence[str]) -> list[int]:
+    """Return the order of names in which numbers in them count as such.
+
+    >>> natural_order(["IDV(10)", "IDV(2)", "normal"])
+    [1, 0, 2]
+    """
+    parts = [re.split(r"(\d+)", name) for name in names]
+    keys = [[(not p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in each] for each in parts]
+    return sorted(range(len(names)), key=keys.__getitem__)
 
 
 def draw_reliability(model: SSAVAE, part: Part) -> figures.Figure | None:

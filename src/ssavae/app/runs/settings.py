@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
+import ast
 import math
 import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
+
+import numpy as np
 
 from ssavae._checks import UsageError, nearest
 from ssavae._serialize import JSONObject, lists_to_tuples
 from ssavae.data.labelled import DEFAULT_READING, Reading
+from ssavae.preprocessing.labels import ClassWeight
 from ssavae.training.parameters import MINIMUM
 
 PRESETS = Path(__file__).with_name("presets")
@@ -59,14 +63,34 @@ def plan_parameters(
     return values
 
 
+@lru_cache(1)
 def _assignable_parameters() -> tuple[JSONObject, JSONObject]:
-    """Return the default and the type of every parameter that a command line can give."""
-    from ssavae.estimator import SSAVAE
+    """Return the default and the type of every parameter that a command line can give.
 
-    hints = typing.get_type_hints(SSAVAE.__init__)
-    parameters = inspect.signature(SSAVAE).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.name not in NOT_ASSIGNABLE}
-    return defaults, {name: hints[name] for name in defaults}
+    They are read in the source of the estimator: to import it is to import torch, which takes seconds, and a
+    wrong name should be named at once.
+    """
+    arguments = _signature_of(Path(__file__).parents[2] / "estimator.py", "SSAVAE")
+    names = {"np": np, "ClassWeight": eval(ClassWeight)}
+    parameters = {name: each for name, each in arguments.items() if name not in NOT_ASSIGNABLE}
+    defaults = {name: ast.literal_eval(default) for name, (default, _) in parameters.items()}
+    return defaults, {name: eval(ast.unparse(hint), names) for name, (_, hint) in parameters.items()}
+
+
+def _signature_of(path: Path, name: str) -> dict[str, tuple[ast.expr, ast.expr]]:
+    """Return default and annotation of each parameter of a class that has one."""
+    module = ast.parse(path.read_text("utf-8"))
+    body = next(node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name == name)
+    init = next(node for node in body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    given = [*init.args.args[1:], *init.args.kwonlyargs]
+    defaults = [*init.args.defaults, *init.args.kw_defaults]
+    pairs = zip(given, defaults, strict=True)
+    return {each.arg: (value, each.annotation) for each, value in pairs if value and each.annotation}
+
+
+def parameter_names() -> list[str]:
+    """Return the names of the parameters that ``--set`` takes."""
+    return list(_assignable_parameters()[0])
 
 
 def plan_reading(preset: str | None, options: Reading = DEFAULT_READING) -> Reading:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone
 
 from ssavae._serialize import JSONObject
@@ -16,22 +17,36 @@ from ssavae.app.runs.evaluate import measure
 from ssavae.app.runs.folder import SECONDS, Run, RunFolder
 from ssavae.app.runs.pictures import draw_pictures, label_indices
 from ssavae.data.label_budget import grant_labels
+from ssavae.data.labelled import LabelledData, RowsLike
 from ssavae.data.partition import Part, divide, draw_split, is_labelled, read
 from ssavae.estimator import SSAVAE
 from ssavae.preprocessing.inputs import Rows
+from ssavae.preprocessing.labels import encode_labels
+from ssavae.preprocessing.lazy import LazyArray
+from ssavae.training.distributed.fabric import find_device
 from ssavae.training.distributed.launcher import is_first
 
 UNLABELLED = "loss_class, accuracy, predict and samples by class are off"
 
 
+Say = Callable[[str], None]
+
+
 def train_run(
-    folder: RunFolder, run: Run, *, resume: bool, command: str, vec_folder: Path | None = None
+    folder: RunFolder,
+    run: Run,
+    *,
+    resume: bool,
+    command: str,
+    vec_folder: Path | None = None,
+    say: Say = lambda line: None,
 ) -> tuple[JSONObject, list[Path]]:
     """Train, save the model, measure it on the test part and draw its pictures.
 
     Runs with the same ``vec_folder`` share one step 1, which the first of them trains. Of several processes
     only the first writes, measures and draws; the others return nothing. The state of the training is removed
-    last: until then ``resume`` finishes what is missing.
+    last: until then ``resume`` finishes what is missing.  ``say`` is called with a line on what was read, and
+    before each part that takes time.
 
     Returns
     -------
@@ -47,6 +62,7 @@ def train_run(
     if is_first() and not resumed:
         folder.begin(run)
     train, test = divide(granted, test_rows)
+    say(description(run, train, test, loaded))
     model = SSAVAE().set_params(
         **run.parameters | {"kind": loaded.kind, "checkpoint_folder": folder.path, "verbose": True}
     )
@@ -56,11 +72,44 @@ def train_run(
             return {}, []
         model.set_params(checkpoint_folder=None)  # saving the model would remove the state
         written = folder.write_settings(run, loaded, granted, test_rows) + folder.save_model(model)
+        say(f"measuring on {len(test.x):,} test rows" if test is not None else "no test part to measure on")
         metrics: JSONObject = {**measure(model, test)} if test is not None else {}
         metrics["protocol"] = _protocol(model, run, train, test, command, loaded.sha256)
+        say("drawing pictures")
         written += [folder.write_metrics(metrics), *draw_pictures(model, test or train, folder.path)]
         folder.complete()
     return folder.read_metrics(), written
+
+
+def description(run: Run, train: Part, test: Part | None, loaded: LabelledData) -> str:
+    """Return in one line what was read: rows, columns and their kinds, classes, unlabelled, split, device."""
+    y, classes = encode_labels(np.full(len(train.x), None) if train.y is None else train.y)
+    n_unlabelled = int((y < 0).sum())
+    own = "its own test part" if loaded.x_test is not None else "drawn"
+    split = "no test part" if test is None else f"{len(test.x):,} test rows ({own})"
+    parts = [
+        f"read {run.data}: {len(train.x):,} training rows, {split}",
+        _shape_of(train.x, loaded.is_table),
+        f"{len(classes)} classes" if len(classes) else "no labels",
+        *([f"{n_unlabelled:,} unlabelled"] if n_unlabelled and len(classes) else []),
+        f"device {find_device(run.parameters['device'])}",
+    ]
+    return "; ".join(parts)
+
+
+def _shape_of(x: RowsLike, is_table: bool) -> str:
+    """Return the columns of a table with their kinds, or the shape of images and signals.
+
+    >>> _shape_of(np.zeros((2, 28, 28)), False)
+    'rows of 28 x 28'
+    """
+    if not is_table:
+        return f"rows of {' x '.join(map(str, x.shape[1:]))}"
+    if isinstance(x, np.ndarray | LazyArray):
+        return f"{x.shape[1]} columns"
+    n_text = sum(dtype.kind == "O" for dtype in x.dtypes)
+    text = f" ({x.shape[1] - n_text} of numbers, {n_text} of categories)" if n_text else " of numbers"
+    return f"{x.shape[1]} columns{text}"
 
 
 @contextmanager

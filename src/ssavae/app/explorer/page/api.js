@@ -29,6 +29,7 @@ export function takeToken() {
 export class Server {
   #headers;
   #answered;
+  #most = 1;
   canEncode = true; // the user's own rows can be encoded
 
   /** `answered` is called at every reply. */
@@ -54,14 +55,16 @@ export class Server {
     return this.#request(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
   }
 
-  model() {
-    return this.#request("model");
+  async model() {
+    const model = await this.#request("model");
+    this.#most = model.limits.items;
+    return model;
   }
 
   /** Positions and properties of all points; `axes` is {x, y}, or null for the first two principal components. */
   async points(axes) {
     const reply = await this.#request(`points?${axesQuery(axes)}`);
-    const arrays = ["x", "y", "label", "predicted", "confidence", "novelty", "row"];
+    const arrays = ["x", "y", "label", "predicted", "confidence", "novelty", "row", "number"];
     const unpacked = arrays.filter((name) => reply[name]).map((name) => [name, unpack(reply[name]).data]);
     return { ...reply, ...Object.fromEntries(unpacked) };
   }
@@ -89,8 +92,16 @@ export class Server {
     return { ...reply, x: reply.x.map(unpackValue) };
   }
 
+  /** The values of items, in their order. */
+  async rows(items) {
+    const { x } = await this.#post("rows", { items });
+    return x.map(unpackValue);
+  }
+
   async select(items) {
-    return withValues(await this.#post("select", { items: Array.from(items) }), "x", "x_spread");
+    const step = Math.ceil(items.length / this.#most); // of very many items, evenly spaced ones stand for all
+    const some = Array.from(items).filter((_, k) => k % step === 0);
+    return { ...withValues(await this.#post("select", { items: some }), "x", "x_spread"), n: items.length };
   }
 
   /** Encode the rows of a file. */

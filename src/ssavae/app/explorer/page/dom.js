@@ -11,6 +11,16 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Give a canvas its size, empty it, and return its pen; a canvas that has the size keeps its memory. */
+export function sized(canvas, width, height) {
+  const [w, h] = [Math.max(1, Math.round(width)), Math.max(1, Math.round(height))];
+  const pen = canvas.getContext("2d");
+  if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+  pen.setTransform(1, 0, 0, 1, 0, 0);
+  pen.clearRect(0, 0, w, h);
+  return pen;
+}
+
 /** Find an element of index.html by its id. */
 export const byId = (id) => document.getElementById(id);
 
@@ -26,7 +36,12 @@ export function shortNumber(value) {
 
 /** Download a text as a file. */
 export function saveText(name, text, type = "text/csv") {
-  const link = el("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+  save(name, new Blob([text], { type }));
+}
+
+/** Download a blob as a file. */
+export function save(name, blob) {
+  const link = el("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

@@ -3,7 +3,7 @@
 import { el, shortNumber } from "./dom.js";
 
 const LINES = ["var(--accent)", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#8F86F5"];
-const MOST_STEPS = 400; // of a signal; the panel is too narrow to show more
+const COLUMNS = 300; // of a signal's picture, about as many as the panel has pixels
 
 /** Draw rows side by side: [{title, value}], all of one kind; those without a value are skipped. */
 export function drawValues(parts, kind) {
@@ -55,21 +55,35 @@ function drawSignal({ data, shape }, title, ranges) {
   const lane = 100 / channels;
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.style.height = `${Math.min(480, Math.max(110, 44 * channels))}px`;
-  const attributes = { viewBox: "0 0 300 100", preserveAspectRatio: "none", role: "img", "aria-label": `${title}: ${steps} steps` };
+  const attributes = { viewBox: `0 0 ${COLUMNS} 100`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}: ${steps} steps` };
   for (const [name, value] of Object.entries(attributes)) svg.setAttribute(name, value);
-  const stride = Math.ceil(steps / MOST_STEPS);
   ranges.forEach(([low, high], c) => {
     const line = document.createElementNS(svg.namespaceURI, "polyline");
-    const points = [];
-    for (let t = 0; t < steps; t += stride) {
-      const up = (data[t * channels + c] - low) / (high - low);
-      points.push(`${((300 * t) / (steps - 1)).toFixed(1)},${(lane * (c + 0.94 - 0.88 * up)).toFixed(2)}`);
-    }
+    const up = (value) => lane * (c + 0.94 - (0.88 * (value - low)) / (high - low));
+    const points = envelope((t) => data[t * channels + c], steps).map(([t, value]) => `${((COLUMNS * t) / Math.max(1, steps - 1)).toFixed(1)},${up(value).toFixed(2)}`);
     line.setAttribute("points", points.join(" "));
     line.setAttribute("style", `fill:none;stroke:${LINES[c % LINES.length]};stroke-width:1.3;vector-effect:non-scaling-stroke`);
     svg.append(line);
   });
-  return svg;
+  const lanes = ranges.map(([low, high]) => el("span", {}, el("span", {}, shortNumber(high)), el("span", {}, shortNumber(low))));
+  const time = el("div", { className: "time" }, el("span", {}, "0"), el("span", {}, "time in samples"), el("span", {}, shortNumber(steps - 1)));
+  return el("div", { className: "signal" }, el("div", { className: "amplitude", title: "amplitude" }, ...lanes), svg, time);
+}
+
+/** The points [t, value] of a signal's line: every sample, or where there are many the lowest and highest of each column. */
+export function envelope(valueAt, steps) {
+  if (steps <= 2 * COLUMNS) return Array.from({ length: steps }, (_, t) => [t, valueAt(t)]);
+  const points = [];
+  for (let column = 0; column < COLUMNS; column++) {
+    const [from, to] = [column, column + 1].map((k) => Math.floor((k * steps) / COLUMNS));
+    let [low, high] = [from, from];
+    for (let t = from; t < to; t++) {
+      if (valueAt(t) < valueAt(low)) low = t;
+      if (valueAt(t) > valueAt(high)) high = t;
+    }
+    points.push(...[Math.min(low, high), Math.max(low, high)].map((t) => [t, valueAt(t)]));
+  }
+  return points;
 }
 
 function drawCells(parts) {

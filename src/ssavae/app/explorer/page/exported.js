@@ -15,6 +15,11 @@ export class ExportedPage {
     this.#content = content;
   }
 
+  /** In a notebook, tell Python what is selected and labelled. */
+  report(change) {
+    if (this.#content.in_notebook) window.parent.postMessage({ ssavae: change }, "*");
+  }
+
   async model() {
     return this.#content.model;
   }
@@ -68,6 +73,11 @@ export class ExportedPage {
     const chosen = shuffled(of).slice(0, n);
     const rows = await this.#stack("samples", stack);
     return { x: chosen.map((i) => rowOf(rows, stack, i)), y: y && chosen.map((i) => y[i]), n_available: of.length };
+  }
+
+  /** The values of items, in their order; null for those that the page does not hold. */
+  rows(items) {
+    return Promise.all(items.map((i) => this.#row("rows", i)));
   }
 
   async select(items) {

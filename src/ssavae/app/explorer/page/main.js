@@ -1,8 +1,9 @@
 // The page: loads the model and its points, and connects map, legend, panel and tools.
 
-import { Server, takeToken } from "./api.js";
-import { choices, coloringBy, groupNumbers } from "./coloring.js";
-import { byId, el, saveText, shortNumber } from "./dom.js";
+import { readAddress, writeAddress } from "./address.js";
+import { RequestError, Server, takeToken } from "./api.js";
+import { choices, coloringBy, groupNames } from "./coloring.js";
+import { byId, el, save, saveText, shortNumber } from "./dom.js";
 import { takeFiles } from "./drop.js";
 import { guarded, hideError, noteAnswer } from "./errors.js";
 import { ExportedPage } from "./exported.js";
@@ -31,7 +32,7 @@ class Explorer {
     this.source = source;
     this.model = model;
     this.panel = new Panel(byId("panel"), model, () => this.release());
-    this.map = new LatentMap(byId("map"), () => this.overlay.draw());
+    this.map = new LatentMap(byId("map"), () => this.#drawn());
     this.overlay = new Overlay(byId("overlay"), this.map);
     this.legend = new Legend(
       { list: byId("legend"), scale: byId("scale"), search: byId("class-filter"), all: byId("class-all") },
@@ -42,12 +43,32 @@ class Explorer {
 
   async start() {
     this.panel.showHint();
+    const state = readAddress();
+    this.colorKey = state.color;
     await this.showPlane(this.model.latent_dim > 2 ? null : { x: 0, y: 1 });
     this.#describe();
-    this.labels = new Labels(this.points, this.model.classes);
     this.#fillControls();
     this.#listen();
-    this.#countLabels();
+    this.#showLabels();
+    this.#restore(state);
+  }
+
+  #restore({ view, item, lasso }) {
+    if (view) this.map.look(view);
+    if (item < this.points.n) this.showItem(item);
+    if (lasso) guarded(() => this.#selectWithin(lasso))();
+  }
+
+  #drawn() {
+    this.overlay.drawNow();
+    if (this.address || this.map.isMoved) this.#note({});
+  }
+
+  // in the address, from the first thing that the user does
+  #note(change) {
+    this.address = { ...this.address, ...change };
+    const { center, unit } = this.map;
+    writeAddress({ color: this.colorKey, view: { center, unit }, ...this.address });
   }
 
   #describe() {
@@ -67,10 +88,12 @@ class Explorer {
   async showPlane(axes) {
     this.axes = axes;
     this.points = await this.source.points(axes);
+    this.labels ??= new Labels(this.points, this.model.classes);
     this.map.setPoints(this.points.x, this.points.y, this.#axisTitles());
     Object.assign(this.overlay, { probe: null, ring: null, path: null, marks: [] });
     this.trust = null;
-    await this.recolor(this.colorKey ?? choices(this.model, this.points)[0][0]);
+    const keys = choices(this.model, this.points).map(([key]) => key);
+    await this.recolor(keys.includes(this.colorKey) ? this.colorKey : keys[0]);
     if (this.model.has_trust) guarded(() => this.#fetchTrust())();
   }
 
@@ -95,7 +118,8 @@ class Explorer {
 
   async recolor(key) {
     this.colorKey = key;
-    this.coloring = await coloringBy(key, this.source, this.model, this.points, isDark());
+    const { source, model, points, labels } = this;
+    this.coloring = await coloringBy(key, { source, model, points, labels, dark: isDark() });
     const groups = this.coloring.values ? this.#classesOfPoints() : this.coloring;
     this.legend.show(groups, this.coloring.colors ?? null, isDark());
     this.legend.showScale(this.coloring, isDark());
@@ -109,11 +133,11 @@ class Explorer {
     return { names: model.classes, index: labelled || !points.predicted ? points.label : points.predicted };
   }
 
-  async redraw() {
+  redraw() {
     const dark = isDark();
-    Object.assign(this.overlay, { dark, numbers: groupNumbers(this.coloring, this.points, this.legend.hidden) });
+    Object.assign(this.overlay, { dark, names: groupNames(this.coloring, this.points, this.legend.hidden) });
     this.#hatch();
-    await this.map.draw(this.coloring, this.legend.visible(), this.#selected, this.mode(), dark);
+    this.map.draw(this.coloring, this.legend.visible(), this.#selected, dark);
   }
 
   mode() {
@@ -143,7 +167,8 @@ class Explorer {
   async #itemAnswer(i, pinned) {
     const item = await this.#item(i);
     return () => {
-      this.panel.showItem(item, pinned);
+      this.panel.showItem(item, pinned, this.#page());
+      if (pinned) this.#note({ item: i, lasso: null });
       this.#announce(`Item ${i}, ${item.label === null ? "no label" : `label ${item.label}`}, predicted ${item.predicted ?? "nothing"}`);
     };
   }
@@ -166,6 +191,25 @@ class Explorer {
 
   #positionOfItem(i) {
     return [this.points.x[i], this.points.y[i]];
+  }
+
+  /** Pin an item, and move the map to it where it is out of view. */
+  showItem(i) {
+    this.release();
+    const position = this.#positionOfItem(i);
+    if (!this.map.isInside(this.map.toPixel(position))) this.map.look({ center: position, unit: this.map.unit });
+    Object.assign(this.overlay, { ring: position, probe: null });
+    this.overlay.draw();
+    this.panel.pinned = true;
+    this.request({ item: i, position, pinned: true });
+  }
+
+  #findRow(text) {
+    const number = Number(text.replaceAll(/[^0-9]/g, ""));
+    const item = text.trim() ? this.points.number.indexOf(number) : -1;
+    if (item < 0) throw new RequestError(`There is no row ${text} on this map`);
+    hideError();
+    this.showItem(item);
   }
 
   leave() {
@@ -193,7 +237,8 @@ class Explorer {
     Object.assign(this.overlay, { probe: null, ring: null, path: null, marks: [], lasso: null });
     this.panel.showHint();
     this.overlay.draw();
-    if (selected) guarded(() => this.redraw())();
+    if (selected) this.redraw();
+    if (this.address) this.#note({ item: null, lasso: null });
   }
 
   // delayed, so that a screen reader announces where the probe stops, not every step
@@ -240,24 +285,54 @@ class Explorer {
 
   async finishLasso(pixels) {
     this.overlay.lasso = null;
-    await this.select(this.map.itemsWithin(pixels.map((pixel) => this.map.toPosition(pixel))));
+    await this.#selectWithin(thinned(pixels).map((pixel) => this.map.toPosition(pixel)));
+  }
+
+  async #selectWithin(polygon) {
+    await this.select(this.map.itemsWithin(polygon));
+    if (this.#selected) this.#note({ lasso: polygon, item: null });
   }
 
   async select(items) {
     this.release();
     if (!items.length) return this.#announce("No points inside");
     this.#selected = items;
-    await this.redraw();
+    this.source.report?.({ selected: items });
+    this.redraw();
     const selection = await this.source.select(items);
-    this.panel.showSelection(selection, (label) => this.#label(items, label));
+    this.panel.showSelection(selection, items, this.#page());
     this.#announce(`${items.length} points selected`);
+  }
+
+  // what the panel shows of items, and does with them
+  #page() {
+    const { points, model, labels } = this;
+    const give = (label, items) => this.#label(items, label);
+    return { points, model, labels, give, rowsOf: (items) => this.source.rows(items), open: (i) => this.showItem(i) };
   }
 
   #label(items, label) {
     this.labels.give(items, label);
-    this.#countLabels();
     this.release();
+    this.#labelsChanged();
     this.#announce(`${items.length} points labelled ${label}`);
+  }
+
+  #labelsChanged() {
+    this.source.report?.({ labels: Object.fromEntries(this.labels.given) });
+    this.#showLabels();
+    if (this.colorKey === "given") guarded(() => this.recolor("given"))();
+  }
+
+  #showLabels() {
+    const entries = this.labels.list().map(([label, items]) => {
+      const button = el("button", { type: "button" }, el("span", { title: label }, label), el("span", { className: "count" }, items.length.toLocaleString("en")));
+      button.addEventListener("click", guarded(() => this.select(items)));
+      return el("li", {}, button);
+    });
+    byId("label-list").replaceChildren(...entries);
+    byId("undo").disabled = !this.labels.canUndo;
+    this.#countLabels();
   }
 
   #countLabels() {
@@ -306,7 +381,7 @@ class Explorer {
 
   #fillControls() {
     const { model, points } = this;
-    byId("color-by").append(...choices(model, points).map(([value, text]) => el("option", { value }, text)));
+    byId("color-by").append(...choices(model, points).map(([value, text]) => el("option", { value, selected: value === this.colorKey }, text)));
     byId("sample-class").append(el("option", { value: "" }, "any"), ...model.classes.map((name) => el("option", { value: name }, name)));
     byId("trust-choice").hidden = !model.has_trust;
     byId("axes-choice").hidden = model.latent_dim <= 2 || !this.source.canEncode;
@@ -324,7 +399,15 @@ class Explorer {
 
   #listen() {
     const on = (id, event, act) => byId(id).addEventListener(event, guarded(act));
-    on("color-by", "change", ({ target }) => this.recolor(target.value));
+    on("color-by", "change", async ({ target }) => {
+      await this.recolor(target.value);
+      this.#note({});
+    });
+    on("find", "submit", (event) => {
+      event.preventDefault();
+      this.#findRow(byId("find-row").value);
+    });
+    on("save-picture", "click", () => this.#savePicture());
     on("trust", "change", () => this.#hatch());
     on("zoom-in", "click", () => this.map.zoom(0.6));
     on("zoom-out", "click", () => this.map.zoom(1 / 0.6));
@@ -332,10 +415,12 @@ class Explorer {
     on("sample-n", "input", ({ target }) => (document.querySelector('output[for="sample-n"]').value = target.value));
     on("sample", "click", () => this.sample());
     on("select-shown", "click", () => this.select(this.#itemsShown()));
-    on("download", "click", () => saveText("labels.csv", this.labels.csv(!byId("own-labels-choice").hidden && byId("own-labels").checked)));
-    on("forget", "click", () => (this.labels.forget(), this.#countLabels()));
+    on("download", "click", () => this.#saveLabels());
+    on("undo", "click", () => (this.labels.undo(), this.#labelsChanged()));
+    on("forget", "click", () => (this.labels.forget(), this.#labelsChanged()));
+    window.addEventListener("beforeunload", (event) => this.labels.isSaved || event.preventDefault());
     for (const id of ["axes-kind", "x-axis", "y-axis"]) on(id, "change", () => this.#changeAxes());
-    for (const radio of document.querySelectorAll('input[name="mode"]')) radio.addEventListener("change", guarded(() => this.map.setMode(this.mode())));
+    for (const radio of document.querySelectorAll('input[name="mode"]')) radio.addEventListener("change", () => byId("map").classList.toggle("pan", this.mode() === "pan"));
     followTheme(byId("theme"), guarded(() => this.recolor(this.colorKey)));
     this.#listenToMap();
     if (this.source.canEncode) takeFiles(document.body, byId("file"), guarded((files) => this.land(files)));
@@ -355,6 +440,10 @@ class Explorer {
         this.overlay.lasso = trail;
         this.overlay.draw();
       },
+      cancel: () => {
+        Object.assign(this.overlay, { lasso: null, path: null });
+        this.leave();
+      },
       finishLasso: guarded((trail) => this.finishLasso(trail)),
     };
     followPointer(byId("map"), this.map, () => this.mode(), act);
@@ -362,6 +451,15 @@ class Explorer {
     // from anywhere on the page; the map handles Escape itself
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.panel.pinned && this.release());
     new ResizeObserver(() => this.overlay.draw()).observe(byId("canvas"));
+  }
+
+  #saveLabels() {
+    saveText("labels.csv", this.labels.csv(!byId("own-labels-choice").hidden && byId("own-labels").checked));
+    this.labels.isSaved = true;
+  }
+
+  #savePicture() {
+    this.map.picture(byId("overlay")).toBlob((picture) => save(`${this.model.name}.png`, picture));
   }
 
   async #changeAxes() {
@@ -381,6 +479,12 @@ class Explorer {
     visible.forEach((shown, i) => shown && items.push(i));
     return items;
   }
+}
+
+// few enough for an address, and as a picture the same
+function thinned(trail) {
+  const step = Math.ceil(trail.length / 40);
+  return trail.filter((_, k) => k % step === 0 || k === trail.length - 1);
 }
 
 async function start() {

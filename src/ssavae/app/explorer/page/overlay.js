@@ -1,7 +1,8 @@
-// Drawings above the points: hatching, class numbers, the probe, paths, the user's rows and the lasso.
+// Drawings above the points: hatching, class names, the probe, paths, the user's rows and the lasso.
 
+import { sized } from "./dom.js";
 import { surroundings } from "./palette.js";
-import { beyondGrid, untrustedRuns } from "./trust.js";
+import { extentOf, trustedCells } from "./trust.js";
 
 /** A canvas above the map; set its fields, then `draw()`. */
 export class Overlay {
@@ -11,14 +12,16 @@ export class Overlay {
   marks = []; // [{position, shape: "star" | "dot"}]
   lasso = null; // pixels
   hatch = null; // {x, y, trusted}
-  numbers = []; // [{position, text}]
+  names = []; // [{position, text}], the most important first
   dark = false;
   #scheduled = false;
+  #mask = null;
 
   constructor(canvas, map) {
     this.canvas = canvas;
     this.map = map;
     this.pen = canvas.getContext("2d");
+    this.layer = document.createElement("canvas");
   }
 
   /** Draw at the next frame, once for any number of calls. */
@@ -27,15 +30,16 @@ export class Overlay {
     this.#scheduled = true;
     requestAnimationFrame(() => {
       this.#scheduled = false;
-      this.#drawNow();
+      this.drawNow();
     });
   }
 
-  #drawNow() {
+  drawNow() {
     const { pen, canvas } = this;
     const { clientWidth, clientHeight } = canvas;
     const ratio = window.devicePixelRatio || 1;
-    Object.assign(canvas, { width: clientWidth * ratio, height: clientHeight * ratio });
+    sized(canvas, clientWidth * ratio, clientHeight * ratio);
+    pen.save();
     pen.scale(ratio, ratio);
     const { left, top, width, height } = this.map.frame();
     pen.beginPath();
@@ -43,34 +47,30 @@ export class Overlay {
     pen.clip();
     this.colors = surroundings(this.dark);
     if (this.hatch) this.#drawHatch();
-    for (const each of this.numbers) this.#drawNumber(each);
+    this.#drawNames();
     if (this.path) this.#drawPath(this.path);
     for (const { position, shape } of this.marks) shape === "star" ? this.#drawStar(position) : this.#drawDot(position, 4);
     if (this.ring) this.#drawRing(this.ring);
     if (this.probe) this.#drawCross(this.probe);
     if (this.lasso) this.#drawLasso(this.lasso);
+    pen.restore();
   }
 
+  // the whole plot is hatched on a layer of its own, from which the trusted cells, scaled, are taken out
   #drawHatch() {
-    const { pen } = this;
     const { left, top, width, height } = this.map.frame();
-    pen.save();
-    pen.beginPath();
-    [...untrustedRuns(this.hatch), ...beyondGrid(this.hatch, this.map.range)].forEach(([x0, x1, y0, y1]) => {
-      const [px0, py0] = this.map.toPixel([x0, y1]).map(Math.round);
-      const [px1, py1] = this.map.toPixel([x1, y0]).map(Math.round);
-      pen.rect(px0, py0, px1 - px0, py1 - py0);
-    });
-    pen.clip();
-    pen.beginPath();
-    for (let offset = -height; offset < width; offset += 9) {
-      pen.moveTo(left + offset, top + height);
-      pen.lineTo(left + offset + height, top);
-    }
-    pen.lineWidth = 1;
-    pen.strokeStyle = this.colors.hatch;
-    pen.stroke();
-    pen.restore();
+    const ratio = window.devicePixelRatio || 1;
+    const pen = sized(this.layer, this.canvas.width, this.canvas.height);
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    Object.assign(pen, { fillStyle: pen.createPattern(hatchTile(this.colors.hatch), "repeat"), imageSmoothingEnabled: false });
+    pen.fillRect(left, top, width, height);
+    pen.globalCompositeOperation = "destination-out";
+    this.#mask = this.#mask?.of === this.hatch ? this.#mask : { of: this.hatch, image: trustedCells(this.hatch) };
+    const [[x0, x1], [y0, y1]] = extentOf(this.hatch);
+    const [[px0, py0], [px1, py1]] = [this.map.toPixel([x0, y1]), this.map.toPixel([x1, y0])];
+    pen.drawImage(this.#mask.image, px0, py0, px1 - px0, py1 - py0);
+    pen.globalCompositeOperation = "source-over";
+    this.pen.drawImage(this.layer, 0, 0, this.canvas.width / ratio, this.canvas.height / ratio);
   }
 
   #stroke(width, color = this.colors.strong) {
@@ -82,12 +82,23 @@ export class Overlay {
     pen.stroke();
   }
 
-  #drawNumber({ position, text }) {
-    const [px, py] = this.map.toPixel(position);
-    Object.assign(this.pen, { font: "600 12px system-ui, sans-serif", textAlign: "center", textBaseline: "middle", lineJoin: "round" });
-    Object.assign(this.pen, { lineWidth: 4, strokeStyle: this.colors.ground, fillStyle: this.colors.strong });
-    this.pen.strokeText(text, px, py);
-    this.pen.fillText(text, px, py);
+  // each name beside its group where no other one is, with a line to it; those without room come nearer the eye
+  #drawNames() {
+    const { pen } = this;
+    Object.assign(pen, { font: "600 12px system-ui, sans-serif", textAlign: "center", textBaseline: "middle", lineJoin: "round" });
+    const names = placed(this.names, this.map, (text) => pen.measureText(text).width);
+    pen.beginPath();
+    for (const { at, from } of names.filter(({ at, from }) => Math.hypot(at[0] - from[0], at[1] - from[1]) > 12)) {
+      pen.moveTo(...from);
+      pen.lineTo(...at);
+    }
+    Object.assign(pen, { lineWidth: 1, strokeStyle: this.colors.strong });
+    pen.stroke();
+    for (const { text, at } of names) {
+      Object.assign(pen, { lineWidth: 4, strokeStyle: this.colors.ground, fillStyle: this.colors.strong });
+      pen.strokeText(text, ...at);
+      pen.fillText(text, ...at);
+    }
   }
 
   #drawPath({ from, to, at }) {
@@ -148,4 +159,48 @@ export class Overlay {
     this.pen.fill();
     this.pen.globalAlpha = 1;
   }
+}
+
+function hatchTile(color) {
+  const tile = document.createElement("canvas");
+  const pen = sized(tile, 9, 9);
+  pen.strokeStyle = color;
+  for (const shift of [-9, 0, 9]) {
+    pen.moveTo(shift - 1, 10);
+    pen.lineTo(shift + 10, -1);
+  }
+  pen.stroke();
+  return tile;
+}
+
+const LONGEST = 22; // characters of a name on the map
+const LINE = 16; // pixels, its height
+const RINGS = [0, 16, 32, 52, 76]; // pixels around the group where its name may stand
+
+/** Where names stand without touching each other: [{text, at, from}] in pixels; without room a name is left out. */
+export function placed(names, map, widthOf) {
+  const { left, top, width, height } = map.frame();
+  const boxes = [];
+  const isFree = ([x0, x1, y0, y1]) =>
+    x0 >= left && x1 <= left + width && y0 >= top && y1 <= top + height && !boxes.some(([a0, a1, b0, b1]) => x0 < a1 && a0 < x1 && y0 < b1 && b0 < y1);
+  const found = [];
+  for (const { position, text } of names) {
+    const from = map.toPixel(position);
+    if (!map.isInside(from)) continue;
+    const short = text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text;
+    const half = widthOf(short) / 2 + 3;
+    const boxAt = ([x, y]) => [x - half, x + half, y - LINE / 2, y + LINE / 2];
+    const at = around(from).find((each) => isFree(boxAt(each)));
+    if (!at) continue;
+    boxes.push(boxAt(at));
+    found.push({ text: short, at, from });
+  }
+  return found;
+}
+
+function around([x, y]) {
+  return RINGS.flatMap((radius) => Array.from({ length: radius ? 8 : 1 }, (_, k) => {
+    const angle = (Math.PI * k) / 4 - Math.PI / 2;
+    return [x + 1.6 * radius * Math.cos(angle), y + radius * Math.sin(angle)];
+  }));
 }

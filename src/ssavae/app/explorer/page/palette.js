@@ -1,19 +1,19 @@
 // Colour-blind safe colours, on light and dark background.
 
-// Okabe and Ito's eight with a darker yellow, and Tol's indigo and wine, as in ssavae.figures ...
-const TEN_ON_LIGHT = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#332288", "#D2C200", "#882255", "#222222"];
+// those of ssavae.figures, so that a class has one colour in map.png and here ...
+const TEN_ON_LIGHT = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#332288", "#963CFF", "#882255", "#222222"];
 // ... and the same hues, lighter, for a dark background
-const TEN_ON_DARK = ["#3C9BE0", "#F0A91B", "#12B886", "#E29CC6", "#86D0F7", "#FF7A2E", "#8F86F5", "#EFE04A", "#D65C90", "#DADADA"];
+const TEN_ON_DARK = ["#3C9BE0", "#F0A91B", "#12B886", "#E29CC6", "#86D0F7", "#FF7A2E", "#8F86F5", "#C08BFF", "#D65C90", "#DADADA"];
 // from blue to yellow with even steps of lightness; the ends contrast with the background
 const STEPS_ON_LIGHT = ["#0b2f6b", "#3d5a86", "#74807f", "#ae9350", "#dba100"];
 const STEPS_ON_DARK = ["#3f6fc4", "#7690b0", "#a3a698", "#d1bf67", "#ffe94f"];
 
 const SURROUNDINGS = {
-  light: { ground: "#ffffff", ink: "#5a6270", grid: "#eceff3", none: "#a9afb8", strong: "#14181f", hatch: "rgba(70,78,92,.34)" },
-  dark: { ground: "#181b21", ink: "#a0a8b5", grid: "#262b33", none: "#6b7280", strong: "#ffffff", hatch: "rgba(190,198,210,.27)" },
+  light: { ground: "#ffffff", ink: "#5a6270", grid: "#eceff3", none: "#7b828d", strong: "#14181f", hatch: "rgba(70,78,92,.34)" },
+  dark: { ground: "#181b21", ink: "#a0a8b5", grid: "#262b33", none: "#8a919e", strong: "#ffffff", hatch: "rgba(190,198,210,.27)" },
 };
 
-/** Colours of background, text, grid, unlabelled points, marks and hatching. */
+/** Colours of background, text, grid, points without a class or number, marks and hatching. */
 export const surroundings = (dark) => SURROUNDINGS[dark ? "dark" : "light"];
 
 /** One colour per class; beyond ten classes, hues a golden angle apart in three lightnesses. */
@@ -23,17 +23,35 @@ export function classColors(n, dark) {
   return Array.from({ length: n }, (_, c) => hslToHex((c * 137.508) % 360, 72, lightness[c % 3]));
 }
 
-/** A colour scale for numbers, for plotly and as a CSS gradient. */
-export function numberScale(dark) {
-  const steps = dark ? STEPS_ON_DARK : STEPS_ON_LIGHT;
-  return { plotly: steps.map((color, i) => [i / (steps.length - 1), color]), css: `linear-gradient(90deg, ${steps.join(", ")})` };
+/** The colour bar of numbers, as a CSS gradient. */
+export const numberGradient = (dark) => `linear-gradient(90deg, ${(dark ? STEPS_ON_DARK : STEPS_ON_LIGHT).join(", ")})`;
+
+/** The colour of each point of a colouring (see coloring.js), (4 n) bytes; its opacity is left open. */
+export function pointColors(coloring, dark) {
+  return coloring.values ? colorsOfNumbers(coloring, dark) : colorsOfGroups(coloring, dark);
 }
 
-/** A colour scale for integers 0 .. n - 1, one colour each. */
-export function steppedScale(colors) {
-  const n = colors.length;
-  return colors.flatMap((color, c) => [[c / n, color], [(c + 1) / n, color]]);
+function colorsOfGroups({ index, colors }, dark) {
+  const words = [surroundings(dark).none, ...colors].map((hex) => new Uint32Array(new Uint8Array([...bytesOf(hex), 0]).buffer)[0]);
+  const rgba = new Uint32Array(index.length);
+  for (let i = 0; i < index.length; i++) rgba[i] = words[index[i] + 1];
+  return new Uint8Array(rgba.buffer);
 }
+
+function colorsOfNumbers({ values, low, high }, dark) {
+  const steps = (dark ? STEPS_ON_DARK : STEPS_ON_LIGHT).map(bytesOf);
+  const none = bytesOf(surroundings(dark).none);
+  const rgba = new Uint8Array(4 * values.length);
+  for (let i = 0; i < values.length; i++) {
+    const at = Math.max(0, Math.min(1, (values[i] - low) / (high - low))) * (steps.length - 1);
+    const k = Math.min(steps.length - 2, Math.floor(at));
+    if (Number.isFinite(values[i])) for (let c = 0; c < 3; c++) rgba[4 * i + c] = steps[k][c] + (at - k) * (steps[k + 1][c] - steps[k][c]);
+    else rgba.set(none, 4 * i);
+  }
+  return rgba;
+}
+
+const bytesOf = (hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
 
 function hslToHex(hue, saturation, lightness) {
   const a = (saturation / 100) * Math.min(lightness / 100, 1 - lightness / 100);

@@ -2,6 +2,7 @@
 
 import { drawMany, drawValues } from "./draw.js";
 import { el, shortNumber } from "./dom.js";
+import { classCounts, itemTable, numberOf } from "./selection.js";
 
 const MOST_BARS = 8;
 const DECODED = "decoded";
@@ -25,10 +26,12 @@ export class Panel {
     this.#show("Explore the map", false, el("p", { className: "empty" }, "Point at the map: over a point you see its row, elsewhere the row that the model decodes at that position."));
   }
 
-  showItem(item, pinned) {
+  /** An item; one that is pinned can be labelled, `page` as of selection.js, with `give(label, items)`. */
+  showItem(item, pinned, page) {
     const decoded = item.x ? "reconstructed" : DECODED;
     this.#show(
-      `Item ${item.item.toLocaleString("en")}`, pinned, chips(item, this.model),
+      `Item ${item.item.toLocaleString("en")} · ${numberOf(page.points, item.item)}`, pinned, chips(item, this.model, page.labels.given.get(item.item)),
+      ...(pinned ? labelForm([item.item], page) : []),
       drawValues([{ title: "item", value: item.x }, { title: decoded, value: item.x_rec }], this.model.kind),
       item.x ? null : el("p", { className: "note" }, "This page holds the rows of some items only; shown is the row decoded at its position."),
       probabilityBars(this.model.classes, item.probabilities),
@@ -60,19 +63,17 @@ export class Panel {
     this.#show("Interpolation", true, ...controls);
   }
 
-  showSelection(selection, giveLabel) {
-    const input = el("input", { type: "text", id: "new-label", required: true, placeholder: "label", "aria-label": "Label for the selected points" });
-    input.setAttribute("list", "known-classes");
-    const form = el("form", { className: "field" }, input, el("button", { type: "submit", className: "strong" }, "Give this label"), classList(this.model.classes));
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      if (input.value.trim()) giveLabel(input.value.trim());
-    });
-    const counts = Object.entries(selection.by_class).sort((a, b) => b[1] - a[1]);
+  /** A selection: label it, its mean, its classes, its items; `page` as of selection.js, with `give(label, items)`. */
+  showSelection(selection, items, page) {
+    const { model } = this;
+    const parts = [{ title: "decoded at their mean", value: selection.x }, { title: "standard deviation", value: selection.x_spread }];
+    const groups = [["Labels", classCounts(items, page.points.label, model.classes)], ["Predictions", classCounts(items, page.points.predicted, model.classes)]];
     this.#show(
-      `${selection.n.toLocaleString("en")} points selected`, true, form,
-      drawValues([{ title: "decoded at their mean", value: selection.x }, { title: "standard deviation", value: selection.x_spread }], this.model.kind),
-      bars(counts.map(([name, n]) => [name, n / selection.n, n.toLocaleString("en")])),
+      `${selection.n.toLocaleString("en")} points selected`, true, ...labelForm(items, page),
+      // the mean of signals and their spread are of different sizes: each has its own axis
+      ...(model.kind === "signal" ? parts.map((part) => drawValues([part], model.kind)) : [drawValues(parts, model.kind)]),
+      ...groups.map(([title, lines]) => lines.length && el("div", {}, el("h3", {}, title), bars(lines))),
+      itemTable(items, page),
       codeTable(selection),
     );
   }
@@ -84,8 +85,26 @@ export class Panel {
   }
 }
 
-function chips(item, model) {
-  const texts = [];
+// gives a label to items; those of the data are replaced where the user says so
+function labelForm(items, { labels, model, give }) {
+  const own = labels.ownOf(items);
+  const replace = el("input", { type: "checkbox", id: "replace-own", checked: true });
+  const question = el("label", { className: "field" }, replace, `replace ${own.length === 1 ? "the label" : `${own.length.toLocaleString("en")} labels`} that the data has`);
+  const input = el("input", { type: "text", id: "new-label", required: true, placeholder: "label", "aria-label": "Label for what is selected" });
+  input.setAttribute("list", "known-classes");
+  const words = [...new Set([...model.classes, ...labels.given.values()])];
+  const known = el("datalist", { id: "known-classes" }, ...words.map((name) => el("option", { value: name })));
+  const form = el("form", { className: "field" }, input, el("button", { type: "submit", className: "strong" }, "Give this label"), known);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const spared = new Set(replace.checked ? [] : own);
+    if (input.value.trim()) give(input.value.trim(), items.filter((i) => !spared.has(i)));
+  });
+  return [form, own.length ? question : null];
+}
+
+function chips(item, model, given) {
+  const texts = given === undefined ? [] : [[`given here: ${given}`]];
   if (item.label !== undefined && item.label !== null) texts.push([`label ${item.label}`]);
   const confidence = item.confidence ?? (item.probabilities ? Math.max(...item.probabilities) : null);
   const wrong = item.label !== undefined && item.label !== null && item.label !== item.predicted;
@@ -110,10 +129,6 @@ function bars(lines) {
     return [el("span", { className: "name", title: name }, name), bar, el("span", {}, text)];
   });
   return el("div", { className: "bars" }, ...cells);
-}
-
-function classList(classes) {
-  return el("datalist", { id: "known-classes" }, ...classes.map((name) => el("option", { value: name })));
 }
 
 function codeTable({ z_mean, z_std }) {

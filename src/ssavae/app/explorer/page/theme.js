@@ -3,13 +3,15 @@
 const KEY = "ssavae-theme";
 const preference = matchMedia("(prefers-color-scheme: dark)");
 
+// with this import, before anything is drawn: what is drawn later asks isDark
+const stored = recall();
+if (stored) document.documentElement.dataset.theme = stored;
+
 /** Whether the page is dark now. */
 export const isDark = () => (document.documentElement.dataset.theme ?? (preference.matches ? "dark" : "light")) === "dark";
 
 /** Let a button switch the theme, and call `changed` when it changes. */
 export function followTheme(button, changed) {
-  const stored = recall();
-  if (stored) document.documentElement.dataset.theme = stored;
   button.addEventListener("click", () => {
     const chosen = isDark() ? "light" : "dark";
     document.documentElement.dataset.theme = chosen;

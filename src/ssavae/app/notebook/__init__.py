@@ -1,0 +1,1 @@
+"""The map and the pictures of a model in a notebook."""

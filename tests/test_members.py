@@ -1,0 +1,152 @@
+"""The encoder of a table as an ensemble: one map, members that learn alone, labels that they do not see."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import train_test_split
+
+from ssavae import SSAVAE, load
+from ssavae.algorithms import vec_step
+from ssavae.networks import Encoder, MemberLinear, Spec, build_vec, count_weights
+from ssavae.preprocessing.splits import member_weights
+
+SPEC = Spec((6,), latent_dim=2, n_classes=3, bounded=False, widths=(16, 8), n_members=4)
+SHORT = {"n_epochs": 30, "n_epochs_decoder": 2, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def split():
+    X, y = load_breast_cancer(return_X_y=True)
+    return train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def model(split):
+    return SSAVAE(**SHORT).fit(split[0], split[2])
+
+
+def test_the_code_is_the_mean_of_the_members():
+    encoder = Encoder(SPEC).eval()
+    x = torch.randn(5, 6)
+    members = torch.stack([encoder.member(x, i) for i in range(4)])
+    assert float(members.detach().std(dim=0).min()) > 0
+    torch.testing.assert_close(encoder(x).mu, members.mean(dim=0))
+    assert [h.shape for h in encoder(x).features] == [(5, 4 * 8), (5, 4 * 4)]
+
+
+def test_in_training_every_member_codes_every_row():
+    encoder = Encoder(SPEC).train()
+    x = torch.randn(5, 6)
+    mu, logvar, _ = encoder(x)
+    assert mu.shape == logvar.shape == (20, 2)
+    torch.testing.assert_close(mu.view(4, 5, 2)[2], encoder.member(x, 2))
+
+
+def test_a_layer_of_members_is_one_linear_layer_for_each():
+    layer = MemberLinear(3, 5, 2)
+    h = torch.randn(7, 15)
+    blocks = [h[:, 5 * i : 5 * i + 5] @ layer.weight[i] + layer.bias[i] for i in range(3)]
+    torch.testing.assert_close(layer(h), torch.cat(blocks, dim=1))
+
+
+def test_the_count_of_weights_is_that_of_the_members():
+    encoder = Encoder(SPEC)
+    matrices = sum(p.numel() for name, p in encoder.named_parameters() if "linear.weight" in name)
+    heads = encoder.get_submodule("mu").weight.numel() + encoder.get_submodule("logvar").weight.numel()
+    assert count_weights(SPEC) - count_weights(SPEC, ["encoder"]) == matrices + heads
+
+
+@pytest.mark.parametrize("shape", [(1, 16), (1, 8, 8)])
+def test_images_and_signals_have_one_member(shape):
+    with pytest.raises(ValueError, match="n_members=2 is for tables"):
+        Spec(shape, 2, 3, bounded=False, n_members=2)
+
+
+def after_one_update(y: torch.Tensor, weights: torch.Tensor) -> list[torch.Tensor]:
+    """Return the second layer's weights of each member after an update."""
+    torch.manual_seed(0)
+    vec = build_vec(SPEC, with_detail=True)
+    optimizer = torch.optim.Adam(vec.parameters(), lr=0.1)
+    options = {"weight_kl": 0.02, "weight_detail": 0.5, "variance": 1.0}
+    backward = torch.Tensor.backward
+    x = torch.randn(12, 6)
+    vec_step(
+        vec,
+        x,
+        y,
+        torch.randn(12, 2),
+        12,
+        None,
+        None,
+        weights,
+        optimizer=optimizer,
+        backward=backward,
+        **options,
+    )
+    return list(vec.encoder.get_submodule("layers.1.linear").weight.detach())
+
+
+def test_a_member_learns_nothing_from_a_label_that_it_does_not_see():
+    y = torch.arange(12) % 3
+    other = y.clone()
+    other[5] = (y[5] + 1) % 3
+    weights = torch.from_numpy(member_weights(12, [np.arange(i, 12, 4) for i in range(4)], None))
+    before, after = after_one_update(y, weights), after_one_update(other, weights)
+    same = [torch.equal(*pair) for pair in zip(before, after, strict=True)]
+    assert same == [i == 5 % 4 for i in range(4)]
+
+
+def test_weights_of_members_weigh_together_what_rows_weigh():
+    folds = [np.arange(i, 12, 4) for i in range(4)]
+    weights = np.linspace(0.5, 1.5, 12).astype(np.float32)
+    np.testing.assert_allclose(member_weights(12, folds, weights).mean(axis=1), weights, rtol=1e-6)
+
+
+def test_a_row_is_coded_as_it_is_alone(model, split):
+    X = split[1][:40]
+    alone = np.concatenate([model.transform(row[None]) for row in X])
+    np.testing.assert_allclose(model.transform(X), alone, atol=1e-5)
+
+
+def test_confidence_is_calibrated_without_held_out_rows(model, split):
+    _, X, y, y_test = split
+    assert model.calibration_.temperature != 1.0
+    assert len(model.calibration_.class_scores) == len(y)
+    sets = model.predict_set(X, alpha=0.1)
+    assert sets[np.arange(len(X)), y_test].mean() > 0.85
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"validation_fraction": 0.2}, {"n_members": 1}, {"weight_consistency": 1.0}],
+    ids=str,
+)
+def test_members_see_all_labels_where_the_calibration_has_other_rows_or_none(params, split, monkeypatch):
+    def fail(*_: object) -> None:
+        raise AssertionError("labels were left out")
+
+    monkeypatch.setattr("ssavae.estimator.member_weights", fail)
+    model = SSAVAE(**SHORT | {"n_epochs": 1, "n_epochs_decoder": 0} | params).fit(split[0], split[2])
+    n_scores = {"validation_fraction": len(split[0]) // 5}.get(next(iter(params)), 0)
+    assert len(model.calibration_.class_scores) == pytest.approx(n_scores, abs=2)
+
+
+def test_a_class_with_fewer_labels_than_members_leaves_nothing_out(split):
+    y = np.array(["rare"] * 2 + ["a", "b"] * ((len(split[0]) - 2) // 2))
+    model = SSAVAE(**SHORT | {"n_epochs": 1, "n_epochs_decoder": 0}).fit(split[0][: len(y)], y)
+    assert len(model.calibration_.class_scores) == 0
+
+
+def test_a_saved_ensemble_is_the_same(model, split, tmp_path):
+    model.save(tmp_path)
+    loaded = load(tmp_path)
+    assert loaded.spec_.n_members == 4
+    assert np.array_equal(loaded.predict_proba(split[1]), model.predict_proba(split[1]))
+
+
+def test_what_a_fit_costs_is_said_before_it_begins(split, capsys):
+    SSAVAE(**SHORT | {"n_epochs": 2}, verbose=True).fit(split[0], split[2])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "step 1 (vec): 4 updates of 128 rows, 2 epochs"
+    assert lines[1] == "step 2 (decoder): 16 updates of 32 rows, 2 epochs"
