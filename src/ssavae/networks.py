@@ -251,7 +251,9 @@ class Classifier(nn.Sequential):
             nn.Linear(spec.n_map, hidden_dim), nn.LeakyReLU(SLOPE), nn.Linear(hidden_dim, spec.n_classes)
         )
 
-    def forward(self, z: Float[Tensor, "b k"]) -> Float[Tensor, "b c"]:
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the paper's name of the argument
+        self, z: Float[Tensor, "b k"]
+    ) -> Float[Tensor, "b c"]:
         return super().forward(z[:, : self[0].in_features])
 
 

@@ -227,8 +227,8 @@ def _write_description(
 def _check_parity(model: SSAVAE, exported: Exported) -> None:
     """Raise ValueError unless onnxruntime's results on random rows are torch's."""
     # A GPU may round more than is allowed here.
-    networks = (copy.deepcopy(each).cpu() for each in (model.vec_, model.decoder_))
-    predictor = Predictor(*networks, whitening=model.whitening_)
+    vec, decoder = copy.deepcopy(model.vec_).cpu(), copy.deepcopy(model.decoder_).cpu()
+    predictor = Predictor(vec, decoder, whitening=model.whitening_)
     preprocess = model.preprocess_
     for n in PARITY_ROWS:
         rows = _random_rows(preprocess, n)

@@ -251,7 +251,7 @@ class Plane:
         """Return the plane of the first two principal components of the map of codes (n, K)."""
         from sklearn.decomposition import PCA
 
-        n_map = z.shape[1] if n_map is None else n_map
+        n_map = n_map or z.shape[1]
         pca = PCA(min(2, n_map), random_state=0).fit(z[:, :n_map].astype(np.float64))
         axes = np.zeros((2, z.shape[1]))
         axes[: pca.n_components_, :n_map] = pca.components_
