@@ -134,8 +134,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         or in part covered, tables and signals get noise as large as their own spread, or move towards one
         another.
     batch_size, batch_size_decoder : int or None
-        Rows in a batch of step 1 and of step 2; a last part batch is left out. None takes 128 and 32, on a
-        GPU up to twice and four times as many where ten epochs then are 2,000 updates.
+        Rows in a batch of step 1 and of step 2, where many small ones are sooner good than few large ones;
+        a last part batch is left out. None takes 128 and 32, or all rows where there are fewer.
     learning_rate, learning_rate_decoder, learning_rate_disc : float
         Peak learning rates of the VEC, the decoder and the discriminator (Adam, one cycle).
     widths : tuple of int or None
@@ -576,7 +576,6 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             n_rows=len(labels),
             n_labelled=int((labels >= 0).sum()),
             n_classes=len(self.classes_),
-            on_gpu=find_device(self.device).type == "cuda",
         )
 
     def _build(self, settings: Settings) -> None:
@@ -589,8 +588,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             self.preprocess_.bounded,
             widths,
             student_widths,
-            n_members=settings.n_members,
             map_dim=None if self.map_dim is None else int(self.map_dim),
+            n_members=settings.n_members,
         )
         self._build_networks(with_detail=settings.weight_detail > 0)
         self.whitening_: Whitening | None = None  # until there are samplers

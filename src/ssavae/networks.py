@@ -71,8 +71,8 @@ class Spec:
         numbers = (self.n_map, self.n_classes, self.n_members)
         sizes = (*self.input_shape, *numbers, *self.widths, *self.student_widths)
         check(min(sizes) >= 1, f"sizes of networks must be at least 1, found {min(sizes)}")
-        is_table = self.n_members == 1 or len(self.input_shape) == 1
-        check(is_table, f"n_members={self.n_members} is for tables: images and signals have one")
+        is_table = len(self.input_shape) == 1
+        check(is_table or self.n_members == 1, f"n_members={self.n_members} is for tables: others have one")
         n_values = math.prod(self.input_shape)
         check(n_values <= MOST_VALUES, f"a row has {n_values} values, {MOST_VALUES} are allowed: resize it")
         check(self.n_map <= self.latent_dim, f"map_dim {self.map_dim} is above latent_dim {self.latent_dim}")

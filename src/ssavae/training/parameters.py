@@ -28,7 +28,10 @@ MINIMUM = {
     "n_workers": 0,
     "checkpoint_every": 0,
 }
-BATCH_SIZES = {"batch_size": 128, "batch_size_decoder": 32}  # where it is None, on a CPU
+BATCH_SIZES = {
+    "batch_size": 128,
+    "batch_size_decoder": 32,
+}  # where it is None, on any device (docs/decisions.md)
 WEIGHTS = ("beta", "gamma", "weight_kl", "weight_detail", "weight_consistency")
 # Parameters that say where and how a model is trained, but do not change the model.
 RUNTIME = (

@@ -44,7 +44,7 @@ def shown(model: SSAVAE, x: ArrayLike) -> np.ndarray:
 def draw_pictures(model: SSAVAE, part: Part, folder: Path, suffix: str = ".png") -> list[Path]:
     """Draw the pictures of a run.
 
-    Map, decoded grid (images, 2-D maps), reconstructions, samples, confusion, reliability and losses.
+    Map, decoded grid (images, in the plane), reconstructions, samples, confusion, reliability and losses.
     """
     pictures = {
         "map": draw_map(model, part),
