@@ -8,8 +8,9 @@ PIP_ARGS ?=
 PYTEST_ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.ssavae-installed
+DOCS_STAMP := .venv/.ssavae-docs-installed
 
-.PHONY: demo test test-slow lint bench bench-quality clean
+.PHONY: demo test test-slow lint docs numbers results bench bench-quality clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -34,6 +35,23 @@ lint: $(STAMP)  ## style, format, types, direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	PYTHONPATH=src $(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python benchmarks/render.py --check
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e ".[docs]"
+	touch $@
+
+docs: $(DOCS_STAMP)  ## the site, into docs/_build/html: runs every tutorial, warnings are errors, no network; minutes
+	$(BIN)/python benchmarks/render.py --check
+	$(BIN)/python benchmarks/ages.py --check
+	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
+
+numbers: $(STAMP)  ## numbers of README and docs, rendered anew from benchmarks/results
+	$(BIN)/python benchmarks/ages.py > /dev/null
+	$(BIN)/python benchmarks/render.py
+
+results: $(STAMP)  ## which results are older than the code that they measure; RERUN=plant runs one again
+	$(BIN)/python benchmarks/ages.py $(if $(RERUN),--rerun $(RERUN))
 
 bench: $(STAMP)  ## speed, memory and import time, into benchmarks/results/speed.json: minutes
 	$(BIN)/python benchmarks/speed.py
@@ -43,5 +61,5 @@ bench-quality: $(STAMP)  ## train, judge and compare on real images, and seconds
 	$(BIN)/python benchmarks/speed.py quality
 
 clean:  ## caches and built packages; .venv and runs/ stay
-	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

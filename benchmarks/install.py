@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from ssavae.app.runs.environment import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/results/install.json"
@@ -104,7 +105,7 @@ def main() -> None:
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     command = " ".join(["python benchmarks/install.py", *(["--extra", extra] if extra else [])])
     results[f"{commit}{' ' * bool(extra)}{extra}"] = {
-        "command": command, "commit": commit, "python": platform.python_version(), **measured
+        "command": command, "commit": commit, **machine(), **measured
     }  # fmt: skip
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     print(json.dumps({name: value for name, value in measured.items() if name != "names"}))

@@ -45,6 +45,7 @@ def write_json(path: Path, document: JSONObject) -> None:
 
 def write_part(path: Path, name: str, part: JSONObject) -> None:
     """Print one part of a result file and write it beside the other parts."""
+    part = {"command": command(), **part}
     print(json.dumps({name: part}, indent=1), flush=True)
     write_json(path, {**read_json(path), name: part})
 

@@ -833,7 +833,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Return at which codes, or points of the map, the map can be trusted, (n,) of bool.
 
         There the decoded row is encoded near the code and as the same class, and the density of codes is not
-        lower than that of known rows: both are compared with the limit of :meth:`is_novel`.
+        lower than that of known rows: both are compared with the limit of :meth:`is_novel` at ``alpha``.
         """
         codes = self._codes(Z)
         limit = conformal_limit(self.calibration_.novelty_scores, alpha)

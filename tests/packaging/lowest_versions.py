@@ -15,7 +15,7 @@ HEAD = """\
 # The lowest versions that pyproject.toml allows, written by tests/packaging/lowest_versions.py.
 # Without torch: its older builds for Linux bring several GB of CUDA libraries.
 """
-TOOLS = ("test", "dev")  # extras for those who work on this package
+TOOLS = ("test", "dev", "docs")  # extras for those who work on this package
 
 
 def lowest_versions() -> str:

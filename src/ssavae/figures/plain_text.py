@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import unicodedata
 import warnings
 from collections.abc import Collection
@@ -25,6 +26,12 @@ class PlainTextFigure(Figure):
         """Prepare the texts, and draw."""
         prepare_texts(self)
         super().draw(renderer)
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture for a notebook, which shows figures of pyplot alone by itself."""
+        content = io.BytesIO()
+        self.savefig(content, format="png", dpi=110)
+        return content.getvalue()
 
 
 def prepare_texts(figure: Figure) -> None:
