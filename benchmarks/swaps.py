@@ -1,5 +1,6 @@
 """What a code in two parts holds: accuracy of its map, copies, swaps, samples, and sheets of pictures.
 
+    ssavae train mnist --preset mnist --latent-dim 64 --set map_dim=2 --out runs/mnist_two_part
     python benchmarks/swaps.py runs/mnist_two_part mnist --out benchmarks/results/two_part/mnist
 
 The judge is a classifier of the real images (measured.py). A swap decodes the detail of one test row at the
@@ -127,10 +128,10 @@ def draw_sheets(model: SSAVAE, split: Split, folder: Path) -> None:
     figures.save(
         figures.image_sheet(np.stack(tiles), title="walks from one row to another"), folder / "walks.png"
     )
-    y = np.repeat(model.classes_, 10)
-    samples = shown(model, model.sample(len(y), y=y, random_state=0))
-    tiles = samples.reshape(-1, 10, *samples.shape[1:])
-    figures.save(figures.image_sheet(tiles, title="samples of each class"), folder / "samples.png")
+    y = np.repeat(np.arange(len(model.classes_)), 10)
+    samples = shown(model, model.sample(len(y), y=model.classes_[y], random_state=0))
+    figure = figures.class_samples(samples, y, names[1:], title="samples of each class")
+    figures.save(figure, folder / "samples.png")
 
 
 def parse_options() -> argparse.Namespace:

@@ -291,7 +291,7 @@ def test_pictures_show_the_map(model, images):
 
 
 def test_the_explorer_shows_the_map(model, images):
-    selected = SelectedRows(Part(*images), np.arange(120), {}, 120)
+    selected = SelectedRows(Part(*images), np.arange(120), np.arange(120), {}, 120)
     service = Service(model, Points.of(model, selected))
     plane = service.read_plane(0, 1, "pca")
     points = np.column_stack(plane.project(service.points.z))

@@ -592,6 +592,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             n_members=settings.n_members,
         )
         self._build_networks(with_detail=settings.weight_detail > 0)
+        self.whitening_: Whitening | None = None  # until there are samplers
 
     def _check_params(self) -> None:
         check_params(self.get_params(deep=False))
@@ -602,7 +603,6 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         with drawn_from(self.seed_):
             networks = build_networks(self.spec_, with_detail, self.encoder, self.decoder)
         self.vec_, self.decoder_, self.discriminator_ = networks
-        self.whitening_: Whitening | None = None  # until there are samplers
 
     def _plan(self, training: TrainingRows, settings: Settings, networks: Networks) -> TrainingPlan:
         identity = json.dumps([self._model_params(), self.seed_, self.data_sha256_], sort_keys=True)

@@ -71,10 +71,10 @@ class Spec:
         numbers = (self.n_map, self.n_classes, self.n_members)
         sizes = (*self.input_shape, *numbers, *self.widths, *self.student_widths)
         check(min(sizes) >= 1, f"sizes of networks must be at least 1, found {min(sizes)}")
-        is_table = len(self.input_shape) == 1
-        check(is_table or self.n_members == 1, f"n_members={self.n_members} is for tables: others have one")
         n_values = math.prod(self.input_shape)
         check(n_values <= MOST_VALUES, f"a row has {n_values} values, {MOST_VALUES} are allowed: resize it")
+        is_table = len(self.input_shape) == 1
+        check(is_table or self.n_members == 1, f"n_members={self.n_members} is for tables: others have one")
         check(self.n_map <= self.latent_dim, f"map_dim {self.map_dim} is above latent_dim {self.latent_dim}")
 
     @property
@@ -251,8 +251,8 @@ class Classifier(nn.Sequential):
             nn.Linear(spec.n_map, hidden_dim), nn.LeakyReLU(SLOPE), nn.Linear(hidden_dim, spec.n_classes)
         )
 
-    def forward(self, z: Float[Tensor, "b k"]) -> Float[Tensor, "b c"]:
-        return super().forward(z[:, : self[0].in_features])
+    def forward(self, input: Float[Tensor, "b k"]) -> Float[Tensor, "b c"]:
+        return super().forward(input[:, : self[0].in_features])
 
 
 class Decoder(nn.Module):

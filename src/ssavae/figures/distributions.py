@@ -51,9 +51,12 @@ def _draw_numbers(axes: Axes, real: np.ndarray, generated: np.ndarray) -> None:
     finite = real[np.isfinite(real)].astype(float)
     low, high = np.quantile(finite, [0.005, 0.995]) if len(finite) else (0.0, 1.0)
     edges = np.linspace(low, high if high > low else low + 1, N_BINS + 1)
-    for values, style in ((real, {"color": GREY}), (generated, {"color": VERMILION, "histtype": "step"})):
+    for values, color, is_filled in ((real, GREY, True), (generated, VERMILION, False)):
         known = values[np.isfinite(values)].astype(float).clip(edges[0], edges[-1])
-        axes.hist(known, edges, weights=np.full(len(known), 1 / max(1, len(values))), **style)
+        weights = np.full(len(known), 1 / max(1, len(values)))
+        axes.hist(
+            known, edges.tolist(), weights=weights, color=color, histtype="bar" if is_filled else "step"
+        )
     axes.xaxis.set_major_locator(MaxNLocator(nbins=3))
     _plain(axes)
 

@@ -108,13 +108,13 @@ def write_names(
     taken: list[tuple[np.ndarray, float]] = []  # positions, and lengths of the texts there
     for c in labels[np.argsort(-counts, kind="stable")]:
         median = np.median(z[y == c], axis=0)
-        written = str(c) if names is None else shorten(names[c], 16)
+        written = str(c) if names is None else shorten(names[int(c)], 16)
         # in lines and half characters, as fractions of the axes
         position = (median - low) / np.maximum(high - low, 1e-12) / [0.018, 0.026]
         length = max(2, len(written)) * (1.0 if names is None else 0.75)
         if all(_is_apart(position - other, (length + its) / 2) for other, its in taken):
             taken.append((position, length))
-            text = axes.text(*median, written, fontsize=size, ha="center", va="center", zorder=5)
+            text = axes.text(median[0], median[1], written, fontsize=size, ha="center", va="center", zorder=5)
             text.set_path_effects([patheffects.withStroke(linewidth=2, foreground="white")])
     return len(taken) < len(labels)
 

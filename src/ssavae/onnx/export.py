@@ -20,6 +20,7 @@ from ssavae._checks import UsageError, require_package
 from ssavae._serialize import is_leftover, sha256_of, write_together
 from ssavae._version import __version__
 from ssavae.estimator import SSAVAE
+from ssavae.inference.predictor import Predictor
 from ssavae.networks import VEC
 from ssavae.onnx.runtime import DESCRIPTION_FILE, SCHEMA_VERSION, Exported, turn_off_telemetry
 from ssavae.persistence.schema import document_sha256
@@ -226,8 +227,8 @@ def _write_description(
 def _check_parity(model: SSAVAE, exported: Exported) -> None:
     """Raise ValueError unless onnxruntime's results on random rows are torch's."""
     # A GPU may round more than is allowed here.
-    networks = (copy.deepcopy(each).cpu() for each in (model.vec_, model.decoder_))
-    predictor = Predictor(*networks, whitening=model.whitening_)
+    vec = copy.deepcopy(model.vec_).cpu()
+    predictor = Predictor(vec, copy.deepcopy(model.decoder_).cpu(), whitening=model.whitening_)
     preprocess = model.preprocess_
     for n in PARITY_ROWS:
         rows = _random_rows(preprocess, n)

@@ -110,8 +110,9 @@ def as_texts(labels: Sequence[object]) -> list[object]:
 
 
 def _as_text(label: object) -> str:
-    is_whole = isinstance(label, float) and label.is_integer()
-    return str(int(label) if is_whole else label)
+    if isinstance(label, float) and label.is_integer():
+        return str(int(label))
+    return str(label)
 
 
 def warn_of_unknown_classes(y: Labels, classes: np.ndarray) -> int:

@@ -24,9 +24,10 @@ from ssavae._checks import UsageError
 from ssavae.app.explorer import points as points_module
 from ssavae.app.explorer import serve
 from ssavae.app.explorer.batching import Worker
-from ssavae.app.explorer.points import Plane, Points, SelectedRows, rows_to_show
-from ssavae.app.runs.folder import POINTS_FILE
-from ssavae.data.labelled import LabelledData
+from ssavae.app.explorer.points import Plane, Points, SelectedRows, rows_to_show, with_learned_labels
+from ssavae.app.runs.folder import POINTS_FILE, Run, RunFolder
+from ssavae.data.label_budget import LabelBudget, grant_labels
+from ssavae.data.labelled import LabelledData, Reading
 from ssavae.data.partition import Part
 from ssavae.inference.calibration import conformal_limit
 
@@ -354,3 +355,21 @@ def test_points_are_cached_for_the_same_model_and_rows(tmp_path, kind):
     (tmp_path / "model.json").write_text((tmp_path / "model.json").read_text() + "\n")
     points(x)
     assert progress[3:] == [len(x)], "another model"
+
+
+def test_labels_that_a_run_learned_from_are_a_column(tmp_path):
+    none = np.empty(0, dtype=np.int64)
+    x = np.arange(20.0, dtype=np.float32).reshape(10, 2)
+    loaded = LabelledData("toy", x, kind="table")
+    (tmp_path / "labels.csv").write_text("row,label\n3,rust\n7,crack\n")
+    budget = LabelBudget(source=str(tmp_path / "labels.csv"))
+    run = Run("toy", Reading(), 0.2, None, {"random_state": 0}, budget)
+    folder = RunFolder(tmp_path)
+    folder.write_settings(run, loaded, grant_labels(loaded, budget, none, 0), none)
+    shown = with_learned_labels(rows_to_show(loaded, none), folder.read_learned(loaded))
+    assert {i: text for i, text in enumerate(shown.columns["learned label"]) if text} == {
+        3: "rust",
+        7: "crack",
+    }
+    (tmp_path / "labels.csv").unlink()
+    assert folder.read_learned(loaded) is None

@@ -17,6 +17,7 @@ from torch.optim import Adam
 
 from ssavae.networks import Spec, build_networks
 from ssavae.persistence.training_state import State, save_state
+from ssavae.preprocessing.splits import member_weights
 from ssavae.training import steps
 from ssavae.training.batches import TensorRows, TrainingRows
 from ssavae.training.distributed.context import context_of
@@ -27,7 +28,7 @@ from ssavae.training.plan import Settings, TrainingPlan
 from ssavae.training.stage import Stage
 
 IMAGE = Spec((1, 8, 8), 2, 3, bounded=True, widths=(8, 8), student_widths=(8,))
-TABLE = Spec((6,), 2, 3, bounded=False, widths=(8,), student_widths=(8,))
+TABLE = Spec((6,), 2, 3, bounded=False, widths=(8, 8), student_widths=(8,), n_members=2)
 SETTINGS = Settings(
     weight_kl=0.02,
     weight_detail=0.5,
@@ -46,7 +47,8 @@ SETTINGS = Settings(
     patience=None,
     n_members=1,
 )
-CASES = ("labelled", "unevenly", "one label", "augmented images", "few labels, a teacher", "table, a teacher")
+CASES = ("labelled", "unevenly", "one label", "augmented images", "few labels, a teacher")
+CASES += ("table, a teacher", "table, labels unseen by members")
 
 
 def training_rows(case: str, device: torch.device, dtype: torch.dtype) -> TensorRows:
@@ -56,7 +58,11 @@ def training_rows(case: str, device: torch.device, dtype: torch.dtype) -> Tensor
     y = rng.integers(0, 3, 64)
     n_labelled = {"labelled": 64, "one label": 1, "few labels, a teacher": 7, "table, a teacher": 9}
     y[n_labelled.get(case, 37) :] = -1
-    return TensorRows(x, y, device)
+    is_blind = case == "table, labels unseen by members"
+    folds = [np.arange(0, 18), np.arange(18, 37)]
+    return TensorRows(
+        x, y, device, member_weights(64, folds, None).astype(x.numpy().dtype) if is_blind else None
+    )
 
 
 def spec_of(case: str) -> Spec:

@@ -144,6 +144,7 @@ def sample(
     """
     path = output_path(out, run / "samples.png", ROW_SUFFIXES)
     check_choice("--sampler", sampler, ("class", "aggregate", "prior"))
+    check_run(run)
     from ssavae import figures
     from ssavae.app.runs import output, pictures
     from ssavae.app.runs.folder import RunFolder
@@ -186,7 +187,6 @@ def predict(
     if onnx:
         model, loaded = output.load_exported(run, data, reading)
     else:
-        check_run(run)
         from ssavae.app.runs.folder import RunFolder
 
         model, loaded = RunFolder(run).load_model_and_data(data, reading)

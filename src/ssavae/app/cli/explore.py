@@ -50,7 +50,7 @@ def explore(
     path = output_path(export, Path("map.html"), (".html",), "--export")
     from ssavae.app.explorer import serve
     from ssavae.app.explorer.app import Api, create_app
-    from ssavae.app.explorer.points import Points, rows_to_show
+    from ssavae.app.explorer.points import Points, rows_to_show, with_learned_labels
     from ssavae.app.explorer.security import LOOPBACK
     from ssavae.app.explorer.service import Service
     from ssavae.app.explorer.static_export import export_page
@@ -61,6 +61,7 @@ def explore(
     folder = RunFolder(run)
     model, loaded = folder.load_model_and_data(data, reading)
     rows = rows_to_show(loaded, folder.read_split(loaded), part)
+    rows = with_learned_labels(rows, folder.read_learned(loaded))
     points = Points.of(model, rows, progress_printer("reading rows"), run)
     if listening is None:
         print_values(f"{run} on {data}", export_page(Api(Service(model, points), folder.name), path))

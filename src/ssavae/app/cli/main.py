@@ -102,7 +102,7 @@ def _parameter_hint(error: Exception) -> str:
     option = getattr(error, "option_name", None)
     context = getattr(error, "ctx", None)
     known = [] if context is None else [name for each in context.command.params for name in each.opts]
-    if option is None or "--set" not in known:
+    if context is None or option is None or "--set" not in known:
         return ""
     from ssavae._checks import closest
     from ssavae.app.runs.settings import parameter_names

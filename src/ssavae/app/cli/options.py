@@ -14,21 +14,18 @@ def examples(*lines: str) -> str:
     return "\n".join(["\b", "Example:", *[f"  ssavae {line}" for line in lines]])
 
 
-def check_run(path: Path) -> Path:
-    """Return the path of a run; refuse one that is no folder, before torch is imported to read it."""
+def check_run(path: Path) -> None:
+    """Raise UsageError where there is no such folder, before torch is imported to read it."""
     from ssavae._checks import UsageError
 
     if not path.is_dir():
         raise UsageError(f"no model folder at {path}")
-    return path
 
 
 DataArgument = Annotated[
     str, typer.Argument(help="A named set (see `ssavae data`), or a file or folder: see docs/data.md.")
 ]
-RunArgument = Annotated[
-    Path, typer.Argument(help="The folder that `ssavae train` wrote.", callback=check_run)
-]
+RunArgument = Annotated[Path, typer.Argument(help="The folder that `ssavae train` wrote.")]
 KindOption = Annotated[str | None, typer.Option(help="table, image or signal, where DATA does not say.")]
 TestFractionOption = Annotated[
     float | None,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+
+from ssavae.app.cli.options import check_run
 
 if TYPE_CHECKING:
     from ssavae.data.labelled import Reading
@@ -67,6 +70,9 @@ def takes_reading(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
 
             given = {name: values.pop(name) for name in names}
             reading = _reading(given)
+            folder = values.get("run")
+            if isinstance(folder, Path) and not values.get("onnx"):
+                check_run(folder)
             if values["data"] != "-":
                 check_names(str(values["data"]), reading)
             command(**values, reading=reading)

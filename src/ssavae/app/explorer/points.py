@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -83,6 +83,15 @@ def rows_to_show(loaded: LabelledData, held_out: np.ndarray, which: str = "all")
     if len(parts) > 1:
         columns["part"] = part_names
     return _thin(SelectedRows(part, row, number, columns, len(row)))
+
+
+def with_learned_labels(selected: SelectedRows, learned: np.ndarray | None) -> SelectedRows:
+    """Add the labels (n_train,) that the run learned from as a column, where they are not the data's own."""
+    if learned is None:
+        return selected
+    labels = [learned[row] if row >= 0 else None for row in selected.row]
+    texts = np.array(["" if label is None else str(label) for label in labels])
+    return replace(selected, columns={"learned label": texts, **selected.columns})
 
 
 def _concatenate(parts: list[Part]) -> Part:
@@ -251,10 +260,10 @@ class Plane:
         """Return the plane of the first two principal components of the map of codes (n, K)."""
         from sklearn.decomposition import PCA
 
-        n_map = z.shape[1] if n_map is None else n_map
-        pca = PCA(min(2, n_map), random_state=0).fit(z[:, :n_map].astype(np.float64))
+        n_dims = z.shape[1] if n_map is None else n_map
+        pca = PCA(min(2, n_dims), random_state=0).fit(z[:, :n_dims].astype(np.float64))
         axes = np.zeros((2, z.shape[1]))
-        axes[: pca.n_components_, :n_map] = pca.components_
+        axes[: pca.n_components_, :n_dims] = pca.components_
         return cls(z.astype(np.float64).mean(axis=0), *axes)
 
     def project(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,11 +6,12 @@ docs/architecture.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from ssavae.app.runs import pictures
+from ssavae.data.labelled import RowsLike
 from ssavae.data.partition import Part
 from ssavae.estimator import SSAVAE, Data
 from ssavae.preprocessing.labels import Labels
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def rows_of(X: Data, y: Labels | None = None) -> Part:
     """Return rows and labels, as a user passes them, as a part of a data set."""
-    rows = X if hasattr(X, "iloc") or isinstance(X, np.ndarray) else np.asarray(X)
+    rows = cast(RowsLike, X if hasattr(X, "iloc") or isinstance(X, np.ndarray) else np.asarray(X))
     labels = None if y is None else np.array([*list(y), None], dtype=object)[:-1]
     if labels is not None and len(labels) != len(rows):
         raise ValueError(f"y has {len(labels)} labels, X has {len(rows)} rows")

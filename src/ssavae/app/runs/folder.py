@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from ssavae._checks import UsageError
 from ssavae._serialize import JSONObject, lists_to_tuples, sweep, write_atomically
-from ssavae.data.label_budget import LabelBudget, read_labels
+from ssavae.data.label_budget import LabelBudget, grant_labels, read_labels
 from ssavae.data.labelled import DEFAULT_READING, LabelledData, Reading
 from ssavae.data.partition import Part, divide, read_like
 from ssavae.estimator import SSAVAE, load
@@ -255,6 +255,22 @@ class RunFolder:
         mask = np.zeros(len(loaded.x_train), dtype=bool)
         mask[list(read_labels(path, loaded.rows_sha256))] = True
         return mask
+
+    def read_learned(self, loaded: LabelledData) -> np.ndarray | None:
+        """Return the label of each training row that the run learned from, (n,); None elsewhere.
+
+        None where the run learned from the data's own labels, or the file that it read is gone or another.
+        """
+        run = self.read_run()
+        if run is None or not run.labels.given():
+            return None
+        with suppress(OSError, ValueError):
+            held_out = self.read_split(loaded)
+            y = grant_labels(loaded, run.labels, held_out, run.seed).y_train
+            if y is not None:
+                y[held_out] = None
+            return y
+        return None
 
     # ------------------------------------------------------------------------- model and metrics
 

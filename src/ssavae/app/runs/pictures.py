@@ -121,11 +121,10 @@ def draw_confusion(model: SSAVAE, part: Part) -> figures.Figure | None:
     predicted = model.predict_proba(part.x).argmax(axis=1)
     counts = np.zeros((n_classes, n_classes), dtype=np.int64)
     np.add.at(counts, (y[y >= 0], predicted[y >= 0]), 1)
-    order = natural_order(_class_names(model))
+    names = _class_names(model)
+    order = natural_order(names)
     title = f"classes of {counts.sum():,} rows, {np.trace(counts) / counts.sum():.1%} right"
-    return figures.confusion_matrix(
-        counts[np.ix_(order, order)], np.array(_class_names(model))[order], title=title
-    )
+    return figures.confusion_matrix(counts[np.ix_(order, order)], [names[i] for i in order], title=title)
 
 
 def natural_order(names: Sequence[str]) -> list[int]:

@@ -71,7 +71,7 @@ def _assignable_parameters() -> tuple[JSONObject, JSONObject]:
     wrong name should be named at once.
     """
     arguments = _signature_of(Path(__file__).parents[2] / "estimator.py", "SSAVAE")
-    names = {"np": np, "ClassWeight": eval(ClassWeight)}
+    names = {"np": np, "ClassWeight": eval(typing.cast(str, ClassWeight))}
     parameters = {name: each for name, each in arguments.items() if name not in NOT_ASSIGNABLE}
     defaults = {name: ast.literal_eval(default) for name, (default, _) in parameters.items()}
     return defaults, {name: eval(ast.unparse(hint), names) for name, (_, hint) in parameters.items()}

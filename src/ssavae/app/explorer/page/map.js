@@ -11,6 +11,7 @@ import { PointCloud } from "./webgl.js";
 const MARGIN = { left: 48, right: 12, top: 12, bottom: 40 };
 const REACH = 9; // pixels; the nearest point within this distance counts as pointed at
 const REST = 250; // ms without a movement, after which all points are drawn
+const UNGROUPED = 0.6; // opacity of points without a class, which would hide the others
 const UNSELECTED = 0.12; // times the opacity of others
 
 /** Points on a plane of the latent space. `moved` is called in each frame that is drawn. */
@@ -69,7 +70,7 @@ export class LatentMap {
     const chosen = selected && new Set(selected);
     const opacity = 255 * dotOpacity(this.x.length);
     for (let i = 0; i < visible.length; i++) {
-      const faded = chosen && !chosen.has(i) ? UNSELECTED : 1;
+      const faded = chosen && !chosen.has(i) ? UNSELECTED : coloring.index?.[i] === -1 ? UNGROUPED : 1;
       colors[4 * i + 3] = visible[i] ? Math.max(1, Math.round(opacity * faded)) : 0;
     }
     this.cloud.setColors(colors);
