@@ -1,5 +1,7 @@
 """The encoder of a table as an ensemble: one map, members that learn alone, labels that they do not see."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from ssavae.networks import Encoder, MemberLinear, Spec, build_vec, count_weight
 from ssavae.preprocessing.splits import member_weights
 
 SPEC = Spec((6,), latent_dim=2, n_classes=3, bounded=False, widths=(16, 8), n_members=4)
-SHORT = {"n_epochs": 30, "n_epochs_decoder": 2, "random_state": 0}
+SHORT: dict[str, Any] = {"n_epochs": 30, "n_epochs_decoder": 2, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
