@@ -12,6 +12,7 @@ measured does not depend on the device, to rounding; the seconds do.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,34 +69,41 @@ def images(x: object) -> np.ndarray:
     return np.asarray(x, dtype=np.float32)[..., None] / 255
 
 
+def combinations(sizes: Sequence[int]) -> Iterator[tuple[int, bool]]:
+    """Yield each size with the default learning rate, and larger ones than the default with a scaled one."""
+    for size in sizes:
+        yield size, False
+        if size not in (SIZES[0], SIZES_DECODER[0]):
+            yield size, True
+
+
 def main() -> None:
     """Measure each size in turn, and write the file after each."""
     options = parser(__doc__)
     options.add_argument("--rows", type=int, default=60000)
     options.add_argument("--epochs", type=int, default=10)
     options.add_argument("--epochs-decoder", type=int, default=10)
-    options.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    options.add_argument("--sizes-decoder", type=int, nargs="+", default=SIZES_DECODER)
+    options.add_argument("--sizes", type=int, nargs="*", default=SIZES)
+    options.add_argument("--sizes-decoder", type=int, nargs="*", default=SIZES_DECODER)
     options.add_argument("--out", type=Path, default=RESULT)
     parsed = options.parse_args()
     mnist = Split.load("mnist")
     mnist = Split(mnist.x[: parsed.rows], mnist.y[: parsed.rows], mnist.x_test, mnist.y_test, mnist.kind)
-    document: JSONObject = {**plain_options(parsed), "seed": SEED, "vec": [], "decoder": [], **machine()}
+    document: JSONObject = {**plain_options(parsed), "seed": SEED, **machine()}
 
     def write(part: str, result: JSONObject) -> None:
-        document[part] = [*document[part], result]
+        document[part] = [*document.get(part, []), result]
         print(json.dumps(result), flush=True)
         write_json(parsed.out, {**read_json(parsed.out), **document})
 
-    model = SSAVAE(n_epochs=parsed.epochs, n_epochs_decoder=0, random_state=SEED).fit(mnist.x, mnist.y)
-    judge = train_judge(images(mnist.x), mnist.y, n_epochs=12, device=str(model.predictor_.device))
-    model.set_params(n_epochs_decoder=parsed.epochs_decoder)
-    for size in parsed.sizes_decoder:
-        for scaled in (False, True) if size > SIZES_DECODER[0] else (False,):
+    if parsed.sizes_decoder:
+        model = SSAVAE(n_epochs=parsed.epochs, n_epochs_decoder=0, random_state=SEED).fit(mnist.x, mnist.y)
+        judge = train_judge(images(mnist.x), mnist.y, n_epochs=12, device=str(model.predictor_.device))
+        model.set_params(n_epochs_decoder=parsed.epochs_decoder)
+        for size, scaled in combinations(parsed.sizes_decoder):
             write("decoder", measure_decoder(model, judge, mnist, size, scaled))
-    for size in parsed.sizes:
-        for scaled in (False, True) if size > SIZES[0] else (False,):
-            write("vec", measure_vec(mnist, parsed.epochs, size, scaled))
+    for size, scaled in combinations(parsed.sizes):
+        write("vec", measure_vec(mnist, parsed.epochs, size, scaled))
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def engine(
     """
     fabric = launch_fabric(device, "32-true")
     params = SSAVAE(weight_detail=weight_detail).get_params(deep=False)
-    settings = resolve(params, n_rows=len(x), n_labelled=len(y), n_classes=SPEC.n_classes)
+    settings = resolve(params, kind="image", n_rows=len(x), n_labelled=len(y), n_classes=SPEC.n_classes)
     networks = build_networks(SPEC, with_detail=step == "vec" and settings.weight_detail > 0)
     rows = TensorRows(x, y, fabric.device)
     plan = TrainingPlan(networks, SPEC, "image", settings, rows, seed=0, fingerprint="")

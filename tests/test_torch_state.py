@@ -304,7 +304,7 @@ def test_cublas_that_was_used_before_is_an_error_that_says_what_to_do(as_on_a_gp
 def test_a_fit_on_a_gpu_sets_them_while_it_trains(params, expected, as_on_a_gpu, monkeypatch):
     seen = []
 
-    def step(*arguments: object, **named: object) -> dict[str, torch.Tensor]:
+    def step(*arguments: Any, **named: Any) -> dict[str, torch.Tensor]:
         seen.append(settings())
         return original(*arguments, **named)
 
@@ -324,7 +324,7 @@ def test_settings_of_a_gpu_change_no_bit_on_a_cpu():
         SSAVAE(device="cpu", random_state=0, deterministic=flag, **QUICK).fit(x, Y).transform(x)
         for flag in (True, False)
     ]
-    assert np.array_equal(*codes)
+    assert np.array_equal(codes[0], codes[1])
 
 
 @pytest.mark.gpu
@@ -332,7 +332,8 @@ def test_settings_of_a_gpu_change_no_bit_on_a_cpu():
 def test_the_same_seed_on_a_gpu_gives_the_same_bits(kind):
     x, params = KINDS[kind]
     shared: dict[str, Any] = QUICK | params | {"random_state": 0, "device": "cuda"}
-    models = [SSAVAE(**shared).fit(x, Y) for _ in range(2)]
+    first, second = (SSAVAE(**shared).fit(x, Y) for _ in range(2))
     for name in ("transform", "novelty", "reconstruct"):
-        assert np.array_equal(*(getattr(model, name)(x) for model in models)), name
-    assert np.array_equal(*(model.sample(9, random_state=0) for model in models))
+        assert np.array_equal(getattr(first, name)(x), getattr(second, name)(x)), name
+    samples = [np.asarray(model.sample(9, random_state=0)) for model in (first, second)]
+    assert np.array_equal(samples[0], samples[1])

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.utils import Tags
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -24,8 +25,9 @@ from ssavae._serialize import plain
 from ssavae._torch_state import drawn_from
 from ssavae.inference.active_learning import suggest_rows
 from ssavae.inference.calibration import Calibration, conformal_limit
+from ssavae.inference.codes import Whitening, complete
 from ssavae.inference.predictor import Predictor
-from ssavae.inference.samplers import SAMPLERS, draw_accepted, fit_samplers, log_density, prior
+from ssavae.inference.samplers import SAMPLERS, Mixture, draw_accepted, fit_samplers, log_density, prior
 from ssavae.networks import Networks, Spec, build_networks, build_step2, reparameterize
 from ssavae.persistence.hub import fetch, is_on_hub
 from ssavae.persistence.model_document import ModelDocument, OwnNetwork
@@ -99,6 +101,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     ----------
     latent_dim : int
         K, the size of the code; 2 gives a map to look at, 100 a code that keeps every detail.
+    map_dim : int or None
+        Divides the code in two: the classifier reads the first ``map_dim`` dimensions alone, the map, and
+        the others hold the detail, whitened class by class so that it does not depend on the class. None
+        reads the class from all of them, as the paper does.
     kind : {"table", "image", "signal"} or None
         What the rows are; None takes (n, d) for a table and (n, H, W[, C]) for images.
     beta : float
@@ -128,8 +134,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         or in part covered, tables and signals get noise as large as their own spread, or move towards one
         another.
     batch_size, batch_size_decoder : int or None
-        Rows in a batch of step 1 and of step 2; a last part batch is left out. None takes 128 and 32, on a
-        GPU up to twice and four times as many where ten epochs then are 2,000 updates.
+        Rows in a batch of step 1 and of step 2, where many small ones are sooner good than few large ones;
+        a last part batch is left out. None takes 128 and 32, or all rows where there are fewer.
     learning_rate, learning_rate_decoder, learning_rate_disc : float
         Peak learning rates of the VEC, the decoder and the discriminator (Adam, one cycle).
     widths : tuple of int or None
@@ -201,7 +207,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     feature_weights_ : tuple of float
         Weights of the layers in ``loss_rec``.
     samplers_ : dict of Mixture
-        Gaussian mixtures of the codes, of all and of each class.
+        Gaussian mixtures of the codes, of all and of each class; the detail is as the networks have it.
+    whitening_ : Whitening or None
+        Makes the detail's law N(0, I) in every class, where the code has two parts.
     class_shares_ : (n_classes,) ndarray
         Fraction of each class in the training rows, predicted where there is no label.
     calibration_ : Calibration
@@ -227,6 +235,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self,
         latent_dim: int = 2,
         *,
+        map_dim: int | None = None,
         kind: str | None = None,
         beta: float = 0.005,
         gamma: float = 0.05,
@@ -264,6 +273,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         random_state: int | np.random.Generator | np.random.RandomState | None = None,
     ) -> None:
         self.latent_dim = latent_dim
+        self.map_dim = map_dim
         self.kind = kind
         self.beta = beta
         self.gamma = gamma
@@ -424,8 +434,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         plan.train_vec = False
         plan.history = [row for row in self.history_ if row["step"] != "decoder"]
         trained = self._train(plan, fabric)
-        predictor = Predictor(self.vec_, trained.networks.decoder, trained.feature_weights)
-        predictor.on(find_device(self.device))
+        predictor = self._predictor_of(trained.networks.decoder, trained.feature_weights)
         components = predictor.novelty_components(sample_inputs(training, NOVELTY_ROWS)[0], self._log_density)
         self._take(trained, settings, self.calibration_.fit_novelty(components, held_out=False))
         return self
@@ -567,7 +576,6 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             n_rows=len(labels),
             n_labelled=int((labels >= 0).sum()),
             n_classes=len(self.classes_),
-            on_gpu=find_device(self.device).type == "cuda",
         )
 
     def _build(self, settings: Settings) -> None:
@@ -580,6 +588,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             self.preprocess_.bounded,
             widths,
             student_widths,
+            map_dim=None if self.map_dim is None else int(self.map_dim),
             n_members=settings.n_members,
         )
         self._build_networks(with_detail=settings.weight_detail > 0)
@@ -593,6 +602,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         with drawn_from(self.seed_):
             networks = build_networks(self.spec_, with_detail, self.encoder, self.decoder)
         self.vec_, self.decoder_, self.discriminator_ = networks
+        self.whitening_: Whitening | None = None  # until there are samplers
 
     def _plan(self, training: TrainingRows, settings: Settings, networks: Networks) -> TrainingPlan:
         identity = json.dumps([self._model_params(), self.seed_, self.data_sha256_], sort_keys=True)
@@ -653,19 +663,34 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         labels = np.where(labels >= 0, labels, self.predictor_.classify(mu).argmax(dim=1).numpy())
         eps = torch.empty_like(mu).normal_(generator=torch.Generator().manual_seed(self.seed_))
         codes = reparameterize(mu, logvar, eps).double().numpy()
-        self.samplers_ = fit_samplers(codes, labels, len(self.classes_), self.seed_)
+        self._take_samplers(fit_samplers(codes, labels, len(self.classes_), self.seed_))
         self.class_shares_ = np.bincount(labels, minlength=len(self.classes_)) / len(labels)
+
+    def _take_samplers(self, samplers: dict[str, Mixture]) -> None:
+        """Take over the mixtures, and the whitening of a code in two parts that follows from them."""
+        self.samplers_ = samplers
+        is_divided = self.spec_.n_map < self.spec_.latent_dim
+        self.whitening_ = Whitening.of(samplers, len(self.classes_), self.spec_.n_map) if is_divided else None
 
     # ------------------------------------------------------------------------------ inference
 
-    def transform(self, X: Data) -> np.ndarray:
-        """Return the codes mu, (n, latent_dim); the code of a row depends on that row alone."""
+    def transform(self, X: Data, *, detail: bool = False) -> np.ndarray:
+        """Return the codes mu, (n, latent_dim); the code of a row depends on that row alone.
+
+        Of a code in two parts it is the map, (n, map_dim), or with ``detail`` all of it. Columns that
+        :meth:`set_output` names are those of the map: with ``detail`` that is a ValueError.
+        """
+        if not detail:
+            return self._infer(X, Predictor.mu)[:, : self.spec_.n_map]
+        is_array = _get_output_config("transform", self)["dense"] == "default"
+        is_named = is_array or self.whitening_ is None
+        check(is_named, 'detail=True returns an array: call set_output(transform="default") first')
         return self._infer(X, Predictor.encode)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the columns of :meth:`transform`: z0, z1, ..., whatever ``input_features``."""
         check_is_fitted(self, "calibration_")
-        return np.array([f"z{k}" for k in range(self.spec_.latent_dim)], dtype=object)
+        return np.array([f"z{k}" for k in range(self.spec_.n_map)], dtype=object)
 
     def predict_proba(self, X: Data) -> np.ndarray:
         """Return the class probabilities read from mu, (n, n_classes)."""
@@ -706,20 +731,40 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Return G(mu(x)), in the shape and units of X."""
         return self._rows(self._infer(X, Predictor.reconstruct))
 
-    def inverse_transform(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
-        """Decode codes (n, latent_dim) to rows in the shape and units of the training rows."""
-        return self._rows(self.predictor_.decode(self._codes(X)).numpy())
+    def inverse_transform(self, X: ArrayLike, *, like: Data | None = None) -> np.ndarray | pd.DataFrame:
+        """Decode codes (n, latent_dim) to rows in the shape and units of the training rows.
+
+        Points (n, map_dim) of the map of a code in two parts get the mean detail, or that of ``like``, one
+        row or n: these are decoded as they would be at those points.
+        """
+        return self._rows(self.predictor_.decode(self._codes(X, like)).numpy())
+
+    def interpolate(self, a: Data, b: Data, n: int = 10) -> np.ndarray | pd.DataFrame:
+        """Return n rows on the way from one row a to another b, decoded from codes on the straight line."""
+        start, end = (self._infer(row, Predictor.encode) for row in (a, b))
+        check(len(start) == len(end) == 1, f"a and b must be one row each, found {len(start)} and {len(end)}")
+        check(n >= 2, f"n={n} must be at least 2: a and b are the first and the last row")
+        return self.inverse_transform(start + np.linspace(0.0, 1.0, n)[:, None] * (end - start))
 
     def _rows(self, inputs: np.ndarray) -> np.ndarray | pd.DataFrame:
         """Turn network inputs into rows; a table with text that was passed as a DataFrame is one again."""
         return to_frame(self.preprocess_.inverse(inputs), getattr(self, "feature_names_in_", None))
 
-    def _codes(self, values: ArrayLike) -> Tensor:
+    def _codes(self, values: ArrayLike, like: Data | None = None) -> Tensor:
+        """Return whole codes: points of the map get the mean detail, which is 0, or that of rows."""
         check_is_fitted(self, "calibration_")
         codes = np.asarray(values, dtype=np.float32)
-        if codes.ndim != 2 or codes.shape[1] != self.spec_.latent_dim:
-            raise ValueError(f"codes of this model are (n, {self.spec_.latent_dim}), found {codes.shape}")
-        return torch.from_numpy(codes)
+        n_map = self.spec_.n_map
+        if like is None:
+            return torch.from_numpy(complete(codes, np.zeros((1, self.spec_.latent_dim)), n_map))
+        valid = codes.ndim == 2 and codes.shape[1] == n_map < self.spec_.latent_dim
+        check(
+            valid,
+            f"like=... takes points (n, {n_map}) of the map of a code in two parts, found {codes.shape}",
+        )
+        lent = self._infer(like, Predictor.encode)
+        check(len(lent) in (1, len(codes)), f"like=... has {len(lent)} rows, wanted is one or {len(codes)}")
+        return torch.from_numpy(complete(codes, lent, n_map))
 
     def predict_set(self, X: Data, alpha: float = 0.1) -> np.ndarray:
         """Return for each row the classes that it may have, (n, n_classes) of bool.
@@ -785,7 +830,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return self._apply(Predictor.hidden, rows.take(indices))
 
     def is_trusted(self, Z: ArrayLike, alpha: float = 0.05) -> np.ndarray:
-        """Return at which codes (n, latent_dim) the map can be trusted, (n,) of bool.
+        """Return at which codes, or points of the map, the map can be trusted, (n,) of bool.
 
         There the decoded row is encoded near the code and as the same class, and the density of codes is not
         lower than that of known rows: both are compared with the limit of :meth:`is_novel`.
@@ -827,11 +872,15 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             raise ValueError(f"sampler={sampler!r} is unknown: choose one of {', '.join(SAMPLERS)}")
         rng = np.random.default_rng(random_state)
         if sampler == "class" and len(self.classes_):
-            return self.inverse_transform(self._class_codes(n, y, rng))
+            return self._decoded(self._class_codes(n, y, rng))
         if y is not None:
             raise ValueError(f"y={y!r} needs sampler='class' and a model that was trained with labels")
-        mixture = prior(self.spec_.latent_dim) if sampler == "prior" else self.samplers_["aggregate"]
-        return self.inverse_transform(mixture.draw(n, rng))
+        if sampler == "prior":
+            return self.inverse_transform(prior(self.spec_.latent_dim).draw(n, rng))
+        return self._decoded(self.samplers_["aggregate"].draw(n, rng))
+
+    def _decoded(self, draws: np.ndarray) -> np.ndarray | pd.DataFrame:
+        return self._rows(self.predictor_.decode_draws(torch.from_numpy(draws.astype(np.float32))).numpy())
 
     def _class_codes(self, n: int, y: Labels | None, rng: np.random.Generator) -> np.ndarray:
         if y is None:
@@ -858,7 +907,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     @property
     def predictor_(self) -> Predictor:
         """The networks where ``device`` says, ready to be applied to network inputs and codes."""
-        return Predictor(self.vec_, self.decoder_, self.feature_weights_).on(find_device(self.device))
+        return self._predictor_of(self.decoder_, self.feature_weights_)
+
+    def _predictor_of(self, decoder: nn.Module, feature_weights: tuple[float, ...]) -> Predictor:
+        return Predictor(self.vec_, decoder, feature_weights, self.whitening_).on(find_device(self.device))
 
     # ------------------------------------------------------------------------------- the door for X
 
@@ -972,7 +1024,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.feature_weights_ = document.feature_weights
         self.class_shares_ = np.array(document.class_shares)
         self.calibration_ = state.calibration
-        self.samplers_ = state.samplers
+        self._take_samplers(state.samplers)
         self.history_ = state.history
         self.beta_ = self.beta
         self.gamma_ = self.gamma

@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from ssavae._checks import check
+
 if TYPE_CHECKING:
     from jaxtyping import Float
 
@@ -50,6 +52,8 @@ class Spec:
         Units of each layer of the :class:`Student`; empty means no student.
     n_members : int
         Of a table: members of the encoder, each with half the widths, whose codes are averaged.
+    map_dim : int or None
+        Leading dimensions of the code that the classifier reads; None means all of them.
     """
 
     input_shape: tuple[int, ...]
@@ -59,20 +63,24 @@ class Spec:
     widths: tuple[int, ...] = ()
     student_widths: tuple[int, ...] = ()
     n_members: int = 1
+    map_dim: int | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that no network can have."""
-        if len(self.input_shape) not in (1, 2, 3):
-            raise ValueError(f"input_shape {self.input_shape} must have 1 to 3 axes")
-        numbers = (self.latent_dim, self.n_classes, self.n_members)
+        check(len(self.input_shape) in (1, 2, 3), f"input_shape {self.input_shape} must have 1 to 3 axes")
+        numbers = (self.n_map, self.n_classes, self.n_members)
         sizes = (*self.input_shape, *numbers, *self.widths, *self.student_widths)
-        if min(sizes) < 1:
-            raise ValueError(f"sizes of networks must be at least 1, found {min(sizes)}")
-        if self.n_members > 1 and len(self.input_shape) > 1:
-            raise ValueError(f"n_members={self.n_members} is for tables: images and signals have one")
+        check(min(sizes) >= 1, f"sizes of networks must be at least 1, found {min(sizes)}")
+        is_table = len(self.input_shape) == 1
+        check(is_table or self.n_members == 1, f"n_members={self.n_members} is for tables: others have one")
         n_values = math.prod(self.input_shape)
-        if n_values > MOST_VALUES:
-            raise ValueError(f"a row has {n_values} values, {MOST_VALUES} are allowed: resize it")
+        check(n_values <= MOST_VALUES, f"a row has {n_values} values, {MOST_VALUES} are allowed: resize it")
+        check(self.n_map <= self.latent_dim, f"map_dim {self.map_dim} is above latent_dim {self.latent_dim}")
+
+    @property
+    def n_map(self) -> int:
+        """Number of dimensions of the map: those of the code that the classifier reads."""
+        return self.latent_dim if self.map_dim is None else self.map_dim
 
     @property
     def layer_widths(self) -> tuple[int, ...]:
@@ -236,12 +244,15 @@ class Encoder(nn.Module):
 
 
 class Classifier(nn.Sequential):
-    """C: z -> logits, with one hidden layer: classes of a 2-D map need not be linearly separable."""
+    """C: map of z -> logits, with one hidden layer: classes of a 2-D map need not be linearly separable."""
 
     def __init__(self, spec: Spec, hidden_dim: int = CLASSIFIER_DIM) -> None:
         super().__init__(
-            nn.Linear(spec.latent_dim, hidden_dim), nn.LeakyReLU(SLOPE), nn.Linear(hidden_dim, spec.n_classes)
+            nn.Linear(spec.n_map, hidden_dim), nn.LeakyReLU(SLOPE), nn.Linear(hidden_dim, spec.n_classes)
         )
+
+    def forward(self, z: Float[Tensor, "b k"]) -> Float[Tensor, "b c"]:
+        return super().forward(z[:, : self[0].in_features])
 
 
 class Decoder(nn.Module):
@@ -341,7 +352,7 @@ def count_weights(spec: Spec, custom: Collection[str] = ()) -> int:
         member = (spec.input_shape[0], *spec.member_widths, 2 * spec.latent_dim)
         encoder = spec.n_members * sum(n_in * n_out for n_in, n_out in pairwise(member))
     decoder = spec.latent_dim * size + convolutions
-    classifier = CLASSIFIER_DIM * (spec.latent_dim + spec.n_classes)
+    classifier = CLASSIFIER_DIM * (spec.n_map + spec.n_classes)
     student = (math.prod(spec.input_shape), *spec.student_widths, spec.latent_dim)
     total = classifier + convolutions + size  # of the discriminator
     total += sum(n_in * n_out for n_in, n_out in pairwise(student)) if spec.student_widths else 0

@@ -354,3 +354,16 @@ def test_the_check_of_colours_can_fail() -> None:
     orange, dark_yellow = to_rgb("#E69F00"), to_rgb("#D2C200")
     assert smallest_distance([orange, dark_yellow], np.eye(3)) > 15
     assert smallest_distance([orange, dark_yellow], np.array(BLIND["deuteranopia"])) < 6
+
+
+def test_an_image_sheet_names_its_columns_and_sets_the_first_apart():
+    images = np.random.default_rng(0).random((3, 5, 6, 8, 1))
+    figure = fg.image_sheet(images, ["row", "a", "b", "c", "d"], title="sheet")
+    first, others = figure.axes
+    assert [text.get_text() for text in first.get_xticklabels()] == ["row"]
+    assert [text.get_text() for text in others.get_xticklabels()] == ["a", "b", "c", "d"]
+    assert first.images[0].get_array().shape == (18, 8) and others.images[0].get_array().shape == (18, 32)
+    with pytest.raises(ValueError, match="column_names must have 5 entries, found 2"):
+        fg.image_sheet(images, ["a", "b"])
+    with pytest.raises(ValueError, match="2 columns or more, found 1"):
+        fg.image_sheet(images[:, :1])

@@ -146,23 +146,9 @@ def test_a_batch_has_no_more_rows_than_there_are():
     assert (resolved.batch_size, resolved.batch_size_decoder) == (100, 32)
 
 
-@pytest.mark.parametrize(
-    ("n_rows", "on_gpu", "sizes"),
-    [
-        (60_000, False, (128, 32)),
-        (60_000, True, (256, 128)),
-        (20_000, True, (128, 64)),
-        (1_000, True, (128, 32)),
-        (10_000_000, True, (256, 128)),
-        (20, True, (20, 20)),
-    ],
-)
-def test_batches_are_larger_on_a_gpu_where_enough_updates_remain(n_rows, on_gpu, sizes):
-    resolved = resolve(PARAMS, n_rows=n_rows, n_labelled=n_rows, n_classes=3, on_gpu=on_gpu)
-    assert (resolved.batch_size, resolved.batch_size_decoder) == sizes
-    given = PARAMS | {"batch_size": 16, "batch_size_decoder": 20}
-    resolved = resolve(given, n_rows=n_rows, n_labelled=n_rows, n_classes=3, on_gpu=on_gpu)
-    assert (resolved.batch_size, resolved.batch_size_decoder) == (16, 20)
+def test_a_batch_size_of_none_is_the_default_of_its_step():
+    resolved = settings(n_rows=60000, n_labelled=60000)
+    assert (resolved.batch_size, resolved.batch_size_decoder) == (128, 32)
 
 
 @pytest.mark.parametrize(("devices", "nodes", "size"), [(2, 1, 8), (2, 2, 8), (3, 1, 9), (5, 1, 5)])

@@ -15,6 +15,7 @@ from ssavae._checks import check, require_package
 from ssavae.algorithms import frozen
 from ssavae.data.labelled import RowsLike
 from ssavae.estimator import SSAVAE
+from ssavae.inference.codes import complete
 from ssavae.inference.predictor import Predictor
 from ssavae.preprocessing.labels import class_indices
 
@@ -70,7 +71,7 @@ def why(model: SSAVAE, x: RowsLike, other: object = None, along: str = "samples"
     predicted = int(ranking[0])
     target = int(ranking[1] if other is None else class_indices(other, model.classes_, 1)[0])
     check(target != predicted, f"the row is read as {other!r} already: name another class to compare it with")
-    path = _path(model, model.transform(x)[0], target)
+    path = _path(model, model.transform(x, detail=True)[0], target)
     codes = torch.from_numpy(path)
     predictor = model.predictor_
     decoded = predictor.decode(codes)
@@ -89,8 +90,11 @@ def why(model: SSAVAE, x: RowsLike, other: object = None, along: str = "samples"
 
 
 def _path(model: SSAVAE, z: np.ndarray, target: int) -> np.ndarray:
-    means = model.samplers_[f"class_{target}"].means
-    goal = means[np.square(means - z).sum(axis=1).argmin()]
+    """Return codes from z to a centre; of a code in two parts the row keeps its own detail."""
+    n_map = model.spec_.n_map
+    means = model.samplers_[f"class_{target}"].means[:, :n_map]
+    nearest = np.square(means - z[:n_map]).sum(axis=1).argmin()
+    goal = complete(means[[nearest]], z[None], n_map)[0]
     t = np.linspace(0.0, 1.0, STEPS)[:, None]
     return (z + t * (goal - z)).astype(np.float32)
 

@@ -13,7 +13,7 @@ from ssavae.figures.distributions import column_distributions
 from ssavae.figures.maps import decoded_grid, latent_map
 from ssavae.figures.paper_figure7 import MapPanel, map_panels
 from ssavae.figures.paper_figure9 import BetaLine, beta_sheet
-from ssavae.figures.reconstructions import Kind, class_samples, reconstructions
+from ssavae.figures.reconstructions import Kind, class_samples, image_sheet, reconstructions
 from ssavae.figures.reliability import reliability_diagram
 from ssavae.figures.style import class_colors, save
 from ssavae.figures.sweeps import sweep_curves
@@ -30,6 +30,7 @@ __all__ = [
     "column_distributions",
     "confusion_matrix",
     "decoded_grid",
+    "image_sheet",
     "latent_map",
     "loss_curves",
     "map_panels",

@@ -168,3 +168,27 @@ def class_samples(
             f"{'position in the signal' if kind == 'signal' else 'column'}; samples side by side", fontsize=8
         )
     return figure
+
+
+def image_sheet(images: ArrayLike, column_names: Sequence[str] = (), *, title: str = "") -> Figure:
+    """Draw images in lines and columns, the first column apart: rows beside what was made of each.
+
+    images (lines, columns, H, W[, C]) in [0, 1], two columns or more; names stand above the columns. Raises
+    ValueError on NaN, wrong shapes, or names of another number.
+    """
+    tiles = check_array("images", images, (4, 5))
+    n_lines, n_columns, height, width = tiles.shape[:4]
+    check(n_columns > 1, f"images must have 2 columns or more, found {n_columns}")
+    names = [str(name) for name in column_names]
+    check(len(names) in (0, n_columns), f"column_names must have {n_columns} entries, found {len(names)}")
+    sides = (7.0 / (n_columns + 0.5), 7.0 / (n_columns + 0.5) * height / width)
+    figure = new_figure(sides[1] * n_lines + 0.5, title)
+    grid = figure.subplots(1, 2, width_ratios=[1, n_columns - 1], squeeze=False)[0]
+    for axes, part, labels in zip(grid, (tiles[:, :1], tiles[:, 1:]), (names[:1], names[1:]), strict=True):
+        _show(axes, tile(part))
+        axes.set_yticks([])
+        axes.set_xticks(
+            [(i + 0.5) * width - 0.5 for i in range(len(labels))], map(shorten, labels), fontsize=8
+        )
+        axes.tick_params(top=False, bottom=False, labeltop=True, labelbottom=False, pad=2)
+    return figure

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ssavae._torch_state import deterministic_convolutions, evaluated, without_autocast
+from ssavae.inference.codes import Whitening
 from ssavae.inference.threads import is_small, one_thread_if
 from ssavae.inference.transfer import outputs, rows_at_once
 from ssavae.losses import loss_latent, loss_rec
@@ -31,11 +32,15 @@ class Predictor:
     vec, decoder : nn.Module
     feature_weights : tuple of float
         w_l of ``loss_rec``.
+    whitening : Whitening or None
+        Of the detail in the codes that go in and come out, where they have two parts; ``draws`` of q(z|x)
+        and of samplers are as the networks have them.
     """
 
     vec: VEC
     decoder: nn.Module
     feature_weights: tuple[float, ...] = ()
+    whitening: Whitening | None = None
 
     @property
     def device(self) -> torch.device:
@@ -52,7 +57,24 @@ class Predictor:
 
     def encode(self, x: NetworkInputs) -> Tensor:
         """Return mu of each input, (n, K)."""
+        return self._whitened(self.mu(x))
+
+    def mu(self, x: NetworkInputs) -> Tensor:
+        """Return mu of each input as the networks have it, (n, K)."""
         return self.apply(self.vec.code, x)
+
+    def _whitened(self, mu: Tensor) -> Tensor:
+        if self.whitening is None:
+            return mu
+        return torch.from_numpy(self.whitening.whiten(mu.numpy(), self._probs(mu)))
+
+    def _coloured(self, z: Tensor) -> Tensor:
+        if self.whitening is None:
+            return z
+        return torch.from_numpy(self.whitening.colour(z.numpy(), self._probs(z)))
+
+    def _probs(self, z: Tensor) -> np.ndarray:
+        return self.classify(z).softmax(dim=1).numpy()
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and logvar of each input, (n, K) both."""
@@ -80,6 +102,10 @@ class Predictor:
 
     def decode(self, z: Tensor) -> Tensor:
         """Return G(z) for each code."""
+        return self.decode_draws(self._coloured(z))
+
+    def decode_draws(self, z: Tensor) -> Tensor:
+        """Return G(z) for draws of q(z|x) or of a sampler."""
         return self.apply(self.decoder, z)
 
     def reconstruct(self, x: NetworkInputs) -> Tensor:
@@ -93,7 +119,7 @@ class Predictor:
     def novelty_components(self, x: NetworkInputs, log_density: LogDensity) -> np.ndarray:
         """Return log loss_rec and log loss_latent of G(mu(x)), and -log_density(mu(x)), (n, 3).
 
-        ``log_density`` takes codes, (n, K).
+        ``log_density`` takes codes, (n, K), as the networks have them.
         """
         return self.score_all(x, log_density)[2]
 
@@ -105,7 +131,7 @@ class Predictor:
         losses = scores[:, :2].double().numpy()
         mu = scores[:, 2:]
         components = np.column_stack([np.log(losses + 1e-12), -log_density(mu.double().numpy())])
-        return mu.numpy(), self.classify(mu).numpy(), components
+        return self._whitened(mu).numpy(), self.classify(mu).numpy(), components
 
     def round_trip(self, z: Tensor, log_density: LogDensity) -> tuple[np.ndarray, np.ndarray]:
         """Decode codes, encode the result, and compare.
@@ -117,6 +143,7 @@ class Predictor:
         agrees : (n,) of bool
             Whether C predicts the same class at z and at mu(G(z)).
         """
+        z = self._coloured(z)
         mu = self.apply(lambda batch: self.vec.code(self.decoder(batch)), z)
         distances = np.log(loss_latent(z, mu).double().numpy() + 1e-12)
         agrees = self.classify(z).argmax(dim=1) == self.classify(mu).argmax(dim=1)
@@ -132,8 +159,8 @@ class Predictor:
         return float(correct.mean()) if len(correct) else float("nan")
 
     def decodes_to(self, c: int, codes: np.ndarray) -> np.ndarray:
-        """Return the probability that the VEC gives class c for the decoded codes, (n,)."""
-        decoded = self.decode(torch.from_numpy(codes).float())
+        """Return the probability that the VEC gives class c for decoded draws of a sampler, (n,)."""
+        decoded = self.decode_draws(torch.from_numpy(codes).float())
         return self.logits(decoded).softmax(dim=1)[:, c].numpy()
 
     def _losses_and_mu(self, x: Tensor) -> Tensor:

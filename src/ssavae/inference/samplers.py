@@ -43,6 +43,13 @@ class Mixture:
     means: Float[np.ndarray, "m k"]
     factors: Float[np.ndarray, "m k k"]
 
+    def moments(self) -> tuple[Float[np.ndarray, "k"], Float[np.ndarray, "k k"]]:
+        """Return mean and covariance of the mixture."""
+        mean = self.weights @ self.means
+        away = self.means - mean
+        within = np.einsum("m,mij,mkj->ik", self.weights, self.factors, self.factors)
+        return mean, within + (self.weights[:, None] * away).T @ away
+
     def draw(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n k"]:
         """Draw n codes."""
         component = rng.choice(len(self.weights), size=n, p=self.weights)

@@ -20,7 +20,6 @@ from ssavae._checks import UsageError, require_package
 from ssavae._serialize import is_leftover, sha256_of, write_together
 from ssavae._version import __version__
 from ssavae.estimator import SSAVAE
-from ssavae.inference.predictor import Predictor
 from ssavae.networks import VEC
 from ssavae.onnx.runtime import DESCRIPTION_FILE, SCHEMA_VERSION, Exported, turn_off_telemetry
 from ssavae.persistence.schema import document_sha256
@@ -216,6 +215,9 @@ def _write_description(
         "temperature": model.calibration_.temperature,  # for information: the classifier's graph applies it
         "reading": None if reading is None else dict(reading),
     }
+    if model.whitening_ is not None:
+        whitening = {name: values.tolist() for name, values in vars(model.whitening_).items()}
+        description |= {"map_dim": model.spec_.map_dim, "whitening": whitening}
     description = json.loads(json.dumps(description, allow_nan=False))
     description["sha256"] = document_sha256(description)
     (folder / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1, allow_nan=False), "utf-8")
@@ -224,12 +226,13 @@ def _write_description(
 def _check_parity(model: SSAVAE, exported: Exported) -> None:
     """Raise ValueError unless onnxruntime's results on random rows are torch's."""
     # A GPU may round more than is allowed here.
-    predictor = Predictor(copy.deepcopy(model.vec_).cpu(), copy.deepcopy(model.decoder_).cpu())
+    networks = (copy.deepcopy(each).cpu() for each in (model.vec_, model.decoder_))
+    predictor = Predictor(*networks, whitening=model.whitening_)
     preprocess = model.preprocess_
     for n in PARITY_ROWS:
         rows = _random_rows(preprocess, n)
         mu = predictor.encode(torch.from_numpy(preprocess.forward(rows)))
-        _compare("encoder", mu.numpy(), exported.transform(rows), n)
+        _compare("encoder", mu.numpy(), exported.transform(rows, detail=True), n)
         if len(model.classes_):
             probs = (predictor.classify(mu) / model.calibration_.temperature).softmax(dim=1)
             _compare("classifier", probs.numpy(), exported.predict_proba(rows), n)

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from ssavae._checks import UsageError, check, require_package
 from ssavae._serialize import read_together
+from ssavae.inference.codes import Whitening, complete
 from ssavae.persistence.schema import (
     Classes,
     ModelFolderError,
@@ -40,6 +41,22 @@ BATCH = 1000  # rows per run of a graph; a row's result does not depend on it
 
 
 @dataclass(frozen=True)
+class WhiteningArrays:
+    """The arrays of a :class:`Whitening` as JSON holds them."""
+
+    means: tuple[tuple[float, ...], ...]
+    roots: tuple[tuple[tuple[float, ...], ...], ...]
+
+    def restore(self, n_classes: int, n_detail: int) -> Whitening:
+        """Return the whitening of so many classes and dimensions of detail."""
+        expected = ((n_classes, n_detail), (n_classes, n_detail, n_detail))
+        for name, shape in zip(("means", "roots"), expected, strict=True):
+            ragged = np.array(getattr(self, name), dtype=object)
+            check(ragged.shape == shape, f"whitening.{name} must be {shape}, found {ragged.shape}")
+        return Whitening(np.array(self.means), np.array(self.roots))
+
+
+@dataclass(frozen=True)
 class Description:
     """What exported.json holds: see docs/onnx.md."""
 
@@ -55,6 +72,8 @@ class Description:
     input_names: tuple[str, ...]
     temperature: float
     reading: dict[str, Any] | None
+    map_dim: int | None = None
+    whitening: WhiteningArrays | None = None
 
 
 class Exported:
@@ -70,6 +89,8 @@ class Exported:
     classes_ : ndarray of the class names; empty if the model was trained without labels
     preprocess_ : Preprocessor
     latent_dim : int
+    map_dim : int or None
+        Dimensions of the map, where the code has two parts.
     reading : dict or None
         Options with which the training data was read, if the model came from a run folder.
     feature_names_in_ : ndarray of str
@@ -120,10 +141,21 @@ class Exported:
         if names:
             self.feature_names_in_ = np.array(names, dtype=object)
         self.latent_dim = description.latent_dim
+        self.map_dim = description.map_dim
+        self._n_map = self.latent_dim if self.map_dim is None else self.map_dim
+        self._whitening = self._read_whitening(description.whitening)
         self.reading = description.reading
+        self._temperature = description.temperature
         expected = {"encoder", "decoder", *(["classifier"] if len(self.classes_) else [])}
         graphs = sorted(description.graphs)
         check(set(graphs) == expected, f"graphs must be {sorted(expected)}, found {graphs}")
+
+    def _read_whitening(self, arrays: WhiteningArrays | None) -> Whitening | None:
+        """Return the whitening of a code in two parts."""
+        n_detail = self.latent_dim - self._n_map
+        valid = 1 <= self._n_map <= self.latent_dim and (arrays is None) == (n_detail == 0)
+        check(valid, f"map_dim {self.map_dim} and whitening do not fit latent_dim {self.latent_dim}")
+        return None if arrays is None else arrays.restore(max(1, len(self.classes_)), n_detail)
 
     def _check_graph(self, name: str, session: InferenceSession) -> None:
         """Raise ValueError unless a graph takes and gives arrays of the described shapes."""
@@ -139,22 +171,32 @@ class Exported:
             shapes = [tuple(side.shape[1:]) for side in sides]
             check(shapes == [shape], f"it has arrays of shape (n, ...) with {shapes}, wanted is {shape}")
 
-    def transform(self, X: ArrayLike) -> np.ndarray:
-        """Return the codes mu, (n, latent_dim); a row's code depends on that row alone."""
+    def transform(self, X: ArrayLike, *, detail: bool = False) -> np.ndarray:
+        """Return the codes mu, each of which depends on its row alone.
+
+        Of a code in two parts it is the map, (n, map_dim), or with ``detail`` all, (n, latent_dim).
+        """
         rows = self._validate(X)
-        return np.concatenate([self._run("encoder", self._graph_inputs(part)) for part in _batches(rows)])
+        codes = np.concatenate([self._run("encoder", self._graph_inputs(part)) for part in _batches(rows)])
+        if not detail or self._whitening is None:
+            return codes[:, : self._n_map]
+        return self._whitening.whiten(codes, self._probs(codes))
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Return the calibrated class probabilities of mu, (n, n_classes)."""
         check(len(self.classes_) > 0, "this model was trained without labels: it has no classes to predict")
-        return self._run("classifier", self.transform(X))
+        points = complete(self.transform(X), np.zeros((1, self.latent_dim)), self._n_map)
+        return self._run("classifier", points)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the most probable class of each row, (n,)."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
-        """Decode codes (n, latent_dim) to rows in the shape and units of the training rows."""
+        """Decode codes (n, latent_dim) to rows in the shape and units of the training rows.
+
+        Points (n, map_dim) of the map of a code in two parts get the mean detail.
+        """
         decoded = self.decode(X)
         if self.preprocess_.kind != "table":
             return self.preprocess_.finish(decoded)
@@ -162,13 +204,14 @@ class Exported:
 
     def reconstruct(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
         """Return G(mu(x)), in the shape and units of X."""
-        return self.inverse_transform(self.transform(X))
+        return self.inverse_transform(self.transform(X, detail=True))
 
     def decode(self, Z: ArrayLike) -> np.ndarray:
         """Return the output of the decoder's graph: unrounded rows; network inputs of a table."""
         codes = np.asarray(Z, dtype=np.float32)
-        message = f"Z has shape {codes.shape}: codes of this model are (n, {self.latent_dim})"
-        check(codes.ndim == 2 and codes.shape[1] == self.latent_dim, message)
+        codes = complete(codes, np.zeros((1, self.latent_dim)), self._n_map)
+        if self._whitening is not None:
+            codes = self._whitening.colour(codes, self._probs(codes))
         return np.concatenate([self._run("decoder", part) for part in _batches(codes)])
 
     def _validate(self, X: ArrayLike) -> np.ndarray:
@@ -189,6 +232,13 @@ class Exported:
         if self.preprocess_.kind == "table":
             return self.preprocess_.forward(rows)
         return rows.astype(self.preprocess_.working_dtype)
+
+    def _probs(self, codes: np.ndarray) -> np.ndarray:
+        """Return the class probabilities at codes before their temperature; 1 without classes."""
+        if not len(self.classes_):
+            return np.ones((len(codes), 1))
+        powers = self._run("classifier", codes).astype(np.float64) ** self._temperature
+        return powers / powers.sum(axis=1, keepdims=True)
 
     def _run(self, name: str, values: np.ndarray) -> np.ndarray:
         session = self._sessions[name]

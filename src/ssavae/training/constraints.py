@@ -13,7 +13,7 @@ from ssavae.training.augmentations import AUGMENTATIONS
 from ssavae.training.parameters import MINIMUM, WEIGHTS
 
 NULLABLE = ("weight_kl", "weight_detail", "weight_consistency", "n_epochs", "n_epochs_decoder")
-NULLABLE += ("n_epochs_student", "n_members", "patience", "batch_size", "batch_size_decoder")
+NULLABLE += ("n_epochs_student", "n_members", "patience", "batch_size", "batch_size_decoder", "map_dim")
 
 
 class Number(Interval):

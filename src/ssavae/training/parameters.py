@@ -14,6 +14,7 @@ Params = Mapping[str, Any]  # parameters of SSAVAE by name
 
 MINIMUM = {
     "latent_dim": 1,
+    "map_dim": 1,
     "batch_size": 2,
     "batch_size_decoder": 2,
     "n_epochs": 1,
@@ -27,7 +28,10 @@ MINIMUM = {
     "n_workers": 0,
     "checkpoint_every": 0,
 }
-BATCH_SIZES = {"batch_size": 128, "batch_size_decoder": 32}  # where it is None, on a CPU
+BATCH_SIZES = {
+    "batch_size": 128,
+    "batch_size_decoder": 32,
+}  # where it is None, on any device (docs/decisions.md)
 WEIGHTS = ("beta", "gamma", "weight_kl", "weight_detail", "weight_consistency")
 # Parameters that say where and how a model is trained, but do not change the model.
 RUNTIME = (
@@ -76,9 +80,19 @@ def check_params(params: Params) -> None:
         name = f"class_weight[{label!r}]"
         validate_parameter_constraints({name: [WEIGHT]}, {name: weight}, "SSAVAE")
     _check_batch_sizes(params)
+    _check_map_dim(params)
     if params.get("patience") is not None and not params.get("validation_fraction"):
         patience = params["patience"]
         raise ValueError(f"patience={patience} needs held-out rows: set validation_fraction, say to 0.1")
+
+
+def _check_map_dim(params: Params) -> None:
+    map_dim = params.get("map_dim")
+    latent_dim = params.get("latent_dim", map_dim)
+    check(
+        map_dim is None or map_dim <= latent_dim,
+        f"map_dim={map_dim} is more than latent_dim={latent_dim}: the map is a part of the code",
+    )
 
 
 def _check_batch_sizes(params: Params) -> None:

@@ -27,10 +27,6 @@ MEMBERS = 4  # of the encoder of a table
 LEAST_UPDATES = 500  # of a stage of the smallest tables
 UPDATES_PER_ROW = 2  # of a stage of tables, up to MIN_UPDATES (docs/decisions.md)
 EPOCHS = 10  # of step 1 and of step 2, where that is as many updates
-# How many times the rows of a CPU's batch a GPU takes at most, where batch_size is None: an update of few
-# rows takes it as long as one of many.
-MOST_ON_GPU = 2
-MOST_ON_GPU_DECODER = 4
 
 Labelled = tuple[NetworkInputs, np.ndarray]  # network inputs, and their class indices (n,)
 
@@ -136,9 +132,7 @@ class Trained:
     stopped: str = ""
 
 
-def resolve(
-    params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classes: int, on_gpu: bool = False
-) -> Settings:
+def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classes: int) -> Settings:
     """Give every parameter that is None its value: the only place that knows what None means.
 
     Parameters
@@ -150,8 +144,6 @@ def resolve(
         Training rows, and how many of them have a label.
     n_classes : int
         0 without labels.
-    on_gpu : bool
-        Whether the networks are trained on CUDA.
 
     Raises
     ------
@@ -162,14 +154,8 @@ def resolve(
     is_consistent = weight_consistency > 0
     most_detail = min(5.0, 0.25 * params["latent_dim"]) * (0.1 if is_consistent else 1.0)
     n_processes = params["devices"] * params["nodes"]
-    size = _default_batch_size(BATCH_SIZES["batch_size"], MOST_ON_GPU if on_gpu else 1, n_rows)
-    size_decoder = _default_batch_size(
-        BATCH_SIZES["batch_size_decoder"], MOST_ON_GPU_DECODER if on_gpu else 1, n_rows
-    )
-    batch_size = _batch_size(_default(params["batch_size"], size), n_rows, n_processes)
-    batch_size_decoder = _batch_size(
-        _default(params["batch_size_decoder"], size_decoder), n_rows, n_processes
-    )
+    batch_size = _batch_size("batch_size", params, n_rows, n_processes)
+    batch_size_decoder = _batch_size("batch_size_decoder", params, n_rows, n_processes)
     epochs = partial(_enough_epochs, kind, n_rows)
     is_own_table = kind == "table" and params["encoder"] is None
     return Settings(
@@ -203,22 +189,9 @@ def _weight_consistency(params: Params, is_few: bool, n_classes: int) -> float:
     return weight if n_classes else 0.0
 
 
-def _default_batch_size(least: int, most_times: int, n_rows: int) -> int:
-    """Double the least size while ten epochs remain ``MIN_UPDATES`` updates, up to so many times.
-
-    Examples
-    --------
-    >>> [_default_batch_size(32, 4, n_rows) for n_rows in (10_000, 20_000, 60_000)]
-    [32, 64, 128]
-    """
-    size = least
-    while 2 * size <= least * most_times and EPOCHS * (n_rows // (2 * size)) >= MIN_UPDATES:
-        size *= 2
-    return size
-
-
-def _batch_size(batch_size: int, n_rows: int, n_processes: int) -> int:
+def _batch_size(name: str, params: Params, n_rows: int, n_processes: int) -> int:
     """Return the largest batch size for so many rows that the processes can divide equally."""
+    batch_size = _default(params[name], BATCH_SIZES[name])
     divisible = min(batch_size, n_rows) // n_processes * n_processes
     check(divisible > 0, f"{n_rows} rows cannot be divided among {n_processes} processes")
     return divisible

@@ -23,10 +23,10 @@ BAR = 20  # characters
 
 
 def announce(text: str) -> None:
-    """Print lines before the first bar, where the bars are shown."""
-    from rich.console import Console
+    """Print lines before or after the bars, where these are shown; in a pipe they are not wrapped."""
+    from rich import get_console
 
-    Console().print(text, highlight=False)
+    get_console().print(text, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def train_networks(plan: TrainingPlan, fabric: AnyFabric) -> Trained:
             stopped = f"stopped {stop.where}; the model has been trained so far, and can be used"
             _take_teacher(session, plan.networks.vec)
         if plan.verbose and fabric.is_global_zero:
-            print("calibrating: samplers, confidence, novelty", flush=True)
+            announce("calibrating: samplers, confidence, novelty")
         weights = _feature_weights(plan, fabric)
     return Trained(plan.networks, session.history, weights, stopped)
 

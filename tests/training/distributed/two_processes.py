@@ -13,6 +13,7 @@ from unittest import mock
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Adam
 
 from ssavae.networks import Spec, build_networks
 from ssavae.persistence.training_state import State, save_state
@@ -43,6 +44,7 @@ SETTINGS = Settings(
     learning_rate_decoder=2e-3,
     learning_rate_disc=2e-3,
     patience=None,
+    n_members=1,
 )
 CASES = ("labelled", "unevenly", "one label", "augmented images", "few labels, a teacher", "table, a teacher")
 
@@ -91,7 +93,7 @@ def train_case(case: str, n_processes: int, dtype: torch.dtype = torch.float64) 
         eps = 1e-2 if dtype == torch.float32 else 1e-8
         with (
             mock.patch.object(steps, "train", partial(train_and_copy, weights)),
-            mock.patch.object(steps, "Adam", partial(steps.Adam, eps=eps)),
+            mock.patch("ssavae.training.stage.Adam", partial(Adam, eps=eps)),
         ):
             trained = steps.train_networks(plan, fabric)
     losses = {

@@ -256,12 +256,15 @@ class Plane:
         return cls(origin, axes[i], axes[j])
 
     @classmethod
-    def pca(cls, z: np.ndarray) -> Plane:
-        """Return the plane of the first two principal components of codes (n, K)."""
+    def pca(cls, z: np.ndarray, n_map: int | None = None) -> Plane:
+        """Return the plane of the first two principal components of the map of codes (n, K)."""
         from sklearn.decomposition import PCA
 
-        pca = PCA(2, random_state=0).fit(z.astype(np.float64))
-        return cls(pca.mean_, *np.asarray(pca.components_))
+        n_map = z.shape[1] if n_map is None else n_map
+        pca = PCA(min(2, n_map), random_state=0).fit(z[:, :n_map].astype(np.float64))
+        axes = np.zeros((2, z.shape[1]))
+        axes[: pca.n_components_, :n_map] = pca.components_
+        return cls(z.astype(np.float64).mean(axis=0), *axes)
 
     def project(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return x and y of codes (n, K), (n,) each; for K = 1 y is random, to spread the points."""

@@ -63,6 +63,11 @@ class Service:
         """Number of dimensions of the latent space, K."""
         return self.model.spec_.latent_dim
 
+    @property
+    def n_map(self) -> int:
+        """Number of dimensions of the map: all K but of a code in two parts."""
+        return self.model.spec_.n_map
+
     def limit(self, alpha: float = ALPHA) -> float:
         """Return the novelty that a fraction alpha of known rows exceeds."""
         return float(conformal_limit(self.model.calibration_.novelty_scores, alpha))
@@ -176,7 +181,9 @@ class Service:
         z = self.points.z
         if self.latent_dim == 1:
             return Plane(np.zeros(1), np.ones(1), np.zeros(1))
-        return Plane.pca(z) if pca and len(z) > 2 else Plane.along(z, x_axis, y_axis)
+        if pca and self.n_map == 2:  # nothing to project: the map is a plane
+            return Plane.along(z, 0, 1)
+        return Plane.pca(z, self.n_map) if pca and len(z) > 2 else Plane.along(z, x_axis, y_axis)
 
     def read_plane(self, x_axis: int, y_axis: int, axes: str | None) -> Plane:
         """Return the plane that a request names.

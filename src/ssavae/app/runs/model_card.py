@@ -135,9 +135,16 @@ def _introduction(model: JSONObject) -> str:
     rows = f"{model['preprocess']['kind']} rows of shape {tuple(model['preprocess']['row_shape'])}"
     return (
         f"A semi-supervised adversarial variational autoencoder ([Zemouri 2020]({PAPER})) of {rows}: it maps "
-        f"them to {model['spec']['latent_dim']} dimensions, {classes}decodes any point of the map and "
-        "generates new rows."
+        f"them to {model['spec']['latent_dim']} dimensions, {_map_note(model)}{classes}decodes any point of "
+        "the map and generates new rows."
     )
+
+
+def _map_note(model: JSONObject) -> str:
+    map_dim = model["spec"].get("map_dim")
+    if map_dim is None:
+        return ""
+    return f"of which the first {map_dim} are the map that the classifier reads and the others the detail, "
 
 
 def _data(model: JSONObject, run: Run | None, protocol: JSONObject) -> str:

@@ -44,7 +44,7 @@ def shown(model: SSAVAE, x: ArrayLike) -> np.ndarray:
 def draw_pictures(model: SSAVAE, part: Part, folder: Path, suffix: str = ".png") -> list[Path]:
     """Draw the pictures of a run.
 
-    Map, decoded grid (images, latent_dim 2), reconstructions, samples, confusion, reliability and losses.
+    Map, decoded grid (images, in the plane), reconstructions, samples, confusion, reliability and losses.
     """
     pictures = {
         "map": draw_map(model, part),
@@ -151,7 +151,7 @@ def draw_reliability(model: SSAVAE, part: Part) -> figures.Figure | None:
 
 
 def draw_map(model: SSAVAE, part: Part) -> figures.Figure:
-    """Draw the codes of rows in the plane: as they are for latent_dim 2, else their PCA."""
+    """Draw the codes of rows in the plane: as they are for a map of two dimensions, else their PCA."""
     z = model.transform(part.x)
     y = label_indices(model, part.y, len(part.x))
     names = _class_names(model)
@@ -167,7 +167,7 @@ def draw_map(model: SSAVAE, part: Part) -> figures.Figure:
 
     pca = PCA(2).fit(z)
     explained = pca.explained_variance_ratio_.tolist()
-    title = f"PCA of mu, {model.latent_dim} dimensions: {title}"
+    title = f"PCA of mu, {z.shape[1]} dimensions: {title}"
     return figures.latent_map(pca.transform(z), y, names, explained=explained, title=title)
 
 
@@ -217,8 +217,8 @@ def _regions(model: SSAVAE, z: np.ndarray) -> Grid:
 
 
 def draw_grid(model: SSAVAE, part: Part, n_side: int = 20) -> figures.Figure | None:
-    """Draw the decoded rows of a grid over the map; None but for images and latent_dim 2."""
-    if model.preprocess_.kind != "image" or model.latent_dim != 2:
+    """Draw the decoded rows of a grid over the map; None but for images and maps of two dimensions."""
+    if model.preprocess_.kind != "image" or model.spec_.n_map != 2:
         return None
     low, high = np.quantile(model.transform(part.x), [0.005, 0.995], axis=0)
     codes = _grid(low, high, n_side)[2]
