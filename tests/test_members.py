@@ -1,5 +1,7 @@
 """The encoder of a table as an ensemble: one map, members that learn alone, labels that they do not see."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from ssavae.networks import Encoder, MemberLinear, Spec, build_vec, count_weight
 from ssavae.preprocessing.splits import member_weights
 
 SPEC = Spec((6,), latent_dim=2, n_classes=3, bounded=False, widths=(16, 8), n_members=4)
-SHORT = {"n_epochs": 30, "n_epochs_decoder": 2, "random_state": 0}
+SHORT: dict[str, Any] = {"n_epochs": 30, "n_epochs_decoder": 2, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -127,14 +129,14 @@ def test_members_see_all_labels_where_the_calibration_has_other_rows_or_none(par
         raise AssertionError("labels were left out")
 
     monkeypatch.setattr("ssavae.estimator.member_weights", fail)
-    model = SSAVAE(**SHORT | {"n_epochs": 1, "n_epochs_decoder": 0} | params).fit(split[0], split[2])
+    model = SSAVAE(**{**SHORT, "n_epochs": 1, "n_epochs_decoder": 0, **params}).fit(split[0], split[2])
     n_scores = {"validation_fraction": len(split[0]) // 5}.get(next(iter(params)), 0)
     assert len(model.calibration_.class_scores) == pytest.approx(n_scores, abs=2)
 
 
 def test_a_class_with_fewer_labels_than_members_leaves_nothing_out(split):
     y = np.array(["rare"] * 2 + ["a", "b"] * ((len(split[0]) - 2) // 2))
-    model = SSAVAE(**SHORT | {"n_epochs": 1, "n_epochs_decoder": 0}).fit(split[0][: len(y)], y)
+    model = SSAVAE(**{**SHORT, "n_epochs": 1, "n_epochs_decoder": 0}).fit(split[0][: len(y)], y)
     assert len(model.calibration_.class_scores) == 0
 
 
@@ -146,7 +148,7 @@ def test_a_saved_ensemble_is_the_same(model, split, tmp_path):
 
 
 def test_what_a_fit_costs_is_said_before_it_begins(split, capsys):
-    SSAVAE(**SHORT | {"n_epochs": 2}, verbose=True).fit(split[0], split[2])
+    SSAVAE(**{**SHORT, "n_epochs": 2}, verbose=True).fit(split[0], split[2])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "step 1 (vec): 4 updates of 128 rows, 2 epochs"
     assert lines[1] == "step 2 (decoder): 16 updates of 32 rows, 2 epochs"

@@ -1,11 +1,13 @@
 """Tests of ``warm_start``: training that goes on from the last fit."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from ssavae import SSAVAE, load
 
-SHORT = {"n_epochs": 1, "n_epochs_decoder": 1, "random_state": 0}
+SHORT: dict[str, Any] = {"n_epochs": 1, "n_epochs_decoder": 1, "random_state": 0}
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Codes in two parts, a map and a detail, whose law of each class is made N(0, I); without torch."""
+"""Codes in two parts, a map and a detail, which has mean 0 and covariance I in each class; without torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAST_VARIANCE = 1e-6  # of the detail in any direction
 
 @dataclass(frozen=True)
 class Whitening:
-    r"""Class-wise whitening of the detail, by which it does not depend on the class.
+    r"""Class-wise whitening of the detail: it then has the same mean and covariance in every class.
 
     .. math:: w = S(p)^{-1} (d - m(p)), \quad m(p) = \sum_c q_c m_c, \quad S(p) = \sum_c q_c \Sigma_c^{1/2}
 
