@@ -173,7 +173,7 @@ def test_moments_of_a_mixture_are_those_of_its_draws():
 
 def test_a_model_without_labels_has_one_law(images):
     model = SSAVAE(K, map_dim=N_MAP, **SHORT).fit(images[0])
-    assert model.whitening_.means.shape == (1, K - N_MAP)
+    assert model.whitening_ is not None and model.whitening_.means.shape == (1, K - N_MAP)
     codes = model.transform(images[0], detail=True)
     np.testing.assert_allclose(model.inverse_transform(codes), model.reconstruct(images[0]), atol=1e-4)
 

@@ -55,7 +55,7 @@ def test_a_layer_of_members_is_one_linear_layer_for_each():
 def test_the_count_of_weights_is_that_of_the_members():
     encoder = Encoder(SPEC)
     matrices = sum(p.numel() for name, p in encoder.named_parameters() if "linear.weight" in name)
-    heads = encoder.get_submodule("mu").weight.numel() + encoder.get_submodule("logvar").weight.numel()
+    heads = encoder.mu.get_parameter("weight").numel() + encoder.logvar.get_parameter("weight").numel()
     assert count_weights(SPEC) - count_weights(SPEC, ["encoder"]) == matrices + heads
 
 
@@ -70,7 +70,6 @@ def after_one_update(y: torch.Tensor, weights: torch.Tensor) -> list[torch.Tenso
     torch.manual_seed(0)
     vec = build_vec(SPEC, with_detail=True)
     optimizer = torch.optim.Adam(vec.parameters(), lr=0.1)
-    options = {"weight_kl": 0.02, "weight_detail": 0.5, "variance": 1.0}
     backward = torch.Tensor.backward
     x = torch.randn(12, 6)
     vec_step(
@@ -84,9 +83,11 @@ def after_one_update(y: torch.Tensor, weights: torch.Tensor) -> list[torch.Tenso
         weights,
         optimizer=optimizer,
         backward=backward,
-        **options,
+        weight_kl=0.02,
+        weight_detail=0.5,
+        variance=1.0,
     )
-    return list(vec.encoder.get_submodule("layers.1.linear").weight.detach())
+    return list(vec.encoder.get_submodule("layers.1.linear").get_parameter("weight").detach())
 
 
 def test_a_member_learns_nothing_from_a_label_that_it_does_not_see():

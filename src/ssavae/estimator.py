@@ -147,7 +147,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Of a table: members of the encoder, an ensemble whose codes are averaged to one map; each has half the
         widths and learns alone. Where no rows are held out and ``loss_consistency`` is not at work, each
         does without the labels of another part of the rows, on which the confidence is calibrated. None
-        takes 4 for tables, and 1 for images, signals and an encoder of yours.
+        takes 4 for tables, and 1 where that loss is at work, for images, signals and an encoder of yours.
     encoder, decoder : torch.nn.Module or None
         Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
     validation_fraction : float or None

@@ -157,7 +157,7 @@ def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classe
     batch_size = _batch_size("batch_size", params, n_rows, n_processes)
     batch_size_decoder = _batch_size("batch_size_decoder", params, n_rows, n_processes)
     epochs = partial(_enough_epochs, kind, n_rows)
-    is_own_table = kind == "table" and params["encoder"] is None
+    is_ensemble = kind == "table" and params["encoder"] is None and not is_consistent
     return Settings(
         weight_kl=_default(params["weight_kl"], 0.001 if is_consistent else 0.02),
         weight_detail=float(_default(params["weight_detail"], most_detail)),
@@ -174,7 +174,7 @@ def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classe
         learning_rate_decoder=params["learning_rate_decoder"],
         learning_rate_disc=params["learning_rate_disc"],
         patience=params["patience"],
-        n_members=_default(params["n_members"], MEMBERS if is_own_table else 1),
+        n_members=_default(params["n_members"], MEMBERS if is_ensemble else 1),
     )
 
 
