@@ -370,7 +370,7 @@ def test_parameters_may_be_numbers_of_numpy(toy_table, tmp_path, params):
             {"n_epochs_decoder": -1},
             "'n_epochs_decoder' .* must be an int in the range .0, inf. or None",
         ),
-        ({"batch_size": 1}, "'batch_size' .* must be an int in the range .2, inf.. Got 1 "),
+        ({"batch_size": 1}, "'batch_size' .* must be an int in the range .2, inf. or None. Got 1 "),
         ({"gamma": -1.0}, "'gamma' .* must be a float in the range .0.*, inf.. Got -1.0 "),
         ({"widths": (8, 0)}, "'widths' .* must be an int in the range .1, inf.. Got 0 "),
         (

@@ -152,8 +152,8 @@ def test_a_fit_stopped_before_there_is_a_map_is_not_fitted(toy_table, monkeypatc
 
 def test_a_signal_in_samplers_or_folds_loses_no_networks(toy_table, monkeypatch):
     X, y = toy_table
-    whole = SSAVAE(**QUICK).fit(X, y)
-    model = SSAVAE(**QUICK, calibration_folds=2)
+    whole = SSAVAE(**QUICK, n_members=1).fit(X, y)
+    model = SSAVAE(**QUICK, n_members=1, calibration_folds=2)
     interrupt_in(monkeypatch, "vec_step", 3 * 7 + 4)  # step 1 has 3 epochs of 7 batches
     with pytest.raises(KeyboardInterrupt, match="calibration_folds; the model can be used"):
         model.fit(X, y)

@@ -376,8 +376,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         weights = row_weights(labels, self.classes_, self.class_weight, sample_weight, in_training)
         self.data_sha256_ = data_sha256(rows, labels, in_training, weights)
         settings = self._resolve(labels[in_training])
+        if earlier is not None and self.n_members is None:
+            settings = replace(settings, n_members=earlier.spec.n_members)
         is_whole = validation is None and not folds and settings.weight_consistency == 0
-        unseen = self._unseen_by_members(labels, groups, settings) if is_whole else []
+        heeded = labels if weights is None else np.where(weights > 0, labels, -1)
+        unseen = self._unseen_by_members(heeded, groups, settings) if is_whole else []
         of_rows = member_weights(len(labels), unseen, weights) if unseen else weights
         training = self._training_rows(rows.take(in_training), labels[in_training], fabric, of_rows)
         self._build(settings)

@@ -200,7 +200,7 @@ def test_loss_curves_have_a_panel_for_each_value_and_log_only_where_it_fits() ->
 
 def test_held_out_rows_are_drawn_beside_the_loss_they_measure_and_the_kept_epoch_is_marked() -> None:
     rows = [{"step": "vec", "epoch": e, "loss_class": 10.0 / e**2, "val_loss": 9.0 / e} for e in (1, 2, 3, 4)]
-    (axes,) = fg.loss_curves(rows, kept={"vec": 3}).axes
+    (axes,) = fg.loss_curves(rows, best_epochs={"vec": 3}).axes
     training, held_out, mark = axes.lines
     np.testing.assert_array_equal(training.get_ydata(), [r["loss_class"] for r in rows])
     np.testing.assert_array_equal(held_out.get_ydata(), [r["val_loss"] for r in rows])

@@ -38,6 +38,7 @@ DRAW: dict[str, Callable[[Sequence[str]], Figure]] = {
     "column_distributions": lambda n: fg.column_distributions(
         [(name, np.array(n, dtype=object), np.array(n, dtype=object)) for name in n], title=n[0]
     ),
+    "image_sheet": lambda n: fg.image_sheet(IMAGES[:3].reshape(1, 3, *IMAGES.shape[1:]), n, title=n[0]),
     "class_samples": lambda n: fg.class_samples(IMAGES, np.arange(12) % len(n), n),
     "loss_curves": lambda n: fg.loss_curves(
         [{"step": "s", "epoch": e, **dict.fromkeys(n, 10.0**e)} for e in (1, 9)]

@@ -110,7 +110,7 @@ def test_held_out_rows_calibrate_the_model(held_out, table):
     calibrated = expected_calibration_error(held_out.predict_proba(X_test), y_test)
     raw = held_out._infer(X_test, Predictor.logits).astype(np.float64)
     assert calibrated < expected_calibration_error(softmax(raw, axis=1), y_test)
-    assert held_out.calibration_.temperature > 1.2
+    assert held_out.calibration_.temperature > 1.1
     covered = held_out.predict_set(X_test, alpha=0.1)[np.arange(len(y_test)), y_test].mean()
     assert covered == pytest.approx(0.9, abs=0.04)
     assert held_out.is_novel(X_test, alpha=0.1).mean() == pytest.approx(0.1, abs=0.04)
@@ -143,7 +143,8 @@ def test_folds_calibrate_where_labels_are_few(table):
 
 def test_without_such_rows_sets_say_what_to_do(table):
     X, X_test, y, y_test = table
-    model = SSAVAE(n_epochs=2, n_epochs_decoder=2, widths=(8,), random_state=0).fit(X[:500], y[:500])
+    model = SSAVAE(n_epochs=2, n_epochs_decoder=2, widths=(8,), n_members=1, random_state=0)
+    model.fit(X[:500], y[:500])
     with pytest.raises(ValueError, match="validation_fraction or calibration_folds"):
         model.predict_set(X_test)
     with pytest.raises(ValueError, match=r"y has 3 labels, X has 1500 rows"):

@@ -15,6 +15,7 @@ TAKEN: dict[str, list[object]] = {  # of VALUES, where it is not [32]
     "augment": [["noise"]],
     "validation_fraction": [None],
     "random_state": [32, None],
+    "map_dim": [None],
     "verbose": [32, True],
     "deterministic": [True],
     "batch_size": [32, None],

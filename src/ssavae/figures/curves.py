@@ -74,13 +74,13 @@ def _mark_kept(axes: Axes, epoch: int) -> None:
 
 
 def loss_curves(
-    history: Iterable[Mapping[str, object]], *, kept: Mapping[str, int] | None = None, title: str = ""
+    history: Iterable[Mapping[str, object]], *, best_epochs: Mapping[str, int] | None = None, title: str = ""
 ) -> Figure:
     """Draw one small panel for each value of the history, a column of panels for each step.
 
     history: rows like ``{"step": "vec", "epoch": 1, "loss_kl": 3.2}``, by epoch; "seconds" is left out, gaps
-    are allowed. ``val_loss``, of rows held out, is drawn beside the loss that it measures. ``kept`` is the
-    epoch whose networks each step kept, which is marked. The scale is logarithmic where all values are
+    are allowed. ``val_loss``, of rows held out, is drawn beside the loss that it measures. ``best_epochs``
+    holds the epoch whose networks each step kept, which is marked. The scale is logarithmic where all values are
     positive and differ by more than 10 times. Raises ValueError when no row holds a value.
     """
     steps = _curves(history)
@@ -97,8 +97,8 @@ def loss_curves(
         for axes, (name, curve) in zip(column, curves.items(), strict=False):
             _draw_curve(axes, curve, held_out.get(step) if name == VALIDATED.get(step) else None)
             axes.set_title(f"{step}: {name}", fontsize=9)
-            if step in (kept or {}):
-                _mark_kept(axes, (kept or {})[step])
+            if step in (best_epochs or {}):
+                _mark_kept(axes, (best_epochs or {})[step])
         column[len(curves) - 1].set_xlabel("epoch", fontsize=9)
         for axes in column[len(curves) :]:
             axes.set_visible(False)

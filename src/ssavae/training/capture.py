@@ -9,7 +9,7 @@ the state of a generator are read from the device, and no loss is read back whil
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 
 import numpy as np
@@ -35,19 +35,19 @@ _log = logging.getLogger(__name__)
 
 def updates_of(
     stage: Stage, rows: TrainingRows, context: Context, generator: torch.Generator
-) -> Callable[[np.ndarray], Iterator[Losses]]:
-    """Return a function that runs the updates of an epoch in their order, and yields the losses of each.
+) -> tuple[Callable[[np.ndarray], Iterable[tuple]], Update]:
+    """Return a function that yields the arguments of each update of an epoch, and the update.
 
-    They are replayed from a graph on a GPU, else run one operation after the other; the reason is logged.
+    It is replayed from a graph on a GPU, else it is the step itself; the reason is logged.
     """
     reason = why_eager(stage, context, generator.device)
     if reason:
         log_once(f"step {stage.name} runs without a graph: {reason}")
-        return partial(_run, stage.update, rows, context)
+        return partial(_arguments, stage, rows, context), stage.step
+    record = partial(record_graph, generator)
     if not isinstance(rows, TensorRows):
-        return partial(_run, Recorded(stage.update, partial(record_graph, generator)), rows, context)
-    update = Recorded(partial(_update_of_rows, stage, rows), partial(record_graph, generator))
-    return partial(_replay, update, rows)
+        return partial(context.batches, rows), Recorded(stage.update, record)
+    return partial(_indices, rows), Recorded(partial(_update_of_rows, stage, rows), record)
 
 
 def why_eager(stage: Stage, context: Context, device: torch.device) -> str:
@@ -67,13 +67,15 @@ def log_once(message: str) -> None:
     _log.info(message)
 
 
-def _run(update: Update, rows: TrainingRows, context: Context, order: np.ndarray) -> Iterator[Losses]:
+def _arguments(
+    stage: Stage, rows: TrainingRows, context: Context, order: np.ndarray
+) -> Iterator[tuple[Tensor | float | None, ...]]:
     for batch in context.batches(rows, order):
-        yield update(*batch)
+        yield stage.arguments(*batch)
 
 
-def _replay(update: Update, rows: TensorRows, order: np.ndarray) -> Iterator[Losses]:
-    return map(update, rows.on_device(order))
+def _indices(rows: TensorRows, order: np.ndarray) -> Iterator[tuple[Tensor]]:
+    return zip(rows.on_device(order), strict=True)
 
 
 def _update_of_rows(stage: Stage, rows: TensorRows, indices: Tensor) -> Losses:

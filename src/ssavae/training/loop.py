@@ -223,15 +223,15 @@ def train(session: Session, stage: Stage, rows: TrainingRows, schedule: Schedule
     session.generator.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
     session.restore(stage, loop)
     stage.match_device(session.device)
-    updates = updates_of(stage, rows, session.context, session.generator)
+    batches, update = updates_of(stage, rows, session.context, session.generator)
     guard = Guard(session, stage, loop)
     request = StopRequest(session.request_stop)
     with handle_stop_signals(request), reporting(session, stage, schedule):
         while loop.epoch < schedule.n_epochs and not loop.has_stalled(schedule.patience):
             order = epoch_order(rows.y, schedule.batch_size, (*seed, loop.epoch))[loop.batch :]
             guard.count_seconds(restart=True)
-            for losses in updates(order):
-                _end_batch(session, stage, loop, guard, losses)
+            for batch in batches(order):
+                _end_batch(session, stage, loop, guard, update(*batch))
             guard.read()
             guard.count_seconds()
             _end_epoch(session, stage, loop, guard, schedule.patience)

@@ -22,7 +22,7 @@ from ssavae.data.loading import load_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
 SHORT = ["--set", "n_epochs=1", "--set", "n_epochs_decoder=1"]
-PICTURES = ["curves.png", "map.png", "reconstructions.png", "reliability.png", "samples.png"]
+PICTURES = ["confusion.png", "curves.png", "map.png", "reconstructions.png", "reliability.png", "samples.png"]
 FILES = ["history.csv", "metrics.json", "model.json", "run.json", "weights.safetensors"]
 
 

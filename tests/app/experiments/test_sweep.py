@@ -276,6 +276,7 @@ def test_three_workers_on_postgresql_do_each_cell_once(tmp_path, postgres):
 # ---------------------------------------------------------------------------------- the command line
 
 
+@pytest.mark.slow
 def test_two_workers_train_a_grid_on_one_sqlite_file(tmp_path):
     out = tmp_path / "sweep"
     both = [ssavae("sweep", "digits", *GRID, "--out", out) for _ in range(2)]

@@ -208,6 +208,7 @@ def start(*command: object) -> subprocess.Popen[str]:
     return subprocess.Popen(arguments, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+@pytest.mark.slow
 def test_a_run_of_two_processes_stopped_and_resumed_is_the_run_of_torchrun(tmp_path, capfd):
     whole = tmp_path / "whole"
     resumed = tmp_path / "resumed"

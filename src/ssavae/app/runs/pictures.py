@@ -67,12 +67,12 @@ def draw_history(model: SSAVAE) -> figures.Figure | None:
     """Draw the losses by epoch, with the epoch that early stopping kept; None where nothing was trained."""
     if not model.history_:
         return None
-    kept = {}
+    best_epochs = {}
     for step in ("vec", "decoder") if model.patience is not None else ():
         rows = [row for row in model.history_ if row["step"] == step and "val_loss" in row]
         if rows:
-            kept[step] = int(min(rows, key=lambda row: row["val_loss"])["epoch"])
-    return figures.loss_curves(model.history_, kept=kept, title="losses by epoch")
+            best_epochs[step] = int(min(rows, key=lambda row: row["val_loss"])["epoch"])
+    return figures.loss_curves(model.history_, best_epochs=best_epochs, title="losses by epoch")
 
 
 def draw_run_samples(model: SSAVAE, part: Part) -> figures.Figure:
