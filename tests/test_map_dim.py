@@ -57,7 +57,7 @@ def test_a_map_of_no_dimensions_is_refused(images, map_dim):
 
 
 def test_a_map_larger_than_the_code_is_refused(images):
-    with pytest.raises(ValueError, match="map_dim=7 is more than latent_dim=6"):
+    with pytest.raises(ValueError, match="map_dim=7 must be at most latent_dim=6"):
         SSAVAE(K, map_dim=7).fit(*images)
     with pytest.raises(ValueError, match="map_dim 4 is above latent_dim 3"):
         Spec((4,), 3, 2, bounded=False, map_dim=4)

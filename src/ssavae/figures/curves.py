@@ -80,8 +80,8 @@ def loss_curves(
 
     history: rows like ``{"step": "vec", "epoch": 1, "loss_kl": 3.2}``, by epoch; "seconds" is left out, gaps
     are allowed. ``val_loss``, of rows held out, is drawn beside the loss that it measures. ``best_epochs``
-    holds the epoch whose networks each step kept, which is marked. The scale is logarithmic where all values are
-    positive and differ by more than 10 times. Raises ValueError when no row holds a value.
+    holds the epoch whose networks each step kept, which is marked. The scale is logarithmic where all values
+    are positive and differ by more than 10 times. Raises ValueError when no row holds a value.
     """
     steps = _curves(history)
     held_out = {

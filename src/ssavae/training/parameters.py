@@ -91,7 +91,7 @@ def _check_map_dim(params: Params) -> None:
     latent_dim = params.get("latent_dim", map_dim)
     check(
         map_dim is None or map_dim <= latent_dim,
-        f"map_dim={map_dim} is more than latent_dim={latent_dim}: the map is a part of the code",
+        f"map_dim={map_dim} must be at most latent_dim={latent_dim}: the map is a part of the code",
     )
 
 
