@@ -2,6 +2,7 @@
 
 import errno
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,11 @@ def write(folder: Path, text: str) -> None:
     """Two files of a text; the second names the first by its sha256."""
     first = text.encode() * 1000
     write_together(folder, "b", {"a": first, "b": f"{text} {sha256(first)}".encode()})
+
+
+def named_files(folder: Path, content: list[bytes]) -> dict[Path, str]:
+    """The file whose sha256 the second one holds."""
+    return {folder / "a": content[1].decode()}
 
 
 def read(folder: Path) -> str:
@@ -100,8 +106,8 @@ def test_writers_and_readers_at_once_see_one_of_the_texts(tmp_path):
     for thread in writers:
         thread.start()
     while any(thread.is_alive() for thread in writers):
-        content, files = read_together(tmp_path / "b", lambda b: {tmp_path / "a": b.decode().split()[1]})
-        text, checksum = content.decode().split()
+        content, files = read_together(tmp_path / "b", bytes.split, partial(named_files, tmp_path))
+        text, checksum = (each.decode() for each in content)
         seen.append(text)
         assert files == {tmp_path / "a": text.encode() * 1000} and checksum == sha256(text.encode() * 1000)
     for thread in writers:
@@ -114,16 +120,16 @@ def test_a_write_between_two_reads_is_met_by_reading_again(tmp_path):
     write(tmp_path, "old")
     texts = iter(["new", "newer"])
 
-    def checksums(content: bytes) -> dict[Path, str]:
+    def checksums(content: list[bytes]) -> dict[Path, str]:
         for text in texts:  # twice in all: afterwards nobody writes
             write(tmp_path, text)
             break
-        return {tmp_path / "a": content.decode().split()[1]}
+        return named_files(tmp_path, content)
 
-    content, files = read_together(tmp_path / "b", checksums)
-    assert content.startswith(b"newer ") and files == {tmp_path / "a": b"newer" * 1000}
+    content, files = read_together(tmp_path / "b", bytes.split, checksums)
+    assert content[0] == b"newer" and files == {tmp_path / "a": b"newer" * 1000}
     (tmp_path / "a").write_bytes(b"damaged")
-    assert read_together(tmp_path / "b", checksums)[1] == {tmp_path / "a": None}
+    assert read_together(tmp_path / "b", bytes.split, checksums)[1] == {tmp_path / "a": None}
 
 
 def test_an_interrupted_file_of_another_process_is_swept(tmp_path):

@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 JSONObject = dict[str, Any]  # what json.loads returns of an object
 
@@ -74,22 +76,25 @@ def read_checked(path: Path, checksum: str) -> bytes | None:
 
 
 def read_together(
-    commit: Path, checksums: Callable[[bytes], Mapping[Path, str]]
-) -> tuple[bytes, dict[Path, bytes | None]]:
+    commit: Path, parse: Callable[[bytes], T], checksums: Callable[[T], Mapping[Path, str]]
+) -> tuple[T, dict[Path, bytes | None]]:
     """Read files written by :func:`write_together`, all of one write; None for one that is damaged.
 
     Parameters
     ----------
     commit : Path
         The file that holds the sha256 of the others.
+    parse : callable
+        Takes the content of ``commit``.
     checksums : callable
-        Returns these others with their sha256 from the content of ``commit``.
+        Returns the other files with their sha256, from what ``parse`` returns.
     """
     while True:
         content = commit.read_bytes()
-        files = {path: read_checked(path, checksum) for path, checksum in checksums(content).items()}
+        document = parse(content)
+        files = {path: read_checked(path, checksum) for path, checksum in checksums(document).items()}
         if None not in files.values() or commit.read_bytes() == content:  # else another write came between
-            return content, files
+            return document, files
 
 
 def sweep(folder: Path) -> None:

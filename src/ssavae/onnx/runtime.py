@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,9 +124,10 @@ class Exported:
         require_package("onnxruntime", "onnx", "running an exported model")
         turn_off_telemetry()
         path = _existing(folder / DESCRIPTION_FILE)
-        content, graphs = read_together(path, lambda content: _checksums(path, content))
+        parse = partial(_description, path)
+        description, graphs = read_together(path, parse, partial(_files_of_graphs, folder))
         with damaged(path):
-            self._restore(_description(content))
+            self._restore(description)
         self._sessions = {path.stem: _session(path, graph) for path, graph in graphs.items()}
         for name, session in self._sessions.items():
             with damaged(folder / f"{name}.onnx", f"does not fit {DESCRIPTION_FILE}"):
@@ -283,15 +285,15 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _description(content: bytes) -> Description:
-    return read(Description, parse_document(content, SCHEMA_VERSION, "export the model again"), "")
-
-
-def _checksums(path: Path, content: bytes) -> dict[Path, str]:
-    """Return the files of the graphs, with their sha256."""
+def _description(path: Path, content: bytes) -> Description:
     with damaged(path):
-        graphs = _description(content).graphs
-    return {path.parent / f"{name}.onnx": graphs[name] for name in GRAPHS if name in graphs}
+        return read(Description, parse_document(content, SCHEMA_VERSION, "export the model again"), "")
+
+
+def _files_of_graphs(folder: Path, description: Description) -> dict[Path, str]:
+    """Return the files of the graphs, with their sha256."""
+    graphs = description.graphs
+    return {folder / f"{name}.onnx": graphs[name] for name in GRAPHS if name in graphs}
 
 
 def _session(path: Path, graph: bytes | None) -> InferenceSession:

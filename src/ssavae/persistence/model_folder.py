@@ -216,8 +216,8 @@ def load_model(folder: Path) -> tuple[JSONObject, dict[str, Tensor], list[Histor
     """
     path = folder / WEIGHTS_FILE
     _check_is_file(folder / MODEL_FILE)
-    document, contents = read_together(folder / MODEL_FILE, partial(_checksums, folder))
-    files = _read_files(folder, document)
+    parse = partial(_read_files, folder)
+    files, contents = read_together(folder / MODEL_FILE, parse, partial(_checksums, folder))
     content = contents[path]
     if content is None:
         _check_is_file(path)
@@ -247,8 +247,7 @@ def _read_files(folder: Path, content: bytes) -> _Files:
         return read(_Files, parse_document(content, SCHEMA_VERSION, ADVICE), "")
 
 
-def _checksums(folder: Path, content: bytes) -> dict[Path, str]:
-    files = _read_files(folder, content)
+def _checksums(folder: Path, files: _Files) -> dict[Path, str]:
     checksums = {folder / WEIGHTS_FILE: files.weights_sha256}
     if files.history_sha256 is not None and (folder / HISTORY_FILE).is_file():
         checksums[folder / HISTORY_FILE] = files.history_sha256
