@@ -102,36 +102,23 @@ def deterministic(device: torch.device, *, warn_only: bool = False) -> Iterator[
     ValueError
         If cuBLAS has been used before without the workspace that it needs for it.
     """
-    if not _is_cuda(device):
+    if device.type != "cuda":
         yield
         return
-    with deterministic_convolutions(device), _setting("algorithms", partial(_algorithms, warn_only)):
+    algorithms = _setting("algorithms", partial(_algorithms, warn_only))
+    with deterministic_convolutions(device), algorithms:
         _check_cublas(device)
         yield
 
 
-@contextmanager
-def deterministic_convolutions(device: torch.device) -> Iterator[None]:
+def deterministic_convolutions(device: torch.device) -> AbstractContextManager[object]:
     """Let cuDNN choose the same algorithm each time, and one that gives the same bits."""
-    if not _is_cuda(device):
-        yield
-        return
-    with _setting("convolutions", _convolutions):
-        yield
+    return _setting("convolutions", _convolutions) if device.type == "cuda" else nullcontext()
 
 
-@contextmanager
-def tf32_matrices(device: torch.device) -> Iterator[None]:
+def tf32_matrices(device: torch.device) -> AbstractContextManager[object]:
     """Let a GPU multiply matrices of float32 with ten bits of fraction (TensorFloat-32)."""
-    if not _is_cuda(device):
-        yield
-        return
-    with _setting("tf32", _tf32):
-        yield
-
-
-def _is_cuda(device: torch.device) -> bool:
-    return device.type == "cuda"
+    return _setting("tf32", _tf32) if device.type == "cuda" else nullcontext()
 
 
 @contextmanager

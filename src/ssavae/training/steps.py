@@ -194,7 +194,8 @@ def vec_stage(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> Stage:
     measured = vec.bare() if consistency is None else consistency.teacher.vec
     measure = partial(_measure_vec, plan, measured)
     finish = partial(_take_teacher, session, vec)
-    return Stage("vec", step, arguments, {"vec": optimizer}, measure, finish, plan.has_own_networks)
+    optimizers: dict[str, Optimizer] = {"vec": optimizer}
+    return Stage("vec", step, arguments, optimizers, measure, finish, own_networks=plan.has_own_networks)
 
 
 def _take_teacher(session: Session, vec: VEC) -> None:
@@ -238,8 +239,8 @@ def run_student(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None
     augmentation = _augmentation(session, partial(weak, kind=plan.kind))
     arguments = partial(student_arguments, augmentation=augmentation)
     measure = partial(_measure_vec, plan, vec)
-    stage = Stage("student", step, arguments, {"student": optimizer}, measure)
-    stage.own_networks = plan.has_own_networks
+    optimizers: dict[str, Optimizer] = {"student": optimizer}
+    stage = Stage("student", step, arguments, optimizers, measure, own_networks=plan.has_own_networks)
     schedule = Schedule(settings.n_epochs_student, settings.batch_size, plan.seed, settings.patience)
     train(session, stage, plan.rows, schedule)
 
