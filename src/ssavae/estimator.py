@@ -378,11 +378,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         settings = self._resolve(labels[in_training])
         if earlier is not None and self.n_members is None:
             settings = replace(settings, n_members=earlier.spec.n_members)
-        is_whole = validation is None and not folds and settings.weight_consistency == 0
-        heeded = labels if weights is None else np.where(weights > 0, labels, -1)
-        unseen = self._unseen_by_members(heeded, groups, settings) if is_whole else []
-        of_rows = member_weights(len(labels), unseen, weights) if unseen else weights
-        training = self._training_rows(rows.take(in_training), labels[in_training], fabric, of_rows)
+        is_whole = validation is None and not folds
+        unseen = self._unseen_by_members(labels, weights, groups, settings) if is_whole else []
+        of_members = member_weights(len(labels), unseen, weights) if unseen else weights
+        training = self._training_rows(rows.take(in_training), labels[in_training], fabric, of_members)
         self._build(settings)
         if earlier is not None:
             earlier.copy_to(self._networks, self.spec_, self.classes_)
@@ -495,15 +494,20 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.calibration_ = Calibration.fit(logits, y, components, held_out=False)
 
     def _folds(self, labels: np.ndarray, groups: ArrayLike | None) -> list[np.ndarray]:
-        group_of = None if groups is None else np.asarray(groups)
-        return label_folds(labels, self.calibration_folds, self.seed_, group_of)
+        return label_folds(labels, self.calibration_folds, self.seed_, groups)
 
     def _unseen_by_members(
-        self, labels: np.ndarray, groups: ArrayLike | None, settings: Settings
+        self,
+        labels: np.ndarray,
+        weights: np.ndarray | None,
+        groups: ArrayLike | None,
+        settings: Settings,
     ) -> list[np.ndarray]:
         """Return the rows whose labels each member of the encoder does not see, for the calibration."""
-        group_of = None if groups is None else np.asarray(groups)
-        return member_folds(labels, settings.n_members, self.seed_, group_of)
+        if settings.weight_consistency > 0:
+            return []
+        heeded = labels if weights is None else np.where(weights > 0, labels, -1)
+        return member_folds(heeded, settings.n_members, self.seed_, groups)
 
     def _member_logits(self, rows: Rows, member: int, fold: np.ndarray) -> np.ndarray:
         """Return the logits of a member of the encoder for rows whose labels it has not seen."""

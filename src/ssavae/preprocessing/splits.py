@@ -61,7 +61,7 @@ def _hold_out_groups(
 
 
 def label_folds(
-    y: Int[np.ndarray, "n"], n_folds: int, seed: int, groups: np.ndarray | None = None
+    y: Int[np.ndarray, "n"], n_folds: int, seed: int, groups: ArrayLike | None = None
 ) -> list[Int[np.ndarray, "m"]]:
     """Divide the labelled rows into ``n_folds`` folds with the same fraction of every class; none for 0.
 
@@ -94,11 +94,11 @@ def label_folds(
 
         splits = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(rows, y[rows])
         return [rows[fold] for _, fold in splits]
-    return _folds_of_groups(y, rows, groups[rows], n_folds, seed)
+    return _folds_of_groups(y, rows, np.asarray(groups)[rows], n_folds, seed)
 
 
 def member_folds(
-    y: Int[np.ndarray, "n"], n_members: int, seed: int, groups: np.ndarray | None = None
+    y: Int[np.ndarray, "n"], n_members: int, seed: int, groups: ArrayLike | None = None
 ) -> list[Int[np.ndarray, "m"]]:
     """Return the labelled rows whose labels each member of an ensemble does not see; none for one member.
 
