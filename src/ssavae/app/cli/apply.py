@@ -143,7 +143,9 @@ def sample(
     A picture, or the values as .npz or .csv.
     """
     path = output_path(out, run / "samples.png", ROW_SUFFIXES)
-    check_choice("--sampler", sampler, ("class", "aggregate", "prior"))
+    from ssavae.inference.samplers import SAMPLERS
+
+    check_choice("--sampler", sampler, SAMPLERS)
     check_run(run)
     from ssavae import figures
     from ssavae.app.runs import output, pictures

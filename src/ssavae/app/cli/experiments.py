@@ -28,6 +28,7 @@ from ssavae.app.cli.options import (
     picture_suffix,
 )
 from ssavae.app.cli.reading import TRAINED, takes_reading
+from ssavae.app.experiments import EXPERIMENTS
 
 if TYPE_CHECKING:
     from ssavae.app.experiments.optuna_worker import CellResult
@@ -56,7 +57,7 @@ def reproduce(
 
     Continues from what is in --out already.
     """
-    check_choice("WHAT", experiment, ("figure7", "figure9", "cifar10", "all"))
+    check_choice("WHAT", experiment, [*EXPERIMENTS, "all"])
     from ssavae.app.experiments.reproduce import reproduce_figures
 
     files = reproduce_figures(

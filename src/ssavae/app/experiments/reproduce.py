@@ -11,7 +11,6 @@ from ssavae.app.experiments.figure7 import figure7
 from ssavae.app.experiments.figure9 import figure9
 
 COLOUR = Budget(updates=20000, latent_dims=(128,), betas=(0.0, 0.01))  # section 4.5
-EXPERIMENTS = ("figure7", "figure9", "cifar10")
 
 
 def reproduce_figures(
@@ -27,7 +26,7 @@ def reproduce_figures(
     command: str,
     suffix: str = ".png",
 ) -> Iterator[Path]:
-    """Run one of ``EXPERIMENTS``, or "all", and yield every file as it is written."""
+    """Run one of ``experiments.EXPERIMENTS``, or "all", and yield every file as it is written."""
 
     def study(data: str, budget: Budget) -> Study:
         budget = replace(budget, updates=updates or budget.updates, n_train=n_train or budget.n_train)

@@ -50,10 +50,7 @@ def plot_reconstructions(model: SSAVAE, X: Data, y: Labels | None = None, *, n: 
 
 def plot_samples(model: SSAVAE, X: Data | None = None, *, random_state: int | None = 0) -> Figure:
     """Return generated rows: ten of each class, or a table's columns beside those of X where it is given."""
-    if X is not None and model.preprocess_.kind == "table":
-        return pictures.draw_distributions(model, rows_of(X))
-    x, y = pictures.sample_rows(model, None, 10, "class", random_state)
-    return pictures.draw_samples(model, x, y, "samples")
+    return pictures.draw_new_rows(model, None if X is None else rows_of(X), random_state)
 
 
 def plot_history(model: SSAVAE) -> Figure:

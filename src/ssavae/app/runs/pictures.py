@@ -50,7 +50,7 @@ def draw_pictures(model: SSAVAE, part: Part, folder: Path, suffix: str = ".png")
         "map": draw_map(model, part),
         "decoded_grid": draw_grid(model, part),
         "reconstructions": draw_reconstructions(model, part, 20),
-        "samples": draw_run_samples(model, part),
+        "samples": draw_new_rows(model, part),
         "confusion": draw_confusion(model, part),
         "reliability": draw_reliability(model, part),
         "curves": draw_history(model),
@@ -75,11 +75,11 @@ def draw_history(model: SSAVAE) -> figures.Figure | None:
     return figures.loss_curves(model.history_, best_epochs=best_epochs, title="losses by epoch")
 
 
-def draw_run_samples(model: SSAVAE, part: Part) -> figures.Figure:
-    """Draw samples: of a table the distributions of its columns beside the rows, others class by class."""
-    if _kind(model) == "table":
+def draw_new_rows(model: SSAVAE, part: Part | None, seed: int | None = 0) -> figures.Figure:
+    """Draw samples: of a table the distributions of its columns beside rows, else ten of each class."""
+    if part is not None and _kind(model) == "table":
         return draw_distributions(model, part)
-    x, y = sample_rows(model, None, 10, "class", 0)
+    x, y = sample_rows(model, None, 10, "class", seed)
     return draw_samples(model, x, y, "samples, drawn class by class" if y is not None else "samples")
 
 
