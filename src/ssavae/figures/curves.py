@@ -12,7 +12,7 @@ from operator import itemgetter
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from ssavae._checks import check
 from ssavae.figures.style import PALETTE, WIDTH, new_figure, style_axes
@@ -63,6 +63,7 @@ def _draw_curve(axes: Axes, curve: np.ndarray, held_out: np.ndarray | None) -> N
     finite = values[np.isfinite(values)]
     if finite.min() > 0 and finite.max() > LOG_RATIO * finite.min():
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())  # labels of a small panel would lie on one another
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     style_axes(axes)
 
