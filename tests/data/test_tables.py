@@ -5,6 +5,7 @@ import gzip
 import lzma
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -152,12 +153,18 @@ def test_labels_of_one_row_each_beside_unlabelled_rows_are_fine(tmp_path):
 
 def test_a_wide_csv_takes_about_as_long_as_pandas(tmp_path):
     pd.DataFrame(np.arange(8000.0).reshape(2, 4000)).add_prefix("g").to_csv(tmp_path / "a.csv", index=False)
-    start = time.process_time()
-    pd.read_csv(tmp_path / "a.csv")
-    alone = time.process_time() - start
-    start = time.process_time()
-    load_dataset(tmp_path / "a.csv")
-    assert time.process_time() - start < 5 * alone + 3
+    alone = cpu_seconds(lambda: pd.read_csv(tmp_path / "a.csv"))
+    assert cpu_seconds(lambda: load_dataset(tmp_path / "a.csv")) < 5 * alone + 1
+
+
+def cpu_seconds(read: Callable[[], object]) -> float:
+    """Seconds of the fastest of three readings: in one of them garbage of other tests may be collected."""
+    seconds = []
+    for _ in range(3):
+        start = time.process_time()
+        read()
+        seconds.append(time.process_time() - start)
+    return min(seconds)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

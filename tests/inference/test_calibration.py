@@ -102,7 +102,7 @@ def held_out(table):
     X, _, y, _ = table
     # without the KL step 1 learns by heart, labels flipped at random too, and is too sure of itself
     surer = QUICK | {"n_epochs": 200, "weight_kl": 0.0, "weight_detail": 0.0}
-    return SSAVAE(**surer, validation_fraction=0.3).fit(X, y)
+    return SSAVAE(**surer, n_members=1, validation_fraction=0.3).fit(X, y)
 
 
 def test_held_out_rows_calibrate_the_model(held_out, table):
@@ -110,7 +110,7 @@ def test_held_out_rows_calibrate_the_model(held_out, table):
     calibrated = expected_calibration_error(held_out.predict_proba(X_test), y_test)
     raw = held_out._infer(X_test, Predictor.logits).astype(np.float64)
     assert calibrated < expected_calibration_error(softmax(raw, axis=1), y_test)
-    assert held_out.calibration_.temperature > 1.1
+    assert held_out.calibration_.temperature > 1.2
     covered = held_out.predict_set(X_test, alpha=0.1)[np.arange(len(y_test)), y_test].mean()
     assert covered == pytest.approx(0.9, abs=0.04)
     assert held_out.is_novel(X_test, alpha=0.1).mean() == pytest.approx(0.1, abs=0.04)

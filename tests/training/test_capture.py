@@ -26,31 +26,14 @@ from ssavae.training.loop import Schedule, Session, train
 from ssavae.training.plan import Settings, TrainingPlan
 from ssavae.training.stage import Stage, adam
 from ssavae.training.steps import run_decoder, run_student, run_vec
+from training.distributed.two_processes import IMAGE, TABLE
+from training.distributed.two_processes import SETTINGS as ONE_EPOCH
 
 CPU = torch.device("cpu")
-IMAGE = Spec((1, 8, 8), 2, 3, bounded=True, widths=(8, 8), student_widths=(8,))
-TABLE = Spec((6,), 2, 3, bounded=False, widths=(8,), student_widths=(8,))
 SIGNAL = Spec((2, 16), 2, 3, bounded=False, widths=(8, 8), student_widths=(8,))
 SPECS = {"image": IMAGE, "table": TABLE, "signal": SIGNAL}
 N_UPDATES = 8  # of a stage: some run eagerly, the others are replayed
-SETTINGS = Settings(
-    weight_kl=0.02,
-    weight_detail=0.5,
-    weight_consistency=0.0,
-    beta=0.1,
-    gamma=0.1,
-    augment=(),
-    n_epochs=2,
-    n_epochs_student=2,
-    n_epochs_decoder=2,
-    batch_size=16,  # 4 batches an epoch
-    batch_size_decoder=16,
-    learning_rate=2e-3,
-    learning_rate_decoder=2e-3,
-    learning_rate_disc=2e-3,
-    patience=None,
-    n_members=1,
-)
+SETTINGS = replace(ONE_EPOCH, n_epochs=2, n_epochs_student=2, n_epochs_decoder=2)  # of 4 batches each
 CASES: dict[str, tuple[str, Settings, bool]] = {
     "plain": ("image", SETTINGS, False),
     "weighted rows": ("image", SETTINGS, True),
