@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ssavae.consistency import Consistency
+from ssavae.detail import DetailLaw
 from ssavae.losses import (
     loss_adv,
     loss_class,
@@ -166,6 +167,7 @@ def decoder_step(
     eps: Float[Tensor, "b k"],
     z_prior: Float[Tensor, "b k"] | None,
     *,
+    detail_law: DetailLaw | None = None,
     optimizer: Optimizer,
     optimizer_disc: Optimizer,
     backward: Backward,
@@ -188,6 +190,9 @@ def decoder_step(
     x : (B, ...)
     eps, z_prior : (B, K)
         Noise of q(z|x), and codes from the prior N(0, I); ``z_prior`` is None where beta = gamma = 0.
+    detail_law : DetailLaw or None
+        Of a code in two parts: ``z_prior`` then gets the place of each row on the map, and the detail of the
+        next row in the law of the class at that place, so that the decoder learns to exchange details.
     optimizer, optimizer_disc, backward
         As in :func:`vec_step`.
     beta, gamma : float
@@ -206,6 +211,8 @@ def decoder_step(
         with torch.no_grad():
             mu, logvar, features = vec.encoder(x)
             z = reparameterize(mu, logvar, eps)
+            if z_prior is not None and detail_law is not None:
+                z_prior = detail_law.exchanged(z, vec.classifier(z).softmax(dim=1))
             codes = z if z_prior is None else torch.cat([z, z_prior])
         decoded = decoder(codes)  # x_rec, then x_gen
         mu_rec, _, features_rec = vec.encoder(decoded if gamma else decoded[: len(x)])

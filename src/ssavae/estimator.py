@@ -28,7 +28,7 @@ from ssavae.inference.calibration import Calibration, conformal_limit
 from ssavae.inference.codes import Whitening, complete
 from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import SAMPLERS, Mixture, draw_accepted, fit_samplers, log_density, prior
-from ssavae.networks import Networks, Spec, build_networks, build_step2, reparameterize
+from ssavae.networks import Networks, Spec, build_networks, build_step2
 from ssavae.persistence.hub import fetch, is_on_hub
 from ssavae.persistence.model_document import ModelDocument, OwnNetwork
 from ssavae.persistence.model_folder import (
@@ -666,10 +666,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _fit_samplers(self, training: TrainingRows) -> None:
         """Fit the mixtures to codes z ~ q(z|x) of training rows; only the VEC is needed for it."""
         inputs, labels = sample_inputs(training, SAMPLER_ROWS)
-        mu, logvar = self.predictor_.posterior(inputs)
-        labels = np.where(labels >= 0, labels, self.predictor_.classify(mu).argmax(dim=1).numpy())
-        eps = torch.empty_like(mu).normal_(generator=torch.Generator().manual_seed(self.seed_))
-        codes = reparameterize(mu, logvar, eps).double().numpy()
+        codes, labels = self.predictor_.draws(inputs, labels, self.seed_)
         self._take_samplers(fit_samplers(codes, labels, len(self.classes_), self.seed_))
         self.class_shares_ = np.bincount(labels, minlength=len(self.classes_)) / len(labels)
 
