@@ -331,7 +331,7 @@ LAYERS = "Packages import from lower layers only"
             "import ssavae.metrics.judge",
             ["The library imports no data, metrics, figures or analysis"],
         ),
-        ("algorithms", "import ssavae._checks", ["Algorithms import losses, networks and consistency only"]),
+        ("algorithms", "import ssavae._checks", ["Algorithms import losses, networks, consistency and detail only"]),
         ("metrics/latent", "import ssavae._serialize", []),
         (
             "metrics/latent",
