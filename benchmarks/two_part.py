@@ -58,7 +58,7 @@ from ssavae.metrics.judge import Judge, judge_features, judge_logits, load_judge
 from ssavae.networks import VEC, Decoder, Spec, build_step2, build_vec, reparameterize, to_memory_format
 from ssavae.preprocessing.preprocessor import Preprocessor
 from ssavae.training.batches import TensorRows, epoch_order
-from ssavae.training.loop import one_cycle
+from ssavae.training.stage import one_cycle
 from ssavae.training.steps import ADVERSARIAL_BETAS, mean_variance
 
 BATCH = 128
