@@ -85,7 +85,7 @@ def _dimension(k: int, n_map: int, n_dims: int) -> str:
     """Return the name of a dimension; of a code in two parts that of its part too.
 
     >>> _dimension(0, 2, 2), _dimension(1, 2, 10), _dimension(2, 2, 10)
-    ('z0', 'map z0', 'detail z2')
+    ('z0', 'map z1', 'detail z2')
     """
     if n_map == n_dims:
         return f"z{k}"
