@@ -55,7 +55,8 @@ def _image_strips(
 ) -> Figure:
     n_lines, n_steps, height, width = rows.shape[:4]
     side = 6.0 / n_steps
-    figure = new_figure((side * height / width + 0.05) * n_lines + 0.55, title)
+    # high enough for the images to fill the width: else names would be cut at the left
+    figure = new_figure((side * height / width + 0.12) * n_lines + 0.75, title)
     grid = figure.subplots(n_lines, 1, squeeze=False)[:, 0]
     for axes, line, name in zip(grid, rows, line_names, strict=True):
         axes.set_axis_off()
@@ -107,8 +108,8 @@ def _table_strips(
     n_lines = len(rows)
     change = np.ptp(rows, axis=1).max(axis=0)
     shown = sorted(np.argsort(-change, kind="stable")[:MOST_COLUMNS].tolist())
-    n_across = min(PANELS, n_lines)
-    n_down = math.ceil(n_lines / n_across)
+    n_down = math.ceil(n_lines / PANELS)
+    n_across = math.ceil(n_lines / n_down)
     figure = new_figure((0.14 * len(shown) + 0.8) * n_down + 0.8, title, width=max(7.0, 2.0 * n_across + 1.5))
     grid = figure.subplots(n_down, n_across, squeeze=False, sharey=True)
     labels = [shorten(name, 30) for i, name in enumerate(names) if i in shown]
