@@ -9,7 +9,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent / "src")]
 # what the kernels of the notebooks inherit: this checkout, and its `ssavae` command
-os.environ["PYTHONPATH"] = str(HERE.parent / "src")
+os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent / "src"), str(HERE / "_kernel")])
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("COLUMNS", "100")
@@ -31,8 +31,9 @@ extensions = [
     "cli_reference",
     "changelog",
     "docstrings",
+    "no_paths",
 ]
-exclude_patterns = ["_build", "_ext", "**/.ipynb_checkpoints"]
+exclude_patterns = ["_build", "_ext", "_kernel", "**/.ipynb_checkpoints"]
 source_suffix = {".md": "myst-nb"}
 smartquotes = False  # options begin with two hyphens
 

@@ -10,10 +10,14 @@ from ssavae._version import __version__
 if TYPE_CHECKING:
     from ssavae.app.notebook.plots import (
         plot_confusion,
+        plot_explanation,
         plot_history,
+        plot_interpolation,
         plot_map,
+        plot_novelty,
         plot_reconstructions,
         plot_samples,
+        plot_traversal,
     )
     from ssavae.app.notebook.widget import explore
     from ssavae.estimator import SSAVAE, load
@@ -26,18 +30,21 @@ __all__ = [
     "explore",
     "load",
     "plot_confusion",
+    "plot_explanation",
     "plot_history",
+    "plot_interpolation",
     "plot_map",
+    "plot_novelty",
     "plot_reconstructions",
     "plot_samples",
+    "plot_traversal",
 ]
-_PLOTS = ("plot_confusion", "plot_history", "plot_map", "plot_reconstructions", "plot_samples")
 _HOMES = {
     "SSAVAE": "ssavae.estimator",
     "load": "ssavae.estimator",
     "Exported": "ssavae.onnx.runtime",
     "explore": "ssavae.app.notebook.widget",
-    **dict.fromkeys(_PLOTS, "ssavae.app.notebook.plots"),
+    **{name: "ssavae.app.notebook.plots" for name in __all__ if name.startswith("plot_")},
 }
 
 

@@ -51,6 +51,7 @@ def test_shares_add_up_to_the_difference_of_logits(model):
         logits = model.vec_.eval()(ends)[1]
     differences = (logits[:, 1] - logits[:, 0]).numpy()
     assert explanation.share.sum() == pytest.approx(differences[0] - differences[1], rel=0.05)
+    np.testing.assert_array_equal(explanation.attribution, explanation.share)
 
 
 def test_signals_and_images_are_explained_by_parts():
@@ -59,6 +60,8 @@ def test_signals_and_images_are_explained_by_parts():
     signals[y == 1, 8:12] += 3
     model = SSAVAE(**SHORT).set_params(kind="signal", n_epochs=20, n_epochs_decoder=5).fit(signals, y)
     explanation = why(model, signals[1:2])
+    assert explanation.attribution.shape == (1, 32)
+    assert explanation.attribution.sum() == pytest.approx(explanation.share.sum(), rel=1e-5)
     assert len(explanation.names) == 16 and explanation.names[0] == "samples 0 to 1"
     shares = why(model.fit(signals[:, :31], y), signals[1:2, :31], along="cycles a window")
     assert shares.names[:3] == [f"cycles a window {way}" for way in ("0 to 1", "2 to 3", "4 to 5")]
@@ -68,6 +71,7 @@ def test_signals_and_images_are_explained_by_parts():
     images[y == 1, :4] = 1.0
     explanation = why(SSAVAE(**SHORT).set_params(n_epochs=5, n_epochs_decoder=2).fit(images, y), images[:1])
     assert len(explanation.names) == len(explanation.share) == len(explanation.change) == 49
+    assert explanation.attribution.shape == (1, 8, 8)
 
 
 def test_what_cannot_be_explained_is_refused(model, monkeypatch):

@@ -7,6 +7,7 @@ import doctest
 import io
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -147,3 +148,12 @@ def test_blocks_are_found_and_a_wrong_option_is_noticed() -> None:
     assert len(COMMANDS) > 40
     with pytest.raises(Exception, match="--no-such-option"):
         parse(["train", "digits", "--no-such-option"])
+
+
+def test_a_path_of_the_building_machine_is_noticed() -> None:
+    pytest.importorskip("sphinx", reason="the site is built with the extra docs")
+    sys.path.append(str(ROOT / "docs" / "_ext"))
+    from no_paths import local_paths
+
+    shown = f"wrote wines/map.png\n{ROOT}/src/ssavae/estimator.py:3: UserWarning\n/usr/lib/site-packages/x.py"
+    assert len(local_paths(shown)) == 2

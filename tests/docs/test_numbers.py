@@ -16,7 +16,10 @@ sys.path.append(str(ROOT / "benchmarks"))
 import ages  # noqa: E402
 import render  # noqa: E402
 
-TYPED = re.compile(r"(?<![\w./-])0\.\d{3,}|\d \u00b1 \d")  # a measured number, from its form
+TYPED = re.compile(r"(?<![\w./=-])0\.\d{2,}|\d \u00b1 \d")  # a measured number, from its form
+WHEN = r": [^*]*\d{4}-\d\d-\d\d[^*]*\([0-9a-f]{7}"
+OLDER = re.compile(rf"^\*Older measurement{WHEN}", re.MULTILINE)  # at the end of a section
+OLDER_PAGE = re.compile(rf"^\*Older measurements on this page{WHEN}", re.MULTILINE)
 
 
 def test_every_page_says_what_its_files_say() -> None:
@@ -62,29 +65,33 @@ def test_a_result_that_becomes_old_is_named_beside_its_numbers(copy: Path) -> No
 
 
 def outside_blocks(text: str) -> str:
-    """A page without what is rendered, typed on a command line, or printed by it."""
-    return re.sub(r"```.*?```", "", render.BLOCK.sub("", text), flags=re.DOTALL)
+    """A page without what is rendered, code, what a command prints, and addresses."""
+    return re.sub(r"```.*?```|`[^`\n]+`|\]\([^)]*\)", "", render.BLOCK.sub("", text), flags=re.DOTALL)
 
 
-RENDERED = [
-    ROOT / "README.md",
-    *(ROOT / "docs" / "results").glob("*.md"),
-    *(ROOT / "docs" / "how-to").glob("*.md"),
-]
+def typed_numbers(text: str) -> list[str]:
+    """Lines with a measured number in sections that do not say of which date and commit it is."""
+    if OLDER_PAGE.search(text):
+        return []
+    sections = re.split(r"^(?=##)", outside_blocks(text), flags=re.MULTILINE)
+    unmarked = [section for section in sections if not OLDER.search(section)]
+    return [line for section in unmarked for line in section.splitlines() if TYPED.search(line)]
 
 
-@pytest.mark.parametrize("page", sorted(RENDERED), ids=lambda page: page.stem)
-def test_no_measured_number_is_typed(page: Path) -> None:
-    typed = [line for line in outside_blocks(page.read_text("utf-8")).splitlines() if TYPED.search(line)]
-    assert [line for line in typed if not re.search(r"`[^`]*0\.\d|defaults, 0\.005", line)] == []
+@pytest.mark.parametrize("page", render.pages(), ids=lambda page: page.stem)
+def test_no_measured_number_is_typed_without_its_date_and_commit(page: Path) -> None:
+    assert typed_numbers(page.read_text("utf-8")) == []
 
 
 def test_a_typed_number_is_found() -> None:
-    assert (
-        TYPED.search("accuracy 0.987")
-        and TYPED.search("27.7 \u00b1 2.1")
-        and not TYPED.search("version 1.0.999")
-    )
+    assert TYPED.search("27.7 \u00b1 2.1") and not TYPED.search("version 1.0.999")
+    assert typed_numbers("# Page\naccuracy 0.987\n") == ["accuracy 0.987"]
+    assert typed_numbers("with `alpha=0.05`, see [it](0.123/page.md)") == []
+    marked = "## A\naccuracy 0.98\n\n*Older measurement: 2026-11-22 (3686ad1); no result file.*\n"
+    assert typed_numbers(marked) == []
+    assert typed_numbers(marked + "## B\naccuracy 0.97\n") == ["accuracy 0.97"]
+    assert typed_numbers(marked.replace("measurement:", "measurements on this page:") + "## B\n0.97\n") == []
+    assert typed_numbers(marked.replace("2026-11-22 (3686ad1)", "some time")) == ["accuracy 0.98"]
 
 
 def test_formats() -> None:

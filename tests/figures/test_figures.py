@@ -170,6 +170,118 @@ def test_samples_of_signals_lie_side_by_side() -> None:
     assert (np.diff(starts) > 30).all()
 
 
+def test_samples_of_signals_have_one_scale_in_the_data_s_unit() -> None:
+    x = np.zeros((20, 30))
+    x[3, 7] = 6.0  # one impact
+    figure = fg.class_samples(
+        x, np.arange(20) % 2, NAMES[:2], kind="signal", xlabel="sample", ylabel="acceleration, g"
+    )
+    assert figure.get_supxlabel().startswith("sample") and figure.get_supylabel() == "acceleration, g"
+    limits = {axes.get_ylim() for axes in figure.axes}
+    assert len(limits) == 1 and limits.pop()[1] > 6, "an impact is cut, or classes cannot be compared"
+    assert max(float(np.max(np.asarray(line.get_ydata()))) for line in figure.axes[1].lines) == 6
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0", "29"]
+
+
+def test_novelty_roc_draws_the_curve_of_each_group_and_the_limit_on_it() -> None:
+    known = np.linspace(0, 1, 101)
+    figure = fg.novelty_roc(known, {"far": known + 2, "same": known}, limit=0.945)
+    right = figure.axes[1]
+    assert [line.get_label() for line in right.lines if ":" in str(line.get_label())] == [
+        "far: 1.000",
+        "same: 0.500",
+    ]
+    dots = [np.asarray(line.get_xydata()) for line in right.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(dots, [[[6 / 101, 1]], [[6 / 101, 6 / 101]]])
+    far = next(line for line in right.lines if line.get_label() == "far: 1.000")
+    assert [0.0, 1.0] in np.asarray(far.get_xydata()).tolist()
+    assert list(np.asarray(figure.axes[0].lines[0].get_xdata())) == [0.945, 0.945]
+
+
+def test_novelty_roc_of_many_groups_is_one_curve() -> None:
+    figure = fg.novelty_roc([0.0, 1.0], {str(i): [2.0] for i in range(9)})
+    assert [str(line.get_label()) for line in figure.axes[1].lines[1:]] == ["9 groups together: 1.000"]
+
+
+def test_strips_put_each_walk_in_its_line_and_each_step_in_its_column() -> None:
+    rows = np.arange(6)[:, None, None].repeat(8, 1).repeat(8, 2).reshape(2, 3, 8, 8) / 6
+    figure = fg.strips(rows, ["z0", "z1"], ["a", "b", "c"])
+    for line in (0, 1):
+        shown = picture(figure, line)
+        assert [shown[4, 4 + 9 * step] for step in range(3)] == rows[line, :, 0, 0].tolist()
+        assert (shown[:, 8] == 1).all()  # a gap
+    texts = {text.get_text(): text.xy for text in figure.axes[0].texts}  # pyright: ignore[reportAttributeAccessIssue]
+    assert texts["b"][0] - texts["a"][0] == 9 and "z0" in texts
+    assert [text.get_text() for text in figure.axes[1].texts] == ["z1"]
+
+
+def test_strips_of_signals_share_the_scale_of_their_line() -> None:
+    rows = RNG.random((2, 4, 20)) * np.array([1.0, 9.0])[:, None, None]
+    figure = fg.strips(rows, ["z0", "z1"], list("abcd"), kind="signal", xlabel="sample", ylabel="g")
+    assert len(figure.axes) == 8
+    np.testing.assert_array_equal(figure.axes[5].lines[0].get_ydata(), rows[1, 1])
+    assert len({axes.get_ylim() for axes in figure.axes[4:]}) == 1
+    assert (figure.get_supxlabel(), figure.get_supylabel()) == ("sample", "g")
+
+
+def test_strips_of_a_table_show_the_columns_that_change_most_with_their_names(tmp_path: Path) -> None:
+    rows = np.zeros((2, 3, 30))
+    rows[1, 2, 5:25] = np.linspace(1, 2, 20)
+    figure = fg.strips(rows, ["z0", "z1"], list("abc"), kind="table", columns=[f"c{i}" for i in range(30)])
+    fg.save(figure, tmp_path / "a.png")  # drawing must not clear the names that both panels share
+    shown = figure.axes[1].images[0].get_array()
+    assert shown is not None
+    np.testing.assert_array_equal(shown, rows[1][:, 5:25].T)
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == [f"c{i}" for i in range(5, 25)]
+    assert "10 more" in figure.get_supxlabel()
+
+
+SHARE = np.linspace(-1, 1, 12)
+WALK = np.stack([np.full(12, t) for t in (0.0, 0.5, 1.0)])
+
+
+def test_saliency_of_a_signal_draws_the_row_its_counterpart_and_every_share() -> None:
+    row = RNG.random(12)
+    figure = fg.saliency(row, SHARE, WALK, [0.1, 0.5, 0.9], ["ball", "normal"], kind="signal", ylabel="g")
+    curve, bars, way = figure.axes
+    np.testing.assert_array_equal(curve.lines[0].get_ydata(), row)
+    np.testing.assert_array_equal(curve.lines[1].get_ydata(), WALK[-1])
+    heights = [segment[1][1] for segment in bars.collections[0].get_segments()]  # pyright: ignore
+    np.testing.assert_allclose(heights, SHARE)
+    assert way.lines[0].get_ydata().tolist() == [0.1, 0.5, 0.9]  # pyright: ignore
+    assert curve.get_ylabel() == "g" and "ball" in bars.get_ylabel()
+
+
+def test_saliency_of_an_image_has_as_many_pixels_as_the_image_and_colours_for_both_classes() -> None:
+    row, share = RNG.random((8, 8)), RNG.standard_normal((8, 8))
+    figure = fg.saliency(row, share, np.stack([row, 1 - row]), [0.0, 1.0], ["4", "9"])
+    real, heat, other, _, way = figure.axes[0], figure.axes[1], figure.axes[2], *figure.axes[3:]
+    assert (np.asarray(real.images[0].get_array()) == row).all()
+    assert (np.asarray(other.images[0].get_array()) == 1 - row).all()
+    drawn = heat.images[-1]
+    assert (np.asarray(drawn.get_array()) == share).all()
+    low, high = drawn.get_clim()
+    assert low is not None and high == -low
+    red, blue = drawn.to_rgba(np.array([high, low]))
+    assert red[0] > red[2] and blue[2] > blue[0], "red speaks for the class of the row"
+    texts = {text.get_text() for axes in figure.axes for text in axes.texts}
+    assert {"0.00", "1.00"} <= texts and way is not None
+    assert "read as 4" in real.get_title() and "as 9" in other.get_title()
+
+
+def test_saliency_of_a_table_draws_the_largest_shares_beside_both_values() -> None:
+    share = np.zeros(40)
+    share[[3, 30]] = [-2.0, 5.0]
+    row, path = RNG.random(40), RNG.random((3, 40))
+    names = [f"column {i}" for i in range(40)]
+    figure = fg.saliency(row, share, path, [0, 0.5, 1], ["a", "b"], kind="table", columns=names)
+    bars, values = figure.axes[:2]
+    assert [tick.get_text() for tick in bars.get_yticklabels()][-2:] == ["column 3", "column 30"]
+    assert [bar.get_width() for bar in bars.patches][-2:] == [-2.0, 5.0]  # pyright: ignore
+    assert values.lines[0].get_xdata()[-1] == row[30] and values.lines[1].get_xdata()[-1] == path[-1][30]  # pyright: ignore
+
+
 HISTORY: list[dict[str, Any]] = [
     {"step": "vec", "epoch": 1, "loss_kl": 900.0, "seconds": 3.0, "val_accuracy": None},
     {"step": "vec", "epoch": 2, "loss_kl": 1.0, "seconds": 3.0, "val_accuracy": 0.9},
@@ -288,6 +400,20 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: fg.reconstructions(ONE, ONE, kind="table"), "x must have 2 axes"),
     (lambda: fg.class_samples(ONE, [-1], ["a"]), "y must have a labelled row"),
     (lambda: fg.class_samples(ONE[:0], [], ["a"]), "x is empty"),
+    (lambda: fg.novelty_roc([0.0], {}), "new must hold a group of rows"),
+    (lambda: fg.novelty_roc([0.0], {"a": [np.nan]}), r"new\['a'\] must be finite"),
+    (lambda: fg.strips(ONE, ["a"], ["b"]), "rows must have 4 or 5 axes"),
+    (lambda: fg.strips(ONE[None], ["a", "b"], ["c"]), "line_names must have 1 entries, found 2"),
+    (lambda: fg.strips(ONE[None], ["a"], []), "step_names must have 1 entries, found 0"),
+    (
+        lambda: fg.strips(ONE, ["a"], ["b"] * 8, kind="table", columns=["c"]),
+        "columns must have 8 entries, found 1",
+    ),
+    (
+        lambda: fg.saliency(ONE[0], ONE[0, 1:], ONE, [0.0], ["a", "b"]),
+        r"share must have shape \(8, 8\), found \(7, 8\)",
+    ),
+    (lambda: fg.saliency(ONE[0], ONE[0], ONE, [0.0], ["a"]), "classes must name two classes, found 1"),
     (lambda: fg.loss_curves([]), "history must hold a finite value"),
     (lambda: fg.loss_curves([{"loss": 1.0}]), "history must have step and epoch"),
     (lambda: fg.save(Figure(), "a.gif"), "path must end in .png, .svg or .pdf, found 'a.gif'"),

@@ -78,17 +78,34 @@ def test_panel_of_many_rows_draws_the_same_subsample_twice_and_says_so() -> None
     assert any("5,000 and 2,500" in text for text in key_texts(first))
 
 
-def test_panel_of_many_classes_writes_indices_and_leaves_out_the_smaller_of_two_that_overlap() -> None:
+def test_panel_of_many_classes_writes_names_and_leaves_out_the_smaller_of_two_that_overlap() -> None:
     y = np.r_[np.arange(12).repeat(4), 5]
     z = np.stack([y % 4, y // 4], 1).astype(float)
     z[y == 7] = z[y == 5][0]
-    figure = fg.map_panels([fg.MapPanel("many", z, y, z, y, [""] * 12)])
-    assert set(written(figure)) == {str(c) for c in range(12)} - {"7"}
+    names = [f"name {c}" for c in range(12)]
+    figure = fg.map_panels([fg.MapPanel("many", z, y, z, y, names)])
+    assert set(written(figure)) == set(names) - {"name 7"}
     assert (
         len({np.asarray(part.get_paths()[0].vertices).tobytes() for part in figure.axes[0].collections}) > 2
     )
     assert any("where there is room" in text for text in key_texts(figure))
-    assert figure.axes[0].get_legend() is None
+    key = figure.axes[0].get_legend()
+    assert key is not None and [text.get_text() for text in key.get_texts()] == names
+
+
+def test_the_key_of_101_names_lies_below_its_panel_and_on_the_page() -> None:
+    y = np.arange(404) % 101
+    z = np.stack([y % 11, y // 11], 1) * 1.0
+    names = [f"flamingo head {c}" for c in range(101)]
+    figure = fg.map_panels([panel(), fg.MapPanel("many", z, y, z, y, names), panel(), panel()])
+    figure.draw_without_rendering()
+    key = figure.axes[1].get_legend()
+    assert key is not None and len(key.get_texts()) == 101
+    box = key.get_window_extent()
+    assert box.y1 <= figure.axes[1].get_window_extent().y0, "the key lies on the map"
+    assert box.y0 >= figure.axes[3].get_window_extent().y1, "the key lies on the panel below"
+    assert box.x0 >= figure.axes[0].get_window_extent().x1 and box.x1 <= figure.bbox.x1
+    assert figure.axes[1].get_window_extent().height > 3 * figure.dpi, "the key leaves no room for the map"
 
 
 def test_panel_shows_unlabelled_rows_in_grey() -> None:
@@ -102,8 +119,10 @@ INPUTS = np.full((N, SIDE, SIDE), 0.25)
 OUTPUTS = np.full((N, SIDE, SIDE), 0.5)
 
 
-def beta_line(dim: int, gamma: float, beta: float, wrong: Sequence[int] = (), note: str = "") -> fg.BetaLine:
-    return fg.BetaLine(dim, gamma, beta, OUTPUTS, np.isin(np.arange(N), wrong), note)
+def beta_line(
+    dim: int, gamma: float, beta: float, wrong: Sequence[int] = (), notes: Sequence[str] = ()
+) -> fg.BetaLine:
+    return fg.BetaLine(dim, gamma, beta, OUTPUTS, np.isin(np.arange(N), wrong), notes)
 
 
 def canvases(figure: Figure) -> list[np.ndarray]:
@@ -146,19 +165,30 @@ def test_sheet_frames_differ_in_shape_and_leave_the_image_whole() -> None:
 
 
 def test_sheet_of_a_part_of_the_grid_has_a_column_each_dimension_and_lines_by_beta() -> None:
-    lines = [beta_line(100, 0.1, 1, note="0.9"), beta_line(2, 0, 0.01), beta_line(2, 0, 0.003, [0])]
-    figure = fg.beta_sheet(INPUTS, lines, note_head="agreement")
+    lines = [
+        beta_line(100, 0.1, 1, notes=["0.9", "12"]),
+        beta_line(2, 0, 0.01, notes=["0.8", "13"]),
+        beta_line(2, 0, 0.003, [0], notes=["0.7", "14"]),
+    ]
+    figure = fg.beta_sheet(INPUTS, lines, note_heads=["agreement", "distance"])
     extents = [image.get_extent() for image in figure.axes[0].images]
     assert len(extents) == 5
     assert extents[0][0] == extents[2][0] < extents[1][0] == extents[3][0]
     texts = written(figure)
     assert texts.index("β = 0.003") < texts.index("β = 0.01")
     assert {"input", "agreement", "0.9", "K = 2", "K = 100"} <= set(texts)
+    left = {text.get_text(): text.get_position()[0] for text in figure.axes[0].texts}
+    assert left["agreement"] == left["0.9"] < left["distance"] == left["12"], "a number is not below its head"
     assert marked(canvases(figure)[2], 2, VERMILION) == [[True, False, False], [False] * 3]
 
 
 def test_sheet_writes_no_text_outside_the_page() -> None:
-    figure = fg.beta_sheet(INPUTS, [beta_line(2, 0, 0.003, note="0.973  12.34")], title="a title")
+    figure = fg.beta_sheet(
+        INPUTS,
+        [beta_line(2, 0, 0.003, notes=["0.973", "12.34"])],
+        title="a title",
+        note_heads=["judge\nagrees", "Fréchet\ndistance"],
+    )
     page = figure.bbox.padded(1)
     boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
     assert [box for box in boxes if not (page.contains(*box.min) and page.contains(*box.max))] == []

@@ -39,6 +39,17 @@ DRAW: dict[str, Callable[[Sequence[str]], Figure]] = {
         [(name, np.array(n, dtype=object), np.array(n, dtype=object)) for name in n], title=n[0]
     ),
     "image_sheet": lambda n: fg.image_sheet(IMAGES[:3].reshape(1, 3, *IMAGES.shape[1:]), n, title=n[0]),
+    "novelty_roc": lambda n: fg.novelty_roc(Z[:, 0], dict.fromkeys(n, Z[:, 1]), 0.5, title=n[0]),
+    "strips of images": lambda n: fg.strips(IMAGES[None, : len(n)], n[:1], n, title="\n".join(n)),
+    "strips of a table": lambda n: fg.strips(
+        ROWS[None, :, : len(n)], n[:1], [n[0]] * 12, kind="table", columns=n
+    ),
+    "strips of signals": lambda n: fg.strips(
+        ROWS[None, : len(n)], n[:1], n, kind="signal", xlabel=n[0], ylabel=n[1]
+    ),
+    "saliency": lambda n: fg.saliency(
+        ROWS[0], ROWS[1], ROWS[2:4], [0, 1], n[:2], kind="table", columns=n, title=n[0]
+    ),
     "class_samples": lambda n: fg.class_samples(IMAGES, np.arange(12) % len(n), n),
     "loss_curves": lambda n: fg.loss_curves(
         [{"step": "s", "epoch": e, **dict.fromkeys(n, 10.0**e)} for e in (1, 9)]
@@ -56,9 +67,9 @@ DRAW: dict[str, Callable[[Sequence[str]], Figure]] = {
     ),
     "beta_sheet": lambda n: fg.beta_sheet(
         IMAGES[:2],
-        [fg.BetaLine(2, 0, beta, IMAGES[:2], [True, False], name) for beta, name in enumerate(n)],
+        [fg.BetaLine(2, 0, beta, IMAGES[:2], [True, False], [name]) for beta, name in enumerate(n)],
         title=n[0],
-        note_head=n[0],
+        note_heads=n[:1],
     ),
 }
 NAMES = ["Ba$$in", "$x_$ & <b>", r"\frac{$\$"]

@@ -36,6 +36,7 @@ class Explanation:
     names: list[str]  # of the parts: columns of a table, stretches of a signal, patches of an image
     share: np.ndarray  # (parts,), contribution to the logit of ``predicted`` over that of ``other``
     change: np.ndarray  # (parts,), mean step of network inputs from the decoded row to its counterfactual
+    attribution: np.ndarray  # (d,), (C, T) or (C, H, W), contribution of each network input: share's summands
     path: np.ndarray  # (STEPS, K), codes from the row to its counterfactual
     probability: np.ndarray  # (STEPS,), of ``other`` at these codes
     decoded: np.ndarray | pd.DataFrame  # (STEPS, ...), rows on the path in the user's units
@@ -83,6 +84,7 @@ def why(model: SSAVAE, x: RowsLike, other: object = None, along: str = "samples"
         names,
         by_part(attribution, names, np.sum),
         by_part((decoded[-1] - decoded[0]).numpy(), names, np.mean),
+        attribution,
         path,
         predictor.classify(codes).softmax(dim=1)[:, target].numpy(),
         model.inverse_transform(path),

@@ -11,10 +11,13 @@ from ssavae.figures.confusion import confusion_matrix
 from ssavae.figures.curves import loss_curves, regime_curves
 from ssavae.figures.distributions import column_distributions
 from ssavae.figures.maps import decoded_grid, latent_map
+from ssavae.figures.novelty import novelty_roc
 from ssavae.figures.paper_figure7 import MapPanel, map_panels
 from ssavae.figures.paper_figure9 import BetaLine, beta_sheet
 from ssavae.figures.reconstructions import Kind, class_samples, image_sheet, reconstructions
 from ssavae.figures.reliability import reliability_diagram
+from ssavae.figures.saliency import saliency
+from ssavae.figures.strips import strips
 from ssavae.figures.style import class_colors, save
 from ssavae.figures.sweeps import sweep_curves
 from ssavae.figures.timeline import track
@@ -34,10 +37,13 @@ __all__ = [
     "latent_map",
     "loss_curves",
     "map_panels",
+    "novelty_roc",
     "reconstructions",
     "regime_curves",
     "reliability_diagram",
+    "saliency",
     "save",
+    "strips",
     "sweep_curves",
     "track",
 ]

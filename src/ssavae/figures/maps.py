@@ -21,7 +21,6 @@ Raster = tuple[ArrayLike, ArrayLike, ArrayLike]  # xs, ys, and values (len(ys), 
 KEY_COLUMNS = 5  # of the key that names more than ten classes, at most
 KEY_CHARACTERS = 100  # that fit into one of its lines
 LONGEST = 40  # characters of a name in it
-NAMED = "a name stands at the median of its class"
 HATCHED = "hatched: decoded rows do not come back here, or no data is near"
 
 
@@ -134,7 +133,7 @@ def latent_map(
         _draw_hatching(axes, untrusted)
     unlabelled = bool((labels < 0).any())
     if many:
-        note = style.index_note(style.write_names(axes, points, labels, names=names), NAMED)
+        note = style.names_note(style.write_names(axes, points, labels, names))
         note += "; grey: unlabelled" if unlabelled else ""
         _draw_key(figure, names, colors, [note] if untrusted is None else [note, HATCHED])
     else:

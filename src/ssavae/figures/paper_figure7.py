@@ -18,6 +18,7 @@ from ssavae.figures import style
 from ssavae.figures.style import GREY, PALETTE
 
 _MAX_ROWS = {"train": 5000, "test": 2500}
+_LONGEST = 30  # characters of a name in the key
 
 
 @dataclass(frozen=True)
@@ -55,27 +56,44 @@ def _scatter(axes: Axes, z: np.ndarray, y: NDArray[np.int64], n_classes: int, *,
         points.set_edgecolor("face" if pale else "#202020")
 
 
+def _key_columns(names: Sequence[str]) -> int:
+    """Return how many columns of names a panel is wide enough for."""
+    characters = 105 if len(names) > len(PALETTE) else 72
+    longest = min(_LONGEST, max(map(len, names), default=0))
+    return max(1, min(len(names), characters // (longest + 3)))
+
+
+def _key_height(panels: Sequence[MapPanel]) -> float:
+    """Return the inches that the keys of more than ten classes add to panels beside one another."""
+    many = [panel.class_names for panel in panels if len(panel.class_names) > len(PALETTE)]
+    return max((0.09 * math.ceil(len(names) / _key_columns(names)) for names in many), default=0.0)
+
+
 def _draw_legend(figure: Figure, axes: Axes, panel: MapPanel) -> None:
     """Name the classes below the panel and its notes."""
-    names = [str(name) for name in panel.class_names]
+    names = [style.shorten(str(name), _LONGEST) for name in panel.class_names]
+    is_many = len(names) > len(PALETTE)
     n_lines = 1 + panel.notes.count("\n")
     anchor = offset_copy(axes.transAxes, figure, x=0, y=-0.36 - 0.14 * n_lines, units="inches")
     axes.legend(
-        style.legend_dots(style.class_colors(len(names))),
+        style.legend_dots(
+            style.class_colors(len(names)), 3 if is_many else 5, style.class_markers(len(names))
+        ),
         names,
         loc="upper center",
         bbox_to_anchor=(0.5, 0),
         bbox_transform=anchor,
-        ncols=max(1, min(len(names), 72 // (max(map(len, names), default=0) + 3))),
-        fontsize=8,
+        ncols=_key_columns(names),
+        fontsize=5 if is_many else 8,
         frameon=False,
         handletextpad=0.1,
         columnspacing=0.9,
+        labelspacing=0.2 if is_many else 0.5,
     )
 
 
 def _draw_panel(figure: Figure, axes: Axes, panel: MapPanel) -> bool:
-    """Draw one data set; return whether indices of classes were left out."""
+    """Draw one data set; return whether names of classes were left out."""
     z_train, y_train = _subsample(panel, "train")
     z_test, y_test = _subsample(panel, "test")
     n_classes = len(panel.class_names)
@@ -83,11 +101,11 @@ def _draw_panel(figure: Figure, axes: Axes, panel: MapPanel) -> bool:
     _scatter(axes, z_test, y_test, n_classes, pale=False)
     axes.set_title(panel.name, fontsize=11)
     style.style_axes(axes, f"z₁\n{panel.notes}", "z₂", fontsize=8.5)
-    if n_classes > len(PALETTE):
-        z, y = np.concatenate([z_train, z_test]), np.concatenate([y_train, y_test])
-        return style.write_names(axes, z, y, size=6.5)
     _draw_legend(figure, axes, panel)
-    return False
+    if n_classes <= len(PALETTE):
+        return False
+    z, y = np.concatenate([z_train, z_test]), np.concatenate([y_train, y_test])
+    return style.write_names(axes, z, y, [str(name) for name in panel.class_names], size=6, room=1.3)
 
 
 def _draw_key(figure: Figure, n_cols: int, notes: Sequence[str]) -> None:
@@ -105,14 +123,15 @@ def map_panels(panels: Sequence[MapPanel], *, title: str = "") -> Figure:
     """Draw the maps of one to four data sets on a page, as the paper's figure 7.
 
     Training rows are small and pale, test rows opaque with a dark edge above them; of each at most 5,000 and
-    2,500 are drawn, picked at random with a fixed seed. Colours, markers and indices are those of
-    `latent_map`; up to ten classes are named below their panel, an index without room is left out. Raises
-    ValueError on NaN, wrong shapes or labels, and other numbers of panels.
+    2,500 are drawn, picked at random with a fixed seed. Colours, markers and names are those of
+    `latent_map`: all classes are named below their panel, and more than ten on it too, where there is room.
+    Raises ValueError on NaN, wrong shapes or labels, and other numbers of panels.
     """
     check(1 <= len(panels) <= 4, f"panels must be 1 to 4, found {len(panels)}")
     n_cols = min(2, len(panels))
     n_rows = math.ceil(len(panels) / 2)
-    figure = style.new_figure(4.7 * n_rows + 0.4, title, width=5.0 * n_cols)
+    keys = sum(_key_height(panels[i : i + n_cols]) for i in range(0, len(panels), n_cols))
+    figure = style.new_figure(4.7 * n_rows + 0.4 + keys, title, width=5.0 * n_cols)
     grid = figure.subplots(n_rows, n_cols, squeeze=False)
     crowded = [_draw_panel(figure, axes, panel) for axes, panel in zip(grid.flat, panels, strict=False)]
     for axes in grid.flat[len(panels) :]:
@@ -123,6 +142,6 @@ def map_panels(panels: Sequence[MapPanel], *, title: str = "") -> Figure:
     if n_train > _MAX_ROWS["train"] or n_test > _MAX_ROWS["test"]:
         notes.append("at most {train:,} and {test:,} rows a panel, drawn at random".format(**_MAX_ROWS))
     if any(len(panel.class_names) > len(PALETTE) for panel in panels):
-        notes.append(style.index_note(any(crowded)))
+        notes.append(style.names_note(any(crowded)))
     _draw_key(figure, n_cols, notes)
     return figure

@@ -23,7 +23,7 @@ class BetaLine:
     """One model of `beta_sheet`: its n reconstructions, and which of them the judge classifies wrongly.
 
     images (n, H, W[, C]) in [0, 1]; wrong (n,), booleans: the judge sees another class than the input's;
-    note: a few characters to write behind the line.
+    notes: a few characters each, written behind the line, one for each of `note_heads`.
     """
 
     latent_dim: int
@@ -31,7 +31,7 @@ class BetaLine:
     beta: float
     images: ArrayLike
     wrong: ArrayLike
-    note: str = ""
+    notes: Sequence[str] = ()
 
 
 _Grid = dict[tuple[int, float, float], BetaLine]  # by latent dimension, gamma and beta, in this order
@@ -45,7 +45,7 @@ def _as_rgb(name: str, images: ArrayLike) -> np.ndarray:
     return np.broadcast_to(array, (*array.shape[:3], 3)).clip(0, 1)
 
 
-def _check_lines(lines: Sequence[BetaLine], shape: tuple[int, ...]) -> _Grid:
+def _check_lines(lines: Sequence[BetaLine], shape: tuple[int, ...], n_notes: int) -> _Grid:
     """Return the lines in order, their images (n, H, W, 3) of this shape and wrong (n,) as arrays."""
     grid: _Grid = {}
     for line in sorted(lines, key=lambda line: (line.latent_dim, line.gamma, line.beta)):
@@ -57,6 +57,10 @@ def _check_lines(lines: Sequence[BetaLine], shape: tuple[int, ...]) -> _Grid:
         check_shape(f"images of {name}", images.shape, shape)
         check_shape(f"wrong of {name}", wrong.shape, shape[:1])
         check(wrong.dtype == bool, f"wrong of {name} must hold booleans, found dtype {wrong.dtype}")
+        check(
+            len(line.notes) == n_notes,
+            f"notes of {name} must have {n_notes} entries, as note_heads, found {len(line.notes)}",
+        )
         grid[key] = replace(line, images=images, wrong=wrong)
     check(len(grid) > 0, "lines must hold a line, found none")
     return grid
@@ -86,16 +90,24 @@ def _frame(images: np.ndarray, wrong: np.ndarray, corrected: np.ndarray, gap: in
 class _Page:
     """One axes in pixels of the page from its upper left corner, and the positions on it.
 
-    xs: left of each column's images; start: top of the inputs; tops: of each gamma's block, and of the key.
+    xs: left of each column's images; start: top of the inputs; tops: of each gamma's block, and of the key;
+    notes: left of each column of notes, from the right of the images.
     """
 
     def __init__(
-        self, line: int, width: int, n_columns: int, n_lines: Sequence[int], n_letters: int, title: str
+        self,
+        line: int,
+        width: int,
+        n_columns: int,
+        n_lines: Sequence[int],
+        n_letters: Sequence[int],
+        title: str,
     ) -> None:
         # letters grow with the page, which is shown at the width of a text
         em = self.em = max(18.0, n_columns * width / 72)
         left = 6.5 * em
-        note = (1.5 + 0.6 * n_letters) * em
+        self.notes = np.cumsum([em / 3, *((1.2 + 0.6 * n) * em for n in n_letters)])
+        note = self.notes[-1] + em
         column = left + max(width + note, (20 if n_columns > 1 else 32) * em)
         self.xs = left + column * np.arange(n_columns)
         self.start = (5 if title else 2.5) * em
@@ -116,15 +128,16 @@ class _Page:
         self.axes.text(x, y, text, ha=ha, va="center", fontsize=points, fontweight=weight)
 
     def draw(
-        self, x: float, y: float, canvas: np.ndarray, labels: Sequence[str], notes: Sequence[str]
+        self, x: float, y: float, canvas: np.ndarray, labels: Sequence[str], notes: Sequence[Sequence[str]]
     ) -> None:
-        """Draw lines of images with their upper left corner at (x, y), each between label and note."""
+        """Draw lines of images with their upper left corner at (x, y), each between label and notes."""
         height, width = canvas.shape[:2]
         self.axes.imshow(canvas, extent=(x, x + width, y + height, y), aspect="auto")
-        for i, (label, note) in enumerate(zip(labels, notes, strict=True)):
+        for i, (label, texts) in enumerate(zip(labels, notes, strict=True)):
             middle = y + (i + 0.5) * height / len(labels)
             self.write(x - self.em / 3, middle, label, ha="right")
-            self.write(x + width + self.em / 3, middle, note)
+            for left, text in zip(self.notes.tolist(), texts, strict=False):
+                self.write(x + width + left, middle, text)
 
 
 def _draw_block(page: _Page, x: float, y: float, grid: _Grid, dim: int, gamma: float, gap: int) -> None:
@@ -138,21 +151,22 @@ def _draw_block(page: _Page, x: float, y: float, grid: _Grid, dim: int, gamma: f
     heading = f"γ = {gamma:g}: {wrong.sum()} of {wrong.size} wrong"
     page.write(x, y - 0.9 * page.em, heading + (f", {corrected.sum()} corrected" if gamma else ""))
     canvas = _frame(np.stack([line.images for line in lines]), wrong, corrected, gap)
-    page.draw(x, y, canvas, [f"β = {line.beta:g}" for line in lines], [line.note for line in lines])
+    page.draw(x, y, canvas, [f"β = {line.beta:g}" for line in lines], [line.notes for line in lines])
 
 
 def beta_sheet(
-    inputs: ArrayLike, lines: Sequence[BetaLine], *, title: str = "", note_head: str = ""
+    inputs: ArrayLike, lines: Sequence[BetaLine], *, title: str = "", note_heads: Sequence[str] = ()
 ) -> Figure:
     """Draw n inputs as every model of a grid reconstructs them, as the paper's figure 9.
 
     inputs (n, H, W[, C]) in [0, 1] stand at the head of a column for each latent dimension; below them a
-    block for each gamma has one line for each beta, its note behind. A vermilion frame: wrong; green corners:
-    right, but wrong at gamma = 0 with the same latent dimension and beta. `note_head` stands above the notes.
-    Any part of a grid will do. Raises ValueError on NaN, unequal shapes, or a line that occurs twice.
+    block for each gamma has one line for each beta, its notes behind, each in its column with its head above.
+    A vermilion frame: wrong; green corners: right, but wrong at gamma = 0 with the same latent dimension and
+    beta. Any part of a grid will do. Raises ValueError on NaN, unequal shapes or numbers of notes, or a line
+    that occurs twice.
     """
     images = _as_rgb("inputs", inputs)
-    grid = _check_lines(lines, images.shape)
+    grid = _check_lines(lines, images.shape, len(note_heads))
     dims, gammas, _ = (sorted(set(values)) for values in zip(*grid, strict=True))
     # a wide page is scaled down to the width of a text, and its frames with it
     gap = 2 + len(dims) * len(images) // 16
@@ -160,14 +174,16 @@ def beta_sheet(
     head = _frame(images[None], unmarked, unmarked, gap)
     blocks = Counter((dim, gamma) for dim, gamma, _ in grid)
     n_lines = [max(n for (_, gamma), n in blocks.items() if gamma == g) for g in gammas]
-    n_letters = max(len(note) for note in [note_head, *(line.note for line in lines)])
+    columns = zip(note_heads, *(line.notes for line in lines), strict=True)
+    n_letters = [max(len(part) for text in column for part in text.split("\n")) for column in columns]
     page = _Page(head.shape[0], head.shape[1], len(dims), n_lines, n_letters, title)
     for x, dim in zip(page.xs, dims, strict=True):
         page.write(x, page.start - page.em, f"K = {dim}", size=1.15)
-        page.draw(x, page.start, head, ["input"], [note_head])
+        page.draw(x, page.start, head, ["input"], [note_heads])
     for dim, gamma in blocks:
         x, y = page.xs[dims.index(dim)], page.tops[gammas.index(gamma)]
         _draw_block(page, x, y, grid, dim, gamma, gap)
     first = np.array([[True], [False]])
-    page.draw(page.xs[0], page.tops[-1], _frame(images[[0, 0], None], first, ~first, gap), ["", ""], _KEY)
+    examples = _frame(images[[0, 0], None], first, ~first, gap)
+    page.draw(page.xs[0], page.tops[-1], examples, ["", ""], [[text] for text in _KEY])
     return page.figure

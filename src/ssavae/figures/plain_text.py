@@ -49,7 +49,9 @@ def prepare_texts(figure: Figure) -> None:
         if characters:
             text.set_fontfamily([*text.get_fontfamily(), *families])
     for axis in named:  # whose formatter would write the names again as they were
-        axis.set_ticklabels([_drawable(label, no_font) for label in axis.get_ticklabels()])
+        labels = axis.get_ticklabels()
+        if labels:  # an inner axis shows none, and shares its formatter with one that does
+            axis.set_ticklabels([_drawable(label, no_font) for label in labels])
     if no_font:
         _warn_no_font(no_font)
 

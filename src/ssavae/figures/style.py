@@ -97,21 +97,22 @@ def shorten(name: str, length: int = 17) -> str:
 
 
 def write_names(
-    axes: Axes, z: np.ndarray, y: NDArray[np.int64], size: float = 7, names: Sequence[str] | None = None
+    axes: Axes, z: np.ndarray, y: NDArray[np.int64], names: Sequence[str], size: float = 7, room: float = 1
 ) -> bool:
-    """Write the name of each class, or its index, at its median, larger classes first, where there is room.
+    """Write the name of each class at its median, larger classes first, where there is room.
 
-    z (n, 2), y (n,) with -1 unlabelled. Returns whether some were left out.
+    z (n, 2), y (n,) with -1 unlabelled; room: that a letter takes of the axes, over that of a letter of 7
+    points on a map of its own. Returns whether some were left out.
     """
     labels, counts = np.unique(y[y >= 0], return_counts=True)
     low, high = z.min(axis=0), z.max(axis=0)
     taken: list[tuple[np.ndarray, float]] = []  # positions, and lengths of the texts there
     for c in labels[np.argsort(-counts, kind="stable")]:
         median = np.median(z[y == c], axis=0)
-        written = str(c) if names is None else shorten(names[int(c)], 16)
-        # in lines and half characters, as fractions of the axes
-        position = (median - low) / np.maximum(high - low, 1e-12) / [0.018, 0.026]
-        length = max(2, len(written)) * (1.0 if names is None else 0.75)
+        written = shorten(names[int(c)], 24)
+        # in lines and characters, as fractions of the axes
+        position = (median - low) / np.maximum(high - low, 1e-12) / [0.018 * room, 0.026 * room]
+        length = 0.75 * max(2, len(written))
         if all(_is_apart(position - other, (length + its) / 2) for other, its in taken):
             taken.append((position, length))
             text = axes.text(median[0], median[1], written, fontsize=size, ha="center", va="center", zorder=5)
@@ -123,9 +124,9 @@ def _is_apart(offset: np.ndarray, length: float) -> bool:
     return bool(abs(offset[0]) >= length or abs(offset[1]) >= 1)
 
 
-def index_note(crowded: bool, what: str = "number: class, at its median") -> str:
+def names_note(crowded: bool) -> str:
     """Return the legend text of `write_names`."""
-    return what + (", where there is room" if crowded else "")
+    return "a name stands at the median of its class" + (", where there is room" if crowded else "")
 
 
 def tile(images: np.ndarray) -> np.ndarray:

@@ -22,7 +22,16 @@ from ssavae.data.loading import load_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
 SHORT = ["--set", "n_epochs=1", "--set", "n_epochs_decoder=1"]
-PICTURES = ["confusion.png", "curves.png", "map.png", "reconstructions.png", "reliability.png", "samples.png"]
+PICTURES = [
+    "confusion.png",
+    "curves.png",
+    "interpolations.png",
+    "map.png",
+    "reconstructions.png",
+    "reliability.png",
+    "samples.png",
+    "traversals.png",
+]
 FILES = ["history.csv", "metrics.json", "model.json", "run.json", "weights.safetensors"]
 
 
@@ -532,7 +541,9 @@ def test_one_new_word_as_label_costs_no_measure(ssavae, tmp_path):
     """Integer classes, and a word given in the explorer: all are text then, and the test part is measured."""
     run, x, y = tmp_path / "run", flowers(), np.repeat([0, 7], 30)
     parts = {"x_train": x, "x_test": x, "kind": "table"}
-    for name, labels in {"whole": y, "texts": y.astype(str), "others": np.repeat(["a", "b"], 30)}.items():
+    of_all = {"whole": y, "texts": y.astype(str), "others": np.repeat(["a", "b"], 30)}
+    of_all["some"] = np.where(np.arange(60) < 50, y.astype(str), "a")
+    for name, labels in of_all.items():
         np.savez(tmp_path / f"{name}.npz", y_train=labels, y_test=labels, **parts)
     lines = [f"{i},{'smudge' if i % 9 == 0 else y[i]}\n" for i in range(60)]
     (tmp_path / "labels.csv").write_text("row,label\n" + "".join(lines))
@@ -545,6 +556,9 @@ def test_one_new_word_as_label_costs_no_measure(ssavae, tmp_path):
     done = ssavae("evaluate", run, tmp_path / "others.npz")
     assert "classes that the model does not know (a, b): nothing is measured by them" in done.err
     assert done.status == 0 and "rows of unknown classes" in done.out
+    assert not (run / "novelty.png").exists()  # there is no known row to compare with
+    done = succeeds(ssavae("evaluate", run, tmp_path / "some.npz"), run / "novelty.png")
+    assert 0 <= json.loads((run / "metrics.json").read_text())["evaluate"]["novelty_auroc"] <= 1
 
 
 def test_no_split_parts_a_group(ssavae, tmp_path):
@@ -721,7 +735,7 @@ def test_a_row_is_explained_by_its_columns(ssavae, plant):
     data, out = plant
     held_out = json.loads((out / "split.json").read_text())["test"]
     row = next(i for i, window in enumerate(held_out) if window // 9 % 2 and window % 9 == 8)
-    succeeds(ssavae("why", out, data, "--row", row), out / "why.csv")
+    succeeds(ssavae("why", out, data, "--row", row), out / "why.csv", out / "why.png")
     found = read_csv(out / "why.csv")
     assert found[0]["part"].startswith("pressure") and set(found[0]) == {
         "part",

@@ -70,12 +70,19 @@ def test_figures_of_rows_at_hand(model):
         ssavae.plot_samples(model, x),
         ssavae.plot_history(model),
         ssavae.plot_confusion(model, x, y),
+        ssavae.plot_interpolation(model, x, y, n=2),
+        ssavae.plot_traversal(model, x, row=59),
+        ssavae.plot_novelty(model, x[:40], x[40:]),
+        ssavae.plot_explanation(model, x, row=1),
     ]
     assert all(isinstance(figure, matplotlib.figure.Figure) for figure in figures)
     with pytest.raises(ValueError, match="nothing to compare"):
         ssavae.plot_confusion(model, x, ["other"] * 60)
     with pytest.raises(ValueError, match="y has 2 labels, X has 60 rows"):
         ssavae.plot_map(model, x, ["one", "two"])
+    for plot in (ssavae.plot_traversal, ssavae.plot_explanation):
+        with pytest.raises(ValueError, match="row=60: X has rows 0 to 59"):
+            plot(model, x, row=60)
 
 
 @pytest.mark.browser

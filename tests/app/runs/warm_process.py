@@ -145,7 +145,7 @@ def serve(folder: Path) -> None:
 
     from ssavae import figures
     from ssavae.app import cli
-    from ssavae.app.runs import pictures
+    from ssavae.app.runs import pictures, walks
 
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
@@ -154,6 +154,8 @@ def serve(folder: Path) -> None:
     figures.loss_curves = lambda *_, **__: Figure()
     for name in ("draw_map", "draw_reconstructions", "draw_samples", "draw_reliability"):
         setattr(pictures, name, lambda *_, **__: Figure())
+    for name in ("draw_interpolation", "draw_traversal"):
+        setattr(walks, name, lambda *_, **__: Figure())
     # a first run imports all that the others need
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
         cli.main(["train", "digits", "--out", str(folder / "warm"), *SHORTEST])

@@ -42,14 +42,18 @@ def evaluate(
 ) -> None:
     """Measure a model on DATA.
 
-    On its test part: the data's own, else the rows that the run held out of it, else every row.
+    On its test part: the data's own, else the rows that the run held out of it, else every row. Where rows
+    are of classes that the model does not know, it also draws how well novelty tells them from the others.
     """
+    from ssavae import figures
     from ssavae.app.runs.evaluate import evaluate_run
     from ssavae.app.runs.folder import JUDGE_FILE, RunFolder
+    from ssavae.app.runs.pictures import draw_novelty
 
     folder = RunFolder(run)
     model, loaded = folder.load_model_and_data(data, reading)
     results, file = evaluate_run(model, folder, loaded, judged=judge)
+    novelty = draw_novelty(model, folder.evaluation_parts(loaded)[1])
     judged = {f"judge: {k}": v for k, v in results.pop("judge", {}).items() if k != "rows_sha256"}
     faults = results.pop("faults", {})
     by_fault = faults.pop("by_class", {})
@@ -59,6 +63,8 @@ def evaluate(
         lines = [[name, *(format_value(row[c]) for c in columns)] for name, row in by_fault.items()]
         print_table(["fault", *(c.replace("_", " ") for c in columns)], lines)
     print_written(file)
+    if novelty is not None:
+        print_written(figures.save(novelty, run / "novelty.png"))
     if judge:
         print_written(run / JUDGE_FILE)
 
@@ -90,14 +96,17 @@ def draw(
 ) -> None:
     """Draw every picture of a run again, for a paper.
 
-    Map, decoded grid, reconstructions, samples, reliability and losses; rows as in `ssavae evaluate`.
+    Map, decoded grid, reconstructions, interpolations, traversals, samples, confusion, reliability, losses,
+    and the ROC curve of novelty where DATA has classes that the model does not know; rows as in `ssavae
+    evaluate`.
     """
     suffix = picture_suffix(picture_format)
-    from ssavae.app.runs import pictures
+    from ssavae.app.runs.album import draw_pictures
     from ssavae.app.runs.folder import RunFolder
 
-    model, part = RunFolder(run).load_model_and_rows(data, reading)
-    print_written(*pictures.draw_pictures(model, part, out or run, suffix))
+    folder = RunFolder(run)
+    model, part = folder.load_model_and_rows(data, reading)
+    print_written(*draw_pictures(model, part, out or run, suffix, folder.reading))
 
 
 @app.command(epilog=examples("reconstruct runs/mnist mnist --out rows.npz"))
@@ -120,9 +129,11 @@ def reconstruct(
     from ssavae.app.runs import output, pictures
     from ssavae.app.runs.folder import RunFolder
 
-    model, part = RunFolder(run).load_model_and_rows(data, reading)
+    folder = RunFolder(run)
+    model, part = folder.load_model_and_rows(data, reading)
     if path.suffix.lower() in PICTURE_SUFFIXES:
-        print_written(figures.save(pictures.draw_reconstructions(model, part, n or 10), path))
+        labels = pictures.axis_labels(folder.reading)
+        print_written(figures.save(pictures.draw_reconstructions(model, part, n or 10, labels), path))
         return
     x = part.take(slice(n)).x
     arrays = {} if path.suffix.lower() == ".csv" else {"x": x}
@@ -151,11 +162,13 @@ def sample(
     from ssavae.app.runs import output, pictures
     from ssavae.app.runs.folder import RunFolder
 
-    model = RunFolder(run).load_model()
+    folder = RunFolder(run)
+    model = folder.load_model()
     x, y = pictures.sample_rows(model, class_name, n, sampler, seed)
     if path.suffix.lower() in PICTURE_SUFFIXES:
         title = f"samples of class {class_name}" if class_name else f"samples, sampler {sampler!r}"
-        print_written(figures.save(pictures.draw_samples(model, x, y, title), path))
+        figure = pictures.draw_samples(model, x, y, title, pictures.axis_labels(folder.reading))
+        print_written(figures.save(figure, path))
         return
     arrays = {"x": x} if y is None else {"y": y, "x": x}
     print_written(output.write_rows(model, path, arrays))

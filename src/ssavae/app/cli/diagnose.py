@@ -85,21 +85,24 @@ def why(
         str | None, typer.Option(help="Class to compare with [default: normal, else the next].")
     ] = None,
     out: OutOption = None,
+    picture_format: FormatOption = "png",
 ) -> None:
     """Explain the class of a row.
 
     By the columns (of signals stretches, of images patches) that distinguish it from its counterpart in
-    another class, and how they change on the way there.
+    another class, and how they change on the way there: a csv, and a picture of every value.
     """
+    path = output_path(out, run / "why.csv", (".csv",))
+    suffix = picture_suffix(picture_format)
+    from ssavae import figures
     from ssavae.app.runs import diagnose
     from ssavae.app.runs.folder import RunFolder
 
-    path = output_path(out, run / "why.csv", (".csv",))
-    summary, columns = diagnose.explain_row(RunFolder(run), data, row, to, path, reading)
+    summary, columns, figure = diagnose.explain_row(RunFolder(run), data, row, to, path, reading)
     print_values(f"{run} on {data}", summary)
     rows = zip(*(values[:N_PRINTED].tolist() for values in columns.values()), strict=True)
     print_table(list(columns), [[format_value(value) for value in row] for row in rows])
-    print_written(path)
+    print_written(path, figures.save(figure, path.with_suffix(suffix)))
 
 
 @app.command(epilog=examples("suggest runs/few mnist -n 20"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from ssavae.app.runs import pictures
+from ssavae.app.runs import pictures, walks
 from ssavae.data.labelled import RowsLike
 from ssavae.data.partition import Part
 from ssavae.estimator import SSAVAE, Data
@@ -27,6 +27,13 @@ def rows_of(X: Data, y: Labels | None = None) -> Part:
     if labels is not None and len(labels) != len(rows):
         raise ValueError(f"y has {len(labels)} labels, X has {len(rows)} rows")
     return Part(rows, labels)
+
+
+def _row_of(X: Data, row: int) -> Part:
+    part = rows_of(X)
+    if not 0 <= row < len(part.x):
+        raise ValueError(f"row={row}: X has rows 0 to {len(part.x) - 1}")
+    return part.take(slice(row, row + 1))
 
 
 def plot_map(model: SSAVAE, X: Data, y: Labels | None = None) -> Figure:
@@ -51,6 +58,56 @@ def plot_reconstructions(model: SSAVAE, X: Data, y: Labels | None = None, *, n: 
 def plot_samples(model: SSAVAE, X: Data | None = None, *, random_state: int | None = 0) -> Figure:
     """Return generated rows: ten of each class, or a table's columns beside those of X where it is given."""
     return pictures.draw_new_rows(model, None if X is None else rows_of(X), random_state)
+
+
+def plot_interpolation(model: SSAVAE, X: Data, y: Labels | None = None, *, n: int = 5) -> Figure:
+    """Return n walks between two rows, decoded step by step, of different classes where y is given."""
+    return walks.draw_interpolation(model, rows_of(X, y), n)
+
+
+def plot_traversal(model: SSAVAE, X: Data, *, row: int = 0) -> Figure:
+    """Return one row of X decoded along single dimensions of its code, ten at most, the others as they are.
+
+    Raises
+    ------
+    ValueError
+        If X has no such row.
+    """
+    _row_of(X, row)
+    return walks.draw_traversal(model, rows_of(X), row)
+
+
+def plot_novelty(model: SSAVAE, X: Data, new: Data) -> Figure:
+    """Return how well `novelty` tells the rows of ``new`` from those of X: distributions and ROC curve."""
+    figure = pictures.draw_novelty(model, rows_of(X), rows_of(new))
+    assert figure is not None  # there are rows of both
+    return figure
+
+
+def plot_explanation(model: SSAVAE, X: Data, *, row: int = 0, other: object = None) -> Figure:
+    """Return what speaks for the class of one row of X, value by value, and the way to another class.
+
+    Parameters
+    ----------
+    model : SSAVAE
+        Fitted with labels.
+    X : rows as in ``fit``
+    row : int
+    other : class name or None
+        Class to compare with; None takes the second most probable one.
+
+    Raises
+    ------
+    ImportError
+        Without captum.
+    ValueError
+        If X has no such row, or the row is read as ``other`` already.
+    """
+    from ssavae.analysis import explain
+
+    x = _row_of(X, row).x
+    why = explain.why(model, x, other)
+    return walks.draw_explanation(model, x, why, title=f"row {row}: why {why.predicted}, and not {why.other}")
 
 
 def plot_history(model: SSAVAE) -> Figure:

@@ -14,7 +14,8 @@ from ssavae.analysis import explain, monitoring
 from ssavae.analysis.monitoring import normal_class
 from ssavae.app.runs.folder import RunFolder
 from ssavae.app.runs.output import to_frame, write_rows
-from ssavae.app.runs.pictures import class_index, draw_track, label_indices
+from ssavae.app.runs.pictures import axis_labels, class_index, draw_track, label_indices
+from ssavae.app.runs.walks import draw_explanation
 from ssavae.data.labelled import DEFAULT_READING, LabelledData, Reading
 from ssavae.data.partition import Part, divide, with_options
 from ssavae.estimator import SSAVAE
@@ -139,7 +140,7 @@ def monitor_stream(
 
 def explain_row(
     folder: RunFolder, data: str, row: int, to: str | None, path: Path, reading: Reading = DEFAULT_READING
-) -> tuple[JSONObject, dict[str, np.ndarray]]:
+) -> tuple[JSONObject, dict[str, np.ndarray], Figure]:
     """Write what distinguishes a row from its counterpart in another class, the largest fraction first.
 
     Parameters
@@ -154,6 +155,7 @@ def explain_row(
     Returns
     -------
     summary, columns : dict
+    figure : Figure
     """
     model, part = folder.load_model_and_rows(data, reading)
     if not 0 <= row < len(part.x):
@@ -169,7 +171,8 @@ def explain_row(
         "compared_with": str(why.other),
         "on_the_way": " ".join(f"{p:.2f}" for p in why.probability),
     }
-    return summary, columns
+    title = f"row {row}: why {why.predicted}, and not {why.other}"
+    return summary, columns, draw_explanation(model, x, why, axis_labels(folder.reading), title)
 
 
 def _class_to_compare(model: SSAVAE, x: ArrayLike, to: str | None) -> object:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
 
 from ssavae._checks import UsageError
 from ssavae._serialize import JSONObject
 from ssavae.analysis.monitoring import measure_faults, normal_class
 from ssavae.app.runs.environment import machine
 from ssavae.app.runs.folder import RunFolder
-from ssavae.app.runs.pictures import label_indices, shown
+from ssavae.app.runs.pictures import label_indices, shown, unknown_classes
 from ssavae.data.catalog import CAUTIONS, UNDETECTABLE
 from ssavae.data.labelled import LabelledData, Reading
 from ssavae.data.leakage import Finding, audit
@@ -54,7 +55,8 @@ def measure(model: SSAVAE, test: Part) -> dict[str, float]:
 
     ``reconstruction_error`` is the mean squared error of network inputs: pixels in [0, 1], or standard
     deviations of a column.  ``set_coverage`` and ``set_size`` are of ``predict_set`` at alpha = 0.1,
-    ``novel_share`` is the fraction of rows called novel at alpha = 0.05.
+    ``novel_share`` is the fraction of rows called novel at alpha = 0.05, ``novelty_auroc`` how well novelty
+    tells rows of classes that the model does not know from the others.
     """
     y = label_indices(model, test.y, len(test.x))
     n_unknown = 0 if test.y is None else warn_of_unknown_classes(test.y, model.classes_)
@@ -64,8 +66,19 @@ def measure(model: SSAVAE, test: Part) -> dict[str, float]:
         **({"rows_of_unknown_classes": n_unknown} if n_unknown else {}),
         **(_classification_metrics(model, model.predict_proba(test.x), y) if is_classified else {}),
         "novel_share": float(model.is_novel(test.x, alpha=NOVEL_ALPHA).mean()),
+        **_novelty_of_unknown_classes(model, test, y),
         "reconstruction_error": _reconstruction_error(model, test),
     }
+
+
+def _novelty_of_unknown_classes(model: SSAVAE, test: Part, y: np.ndarray) -> dict[str, float]:
+    groups = unknown_classes(model, test)
+    known = np.flatnonzero(y >= 0)
+    if not groups or len(known) == 0:
+        return {}
+    unknown = np.concatenate(list(groups.values()))
+    novelty = model.novelty(test.take(np.concatenate([known, unknown])).x)
+    return {"novelty_auroc": float(roc_auc_score(np.repeat([0, 1], [len(known), len(unknown)]), novelty))}
 
 
 def _classification_metrics(model: SSAVAE, probs: np.ndarray, y: np.ndarray) -> dict[str, float]:

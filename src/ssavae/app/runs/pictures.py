@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import zip_longest
-from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -15,17 +15,20 @@ from numpy.typing import ArrayLike
 from ssavae import figures
 from ssavae._checks import UsageError, nearest
 from ssavae.analysis.monitoring import Track, novelty_limit
-from ssavae.data.labelled import RowsLike
+from ssavae.data.labelled import Reading, RowsLike
 from ssavae.data.partition import Part
 from ssavae.estimator import SSAVAE
 from ssavae.metrics import classification
-from ssavae.preprocessing.labels import encode_labels
+from ssavae.preprocessing.labels import encode_labels, is_labelled
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PICTURE_ROWS = 300  # at most on one sheet
+CAPTION = 13  # characters in a line above a picture
 Grid = tuple[np.ndarray, np.ndarray, np.ndarray]
+AxisLabels = tuple[str, str]  # of the axes of a signal
+AS_MEASURED: AxisLabels = ("sample", "value, in the data's unit")
 
 
 def label_indices(model: SSAVAE, y: np.ndarray | None, n_rows: int) -> np.ndarray:
@@ -41,26 +44,21 @@ def shown(model: SSAVAE, x: ArrayLike) -> np.ndarray:
     return np.moveaxis(inputs, 1, -1).clip(0, 1) if model.preprocess_.bounded else inputs[:, 0]
 
 
-def draw_pictures(model: SSAVAE, part: Part, folder: Path, suffix: str = ".png") -> list[Path]:
-    """Draw the pictures of a run.
+def drawn(model: SSAVAE, x: ArrayLike, channel: int = 0) -> np.ndarray:
+    """Return rows as pictures show them: as `shown`, but a channel of signals (n, T), in the data's unit."""
+    if model.preprocess_.kind != "signal":
+        return shown(model, x)
+    rows = np.asarray(x)
+    return rows if rows.ndim == 2 else rows[..., channel]
 
-    Map, decoded grid (images, in the plane), reconstructions, samples, confusion, reliability and losses.
+
+def axis_labels(reading: Reading) -> AxisLabels:
+    """Return the labels of the axes of a signal.
+
+    >>> axis_labels(Reading(spectrum=True))
+    ('cycles a window', 'log amplitude')
     """
-    pictures = {
-        "map": draw_map(model, part),
-        "decoded_grid": draw_grid(model, part),
-        "reconstructions": draw_reconstructions(model, part, 20),
-        "samples": draw_new_rows(model, part),
-        "confusion": draw_confusion(model, part),
-        "reliability": draw_reliability(model, part),
-        "curves": draw_history(model),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    return [
-        figures.save(figure, folder / f"{name}{suffix}")
-        for name, figure in pictures.items()
-        if figure is not None
-    ]
+    return ("cycles a window", "log amplitude") if reading.spectrum else AS_MEASURED
 
 
 def draw_history(model: SSAVAE) -> figures.Figure | None:
@@ -75,12 +73,15 @@ def draw_history(model: SSAVAE) -> figures.Figure | None:
     return figures.loss_curves(model.history_, best_epochs=best_epochs, title="losses by epoch")
 
 
-def draw_new_rows(model: SSAVAE, part: Part | None, seed: int | None = 0) -> figures.Figure:
+def draw_new_rows(
+    model: SSAVAE, part: Part | None, seed: int | None = 0, labels: AxisLabels = AS_MEASURED
+) -> figures.Figure:
     """Draw samples: of a table the distributions of its columns beside rows, else ten of each class."""
-    if part is not None and _kind(model) == "table":
+    if part is not None and kind_of(model) == "table":
         return draw_distributions(model, part)
     x, y = sample_rows(model, None, 10, "class", seed)
-    return draw_samples(model, x, y, "samples, drawn class by class" if y is not None else "samples")
+    title = "samples, drawn class by class" if y is not None else "samples"
+    return draw_samples(model, x, y, title, labels)
 
 
 def draw_distributions(model: SSAVAE, part: Part, n: int = 2000) -> figures.Figure:
@@ -121,7 +122,7 @@ def draw_confusion(model: SSAVAE, part: Part) -> figures.Figure | None:
     predicted = model.predict_proba(part.x).argmax(axis=1)
     counts = np.zeros((n_classes, n_classes), dtype=np.int64)
     np.add.at(counts, (y[y >= 0], predicted[y >= 0]), 1)
-    names = _class_names(model)
+    names = class_names(model)
     order = natural_order(names)
     title = f"classes of {counts.sum():,} rows, {np.trace(counts) / counts.sum():.1%} right"
     return figures.confusion_matrix(counts[np.ix_(order, order)], [names[i] for i in order], title=title)
@@ -149,11 +150,40 @@ def draw_reliability(model: SSAVAE, part: Part) -> figures.Figure | None:
     return figures.reliability_diagram(*classification.reliability(probs, y), title=title)
 
 
+def draw_novelty(model: SSAVAE, known: Part, new: Part | None = None) -> figures.Figure | None:
+    """Draw how well novelty tells new rows from known ones.
+
+    New are those of another part, or else the rows of a class that the model does not know, by class; None
+    where there are none.
+    """
+    groups = {} if new is None else {"new": model.novelty(new.x)}
+    rows = np.arange(len(known.x))
+    if new is None:
+        of_class = unknown_classes(model, known)
+        groups = {name: model.novelty(known.take(of).x) for name, of in of_class.items()}
+        rows = np.flatnonzero(label_indices(model, known.y, len(known.x)) >= 0)
+    if not groups or len(rows) == 0:
+        return None
+    scores = model.novelty(known.take(rows).x)
+    n_new = sum(map(len, groups.values()))
+    title = f"novelty of {len(scores):,} known and {n_new:,} new rows"
+    return figures.novelty_roc(scores, groups, novelty_limit(model), title=title)
+
+
+def unknown_classes(model: SSAVAE, part: Part) -> dict[str, np.ndarray]:
+    """Return the rows of each class that the model does not know, by its name."""
+    if part.y is None:
+        return {}
+    is_unknown = is_labelled(part.y) & (label_indices(model, part.y, len(part.x)) < 0)
+    names = np.array([str(label) for label in part.y])
+    return {name: np.flatnonzero(is_unknown & (names == name)) for name in np.unique(names[is_unknown])}
+
+
 def draw_map(model: SSAVAE, part: Part) -> figures.Figure:
     """Draw the codes of rows in the plane: as they are for a map of two dimensions, else their PCA."""
     z = model.transform(part.x)
     y = label_indices(model, part.y, len(part.x))
-    names = _class_names(model)
+    names = class_names(model)
     title = f"codes of {len(z):,} rows"
     if z.shape[1] == 2:
         regions = _regions(model, z) if names else None
@@ -173,7 +203,7 @@ def draw_map(model: SSAVAE, part: Part) -> figures.Figure:
 def draw_track(model: SSAVAE, track: Track, alarm: np.ndarray) -> figures.Figure:
     """Draw rows in time order; of more than two dimensions the plane of their own PCA."""
     z = track.z
-    names = _class_names(model)
+    names = class_names(model)
     title = f"a run of {len(z):,} rows"
     regions = _regions(model, z) if names and z.shape[1] == 2 else None
     if z.shape[1] > 2 and len(z) > 2:
@@ -187,7 +217,8 @@ def draw_track(model: SSAVAE, track: Track, alarm: np.ndarray) -> figures.Figure
     return figures.track(z, track.novelty, limit, alarm, track.predicted, names, regions=regions, title=title)
 
 
-def _class_names(model: SSAVAE) -> list[str]:
+def class_names(model: SSAVAE) -> list[str]:
+    """Return the names of the classes of a model, as text."""
     return [str(c) for c in model.classes_]
 
 
@@ -231,41 +262,48 @@ def draw_grid(model: SSAVAE, part: Part, n_side: int = 20) -> figures.Figure | N
     return figures.decoded_grid(tiles, extent, title="decoded over the map")
 
 
-def draw_reconstructions(model: SSAVAE, part: Part, n: int) -> figures.Figure:
+def draw_reconstructions(
+    model: SSAVAE, part: Part, n: int, labels: AxisLabels = AS_MEASURED
+) -> figures.Figure:
     """Draw n rows, of every class in turn, beside their reconstructions."""
     rows = pick(label_indices(model, part.y, len(part.x)), n)
     x = part.take(rows).x
-    kind = _kind(model)
+    kind = kind_of(model)
     captions = None
     if part.y is not None:
         predicted = model.predict(x) if len(model.classes_) else []
         captions = [_caption(*pair, kind) for pair in zip_longest(part.y[rows], predicted)]
+    xlabel, ylabel = labels_for(kind, labels)
     return figures.reconstructions(
-        shown(model, x),
-        shown(model, model.reconstruct(x)),
+        drawn(model, x),
+        drawn(model, model.reconstruct(x)),
         captions,
         kind=kind,
         columns=model.preprocess_.input_names,
-        title="inputs and reconstructions" + _unit(kind),
+        xlabel=xlabel,
+        ylabel=ylabel,
+        title="inputs and reconstructions",
     )
 
 
-def _kind(model: SSAVAE) -> figures.Kind:
+def kind_of(model: SSAVAE) -> figures.Kind:
+    """Return the kind of rows that a model was trained on."""
     return cast("figures.Kind", model.preprocess_.kind)
 
 
-def _unit(kind: figures.Kind) -> str:
-    return "" if kind == "image" else " (standardised)"
+def labels_for(kind: figures.Kind, labels: AxisLabels) -> AxisLabels:
+    """Return the labels of the axes on which rows are drawn: of a table standardised, of a signal its own."""
+    return labels if kind == "signal" else ("", "standard deviations" if kind == "table" else "")
 
 
 def _caption(label: object, predicted: object, kind: figures.Kind) -> str:
     """Return a row's class, and the predicted one where it is another."""
     known = "" if label in (None, -1) else str(label)
-    if predicted is None or known == str(predicted):
-        return known
+    is_right = predicted is None or known == str(predicted)
     if kind == "image":  # pictures stand close together
-        return f"{known[:11]}\n→ {predicted}"[: len(known[:11]) + 12]
-    return f"{known or 'unlabelled'}, read {predicted}"
+        lines = [known] if is_right else [known, f"→ {predicted}"]
+        return "\n".join(part for line in lines for part in wrap(line, CAPTION))
+    return known if is_right else f"{known or 'unlabelled'}, read {predicted}"
 
 
 def pick(y: np.ndarray, n: int) -> np.ndarray:
@@ -280,18 +318,23 @@ def pick(y: np.ndarray, n: int) -> np.ndarray:
     return np.lexsort((y, rank, y < 0))[:n]
 
 
-def draw_samples(model: SSAVAE, x: ArrayLike, y: np.ndarray | None, title: str) -> figures.Figure:
+def draw_samples(
+    model: SSAVAE, x: ArrayLike, y: np.ndarray | None, title: str, labels: AxisLabels = AS_MEASURED
+) -> figures.Figure:
     """Draw sampled rows, ten of each class of y; without classes, the first rows in lines of ten."""
-    kind = _kind(model)
+    kind = kind_of(model)
     rows = np.asarray(x)
     if y is not None and len(set(y.tolist())) > 1:
         lines = label_indices(model, y, len(rows))
-        names = _class_names(model)
+        names = class_names(model)
     else:
         rows = rows[:PICTURE_ROWS]
         lines = np.arange(len(rows)) // 10
         names = [""] * (lines[-1] + 1)
-    return figures.class_samples(shown(model, rows), lines, names, kind=kind, title=title + _unit(kind))
+    xlabel, ylabel = labels_for(kind, labels)
+    return figures.class_samples(
+        drawn(model, rows), lines, names, kind=kind, xlabel=xlabel, ylabel=ylabel, title=title
+    )
 
 
 def sample_rows(
@@ -321,7 +364,7 @@ def class_index(model: SSAVAE, name: str, option: str = "") -> int:
     UsageError
         There is none; the message begins with the option, where one is given.
     """
-    names = _class_names(model)
+    names = class_names(model)
     if name not in names:
         raise UsageError(
             f"{option}no class {name!r}{nearest(name, names)}; there are {', '.join(names) or 'none'}"

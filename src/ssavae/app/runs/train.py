@@ -12,10 +12,11 @@ import numpy as np
 from sklearn.base import clone
 
 from ssavae._serialize import JSONObject
+from ssavae.app.runs.album import draw_pictures
 from ssavae.app.runs.environment import machine
 from ssavae.app.runs.evaluate import measure
 from ssavae.app.runs.folder import SECONDS, Run, RunFolder
-from ssavae.app.runs.pictures import draw_pictures, label_indices
+from ssavae.app.runs.pictures import label_indices
 from ssavae.data.label_budget import grant_labels
 from ssavae.data.labelled import LabelledData, RowsLike
 from ssavae.data.partition import Part, divide, draw_split, is_labelled, read
@@ -76,7 +77,8 @@ def train_run(
         metrics: JSONObject = {**measure(model, test)} if test is not None else {}
         metrics["protocol"] = _protocol(model, run, train, test, command, loaded.sha256)
         say("drawing pictures")
-        written += [folder.write_metrics(metrics), *draw_pictures(model, test or train, folder.path)]
+        written.append(folder.write_metrics(metrics))
+        written += draw_pictures(model, test or train, folder.path, reading=run.reading)
         folder.complete()
     return folder.read_metrics(), written
 
