@@ -30,7 +30,10 @@ export class Server {
   #headers;
   #answered;
   #most = 1;
+  #dimensions = null;
   canEncode = true; // the user's own rows can be encoded
+  takesCodes = true; // all of a code is decoded, not its position alone
+  neighbourKinds = ["code", "features"];
 
   /** `answered` is called at every reply. */
   constructor(token, answered) {
@@ -82,9 +85,26 @@ export class Server {
     return withValues(await this.#request(`items/${i}`), "x", "x_rec");
   }
 
+  /** What codes decode to, and the probabilities of the classes there: [{value, probabilities}]. */
   async decode(codes) {
-    const { x } = await this.#post("decode", { z: codes });
-    return x.map(unpackValue);
+    const { x, probabilities } = await this.#post("decode", { z: codes });
+    return x.map((value, k) => ({ value: unpackValue(value), probabilities: probabilities?.[k] ?? null }));
+  }
+
+  neighbours(i, n, kind) {
+    return this.#request(`items/${i}/neighbours?n=${n}&by=${kind}`);
+  }
+
+  /** An item with its detail at the place of each class: {classes, z, x}. */
+  async throughClasses(i) {
+    const reply = await this.#request(`items/${i}/classes`);
+    return { ...reply, x: reply.x.map(unpackValue) };
+  }
+
+  /** Dimensions of a code by their effect: [{index, low, high}]. */
+  async dimensions() {
+    this.#dimensions ??= this.#request("dimensions");
+    return (await this.#dimensions).dimensions;
   }
 
   async sample(n, name) {
