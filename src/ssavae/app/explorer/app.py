@@ -31,6 +31,10 @@ SPREAD_ROWS = 1000
 COMPRESSED_BYTES = 100_000  # size from which replies are compressed
 Axis = Annotated[int, Query(ge=0, description="axis of the latent space")]
 NumberOf = Annotated[int, Query(ge=1, le=NEIGHBOURS, description="items")]
+MapAxes = Annotated[
+    Literal["pca", "umap"] | None,
+    Query(description="the first two principal components instead, or a UMAP where the server has one"),
+]
 Axes = Annotated[Literal["pca"] | None, Query(description="the first two principal components instead")]
 
 
@@ -141,6 +145,7 @@ class Api:
             parameters=model_params(model.get_params(deep=False), model.seed_),
             columns=[_column_info(*column) for column in self.format.columns] if is_table else None,
             novelty_limit=limit if np.isfinite(limit) else None,
+            has_umap=self.points.umap is not None,
             has_trust=len(model.calibration_.novelty_scores) > 0,
             n_points=len(self.points),
             extra_columns=list(self.points.columns),
@@ -155,11 +160,17 @@ class Api:
             ),
         )
 
-    async def map_points(self, x_axis: Axis = 0, y_axis: Axis = 1, axes: Axes = None) -> schema.PointsOnMap:
-        """Return all points on a plane of the latent space."""
+    async def map_points(
+        self, x_axis: Axis = 0, y_axis: Axis = 1, axes: MapAxes = None
+    ) -> schema.PointsOnMap:
+        """Return all points on a plane of the latent space, or on a UMAP of it."""
         points = self.points
-        plane = self.service.read_plane(x_axis, y_axis, axes)
-        x, y = plane.project(points.z)
+        if axes == "umap":
+            x, y, projection = *self._umap().T, None
+        else:
+            plane = self.service.read_plane(x_axis, y_axis, axes)
+            x, y = plane.project(points.z)
+            projection = schema.Projection(**plane.to_lists())
         return schema.PointsOnMap(
             n=len(points),
             n_all=points.n_all,
@@ -171,8 +182,13 @@ class Api:
             novelty=pack(points.novelty),
             row=pack(points.row),
             number=pack(points.number),
-            projection=schema.Projection(**plane.to_lists()),
+            projection=projection,
         )
+
+    def _umap(self) -> np.ndarray:
+        if self.points.umap is None:
+            raise Problem(422, "axes: this server has no UMAP; start it with --umap")
+        return self.points.umap
 
     async def trust(self, x_axis: Axis = 0, y_axis: Axis = 1, axes: Axes = None) -> schema.TrustGrid:
         """Return where a plane of the latent space is trustworthy."""

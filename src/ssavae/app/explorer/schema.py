@@ -107,6 +107,7 @@ class ModelInfo(BaseModel):
     columns: list[ColumnInfo] | None
     novelty_limit: float | None
     has_trust: bool
+    has_umap: bool = Field(description="whether /api/points has axes=umap")
     n_points: int
     extra_columns: list[str]
     version: str
@@ -136,7 +137,9 @@ class PointsOnMap(BaseModel):
         description="row number in the training data, as `train --labels-from` counts; -1 for others"
     )
     number: ArrayData = Field(description="row number in the data, as `predict` counts")
-    projection: Projection
+    projection: Projection | None = Field(
+        description="null for axes=umap: between its points there are no codes"
+    )
 
 
 class ColumnValues(BaseModel):

@@ -86,6 +86,7 @@ def _content(api: Api) -> JSON:
     columns = _columns(api, model)
     included = {
         "columns": [column.model_dump() for column in model.columns or [] if column.name in columns] or None,
+        "has_umap": False,
         "extra_columns": [name for name in model.extra_columns if name in columns],
     }
     return {

@@ -64,7 +64,7 @@ export class Server {
     return model;
   }
 
-  /** Positions and properties of all points; `axes` is {x, y}, or null for the first two principal components. */
+  /** Positions and properties of all points; `axes` is {x, y}, "umap", or null for the first two principal components. */
   async points(axes) {
     const reply = await this.#request(`points?${axesQuery(axes)}`);
     const arrays = ["x", "y", "label", "predicted", "confidence", "novelty", "row", "number"];
@@ -133,7 +133,7 @@ export class Server {
   }
 }
 
-const axesQuery = (axes) => (axes ? `x_axis=${axes.x}&y_axis=${axes.y}` : "axes=pca");
+const axesQuery = (axes) => (axes === "umap" ? "axes=umap" : axes ? `x_axis=${axes.x}&y_axis=${axes.y}` : "axes=pca");
 
 function withValues(reply, ...names) {
   return { ...reply, ...Object.fromEntries(names.map((name) => [name, unpackValue(reply[name])])) };

@@ -19,6 +19,7 @@ function fill({ model, points, source, colorKey }) {
   byId("trust-choice").hidden = !model.has_trust;
   byId("axes-choice").hidden = model.latent_dim <= 2 || !source.canEncode;
   byId("axes-kind").querySelector('[value="pca"]').textContent = model.map_dim === 2 ? "map" : "PCA";
+  byId("axes-kind").querySelector('[value="umap"]').hidden = !model.has_umap;
   for (const [id, chosen] of [["x-axis", 0], ["y-axis", 1]]) {
     byId(id).append(...Array.from({ length: model.latent_dim }, (_, k) => el("option", { value: k, selected: k === chosen }, `code ${k + 1}`)));
     byId(id).hidden = true;
@@ -81,12 +82,13 @@ function listenToMap(page) {
 }
 
 async function changeAxes(page) {
-  const pair = byId("axes-kind").value === "pair";
+  const kind = byId("axes-kind").value;
+  const pair = kind === "pair";
   const [x, y] = ["x-axis", "y-axis"].map((id) => {
     byId(id).hidden = !pair;
     return Number(byId(id).value);
   });
   if (pair && x === y) return;
   page.release();
-  await page.showPlane(pair ? { x, y } : null);
+  await page.showPlane(pair ? { x, y } : kind === "umap" ? kind : null);
 }

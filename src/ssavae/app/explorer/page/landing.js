@@ -3,7 +3,6 @@
 import { byId } from "./dom.js";
 import { takeFiles } from "./drop.js";
 import { guarded, hideError } from "./errors.js";
-import { positionOf } from "./plane.js";
 
 const TAKES = { image: "a PNG image or .npy", table: "a csv row or .npy", signal: "an .npy or csv" };
 
@@ -35,13 +34,18 @@ export class Landing {
   #show(items, at) {
     const { page } = this;
     page.release();
-    const positions = items.map((item) => positionOf(item.z, page.points.projection));
-    page.overlay.marks = positions.map((position, i) => ({ position, shape: i === at ? "star" : "dot" }));
-    page.overlay.marks.push(...page.overlay.marks.splice(at, 1)); // draw the star last
-    page.map.reveal(positions);
+    const marks = this.#marks(items.map(({ z }) => z));
+    if (marks[at]) marks[at].shape = "star";
+    page.overlay.marks = [...marks, ...marks.splice(at, 1)]; // draw the star last
+    page.map.reveal(page.overlay.marks.map(({ position }) => position));
     page.overlay.draw();
     page.panel.showLanded(items, at, (next) => this.#show(items, next));
     page.announce(`${items[at].name} predicted ${items[at].predicted}`);
+  }
+
+  #marks(codes) {
+    const positions = codes.map((z) => this.page.positionOfCode(z)).filter(Boolean);
+    return positions.map((position) => ({ position, shape: "dot" }));
   }
 
   async #sample() {
@@ -49,7 +53,7 @@ export class Landing {
     const name = byId("sample-class").value || null;
     const samples = await page.source.sample(Number(byId("sample-n").value), name);
     page.release();
-    page.overlay.marks = (samples.z ?? []).map((z) => ({ position: positionOf(z, page.points.projection), shape: "dot" }));
+    page.overlay.marks = this.#marks(samples.z ?? []);
     page.overlay.draw();
     page.panel.showSamples(samples, name);
   }

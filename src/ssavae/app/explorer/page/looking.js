@@ -27,6 +27,7 @@ export class Looking {
     const { map, panel } = this.page;
     const position = map.toPosition(pixel);
     const item = map.itemAt(position);
+    if (item < 0 && !this.page.points.projection) return this.leave();
     if (panel.pinned) this.#variation?.pass(item < 0 ? position : null);
     else this.#show(item, position, false);
   }
@@ -77,7 +78,7 @@ export class Looking {
       if (position) announce(`As it would be at ${position.map(shortNumber).join(", ")}`);
     };
     const announce = (text) => this.page.announce(text);
-    this.#variation = Variation.isFor(model, source) ? new Variation(z, decoded, { model, source, projection: points.projection, moved }) : null;
+    this.#variation = points.projection && Variation.isFor(model, source) ? new Variation(z, decoded, { model, source, projection: points.projection, moved }) : null;
     return this.#variation;
   }
 
@@ -138,7 +139,7 @@ export class Looking {
     const item = map.itemAt(position);
     if (item < 0 && this.#variation) return this.#variation.put(position);
     this.page.release();
-    this.#show(item, position, true);
+    if (item >= 0 || this.page.points.projection) this.#show(item, position, true);
   }
 
   forget() {

@@ -18,6 +18,7 @@ import { LatentMap } from "./map.js";
 import { Overlay } from "./overlay.js";
 import { Panel } from "./panel.js";
 import { Paths } from "./paths.js";
+import { positionOf } from "./plane.js";
 import { isDark } from "./theme.js";
 
 const SELECTED_AGAIN = 250; // ms after a filter's last change
@@ -42,7 +43,6 @@ class Explorer {
   }
 
   async start() {
-    this.panel.showHint();
     const state = readAddress();
     this.colorKey = state.color;
     byId("density").checked = state.density === true;
@@ -90,17 +90,18 @@ class Explorer {
 
   // ------------------------------------------------------------------------------- the map
 
-  /** Show a plane of the latent space: {x, y}, or null for the first two principal components. */
+  /** Show a plane of the latent space: {x, y}, null for the first two principal components, or its "umap". */
   async showPlane(axes) {
     this.axes = axes;
     this.points = await this.source.points(axes);
     this.labels ??= new Labels(this.points, this.model.classes);
     this.map.setPoints(this.points.x, this.points.y, this.#axisTitles());
     Object.assign(this.overlay, { probe: null, ring: null, path: null, marks: [] });
+    this.panel.showHint(this.points.projection !== null);
     this.trust = null;
     const keys = choices(this.model, this.points).map(([key]) => key);
     await this.recolor(keys.includes(this.colorKey) ? this.colorKey : keys[0]);
-    if (this.model.has_trust) guarded(() => this.#fetchTrust())();
+    if (this.model.has_trust && this.points.projection) guarded(() => this.#fetchTrust())();
   }
 
   // separately from the points, since a whole grid is decoded for it
@@ -122,6 +123,7 @@ class Explorer {
 
   #axisTitles() {
     const { latent_dim, map_dim } = this.model;
+    if (this.axes === "umap") return ["UMAP 1", "UMAP 2"];
     if (latent_dim === 1) return ["code 1", "(random jitter)"];
     if (this.axes || map_dim === 2) return [`code ${(this.axes?.x ?? 0) + 1}`, `code ${(this.axes?.y ?? 1) + 1}`];
     return ["principal component 1", "principal component 2"];
@@ -177,6 +179,11 @@ class Explorer {
     return [this.points.x[i], this.points.y[i]];
   }
 
+  /** Where a code lies on this map; null where the map has no codes between its items. */
+  positionOfCode(z) {
+    return this.points.projection ? positionOf(z, this.points.projection) : null;
+  }
+
   /** Release what is pinned or selected. */
   release() {
     this.paths.stop();
@@ -184,7 +191,7 @@ class Explorer {
     const selected = this.#selected !== null;
     this.#selected = this.#chosen = null;
     Object.assign(this.overlay, { probe: null, ring: null, path: null, marks: [], lasso: null });
-    this.panel.showHint();
+    this.panel.showHint(this.points.projection !== null);
     this.overlay.draw();
     if (selected) this.redraw();
     if (this.address) this.note({ item: null, lasso: null });

@@ -22,8 +22,10 @@ export class Panel {
     this.host.replaceChildren(el("div", { className: "title" }, el("h2", {}, title), pinned ? close : null), ...content.filter(Boolean));
   }
 
-  showHint() {
-    this.#show("Explore the map", false, el("p", { className: "empty" }, "Point at the map: over a point you see its row, elsewhere the row that the model decodes at that position."));
+  /** What to do first; between the points of some maps nothing is decoded. */
+  showHint(isDecoded) {
+    const elsewhere = isDecoded ? "elsewhere the row that the model decodes at that position." : "between the points of this map there are no codes.";
+    this.#show("Explore the map", false, el("p", { className: "empty" }, `Point at the map: over a point you see its row, ${elsewhere}`));
   }
 
   /** An item; one that is pinned can be labelled, `page` as of selection.js, with `give(label, items)`. `more` follows. */

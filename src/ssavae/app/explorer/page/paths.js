@@ -1,7 +1,8 @@
 // Ways over the map: the rows decoded between two positions are played.
 
+import { RequestError } from "./api.js";
 import { pathControls } from "./play.js";
-import { codeOf, interpolate, positionOf } from "./plane.js";
+import { codeOf, interpolate } from "./plane.js";
 
 const FRAMES = 32;
 
@@ -32,8 +33,10 @@ export class Paths {
   /** Play the rows decoded between two pixels; an item at an end contributes its full code. */
   async play(...pixels) {
     const { map, overlay, panel, points, source, model } = this.page;
-    const ends = await Promise.all(pixels.map((pixel) => this.#end(map.toPosition(pixel))));
-    const [from, to] = ends.map((z) => positionOf(z, points.projection));
+    const items = pixels.map((pixel) => map.itemAt(map.toPosition(pixel)));
+    if (!points.projection && items.some((item) => item < 0)) throw new RequestError("On this map a way leads from one item to another");
+    const ends = await Promise.all(items.map((item, k) => (item < 0 ? codeOf(map.toPosition(pixels[k]), points.projection) : this.#codeOfItem(item))));
+    const [from, to] = ends.map((z, k) => this.page.positionOfCode(z) ?? this.page.positionOfItem(items[k]));
     const frames = await source.decode(interpolate(...ends, FRAMES));
     this.page.release();
     this.#playing = pathControls(frames.map(({ value }) => value), model.kind, (fraction) => {
@@ -43,10 +46,8 @@ export class Paths {
     panel.showPath(this.#playing.elements);
   }
 
-  async #end(position) {
-    const { map, points, looking } = this.page;
-    const item = map.itemAt(position);
-    return item < 0 ? codeOf(position, points.projection) : (await looking.item(item)).z;
+  async #codeOfItem(item) {
+    return (await this.page.looking.item(item)).z;
   }
 
   stop() {
