@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,11 @@ in_browser = [
 
 
 @contextmanager
-def serving(model: SSAVAE, loaded: LabelledData, token: str | None = None) -> Iterator[str]:
+def serving(
+    model: SSAVAE, loaded: LabelledData, token: str | None = None, umap: np.ndarray | None = None
+) -> Iterator[str]:
     """A server in this process, on a free port."""
-    points = Points.of(model, rows_to_show(loaded, NO_ROWS))
+    points = replace(Points.of(model, rows_to_show(loaded, NO_ROWS)), umap=umap)
     listening = open_port("127.0.0.1", 0)
     config = uvicorn.Config(
         create_app(model, points, loaded.name, token=token), log_level="warning", ws="none"

@@ -340,3 +340,26 @@ def test_lines_of_density_hold_their_share(screen, digits_url, size):
     radii = [np.linalg.norm(np.reshape(line, (-1, 2)) - [0, 3], axis=1).mean() for line in lines]
     wanted = np.sqrt(-2 * np.log(1 - np.array([0.1, 0.3, 0.5, 0.7, 0.9])))
     assert np.allclose(radii, wanted, rtol=0.08)
+
+
+def test_a_map_of_its_own_has_items_but_no_codes_between(screen, digits, two_part_model, size):
+    placed = np.random.default_rng(0).normal(size=(len(rows_of(digits)), 2)).astype(np.float32)
+    with serving(two_part_model, digits, umap=placed) as url:
+        page = screen(size).open(url)
+        page.page.select_option("#axes-kind", "umap")
+        page.page.wait_for_function("() => map.map.titles.join() === 'UMAP 1,UMAP 2'")
+        page.page.wait_for_function("(x) => Math.abs(map.map.x[0] - x) < 1e-5", arg=float(placed[0, 0]))
+        assert np.allclose(page.drawn(), placed)
+        item, pixel = page.isolated()
+        page.page.mouse.click(float(pixel[0]), float(pixel[1]))
+        page.panel(f"Item {item:,}")
+        assert page.page.locator(".variation").count() == 0
+        page.page.locator(".neighbours button").nth(11).wait_for()
+        page.page.keyboard.press("Escape")
+        page.point_at(page.empty())
+        page.panel("between the points of this map there are no codes")
+        page.drag(page.empty(), pixel)
+        page.page.locator("#error", has_text="from one item to another").wait_for()
+        page.drag(pixel, page.pixels()[3])
+        page.panel("of the path")
+        page.page.close()  # before the server, which it may still be asking

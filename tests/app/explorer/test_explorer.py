@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,10 @@ from PIL import Image
 from ssavae._checks import UsageError
 from ssavae.app.explorer import points as points_module
 from ssavae.app.explorer import serve
+from ssavae.app.explorer.app import create_app
 from ssavae.app.explorer.batching import Worker
 from ssavae.app.explorer.http import replies
+from ssavae.app.explorer.latent import umap_map
 from ssavae.app.explorer.points import Plane, Points, SelectedRows, rows_to_show, with_learned_labels
 from ssavae.app.runs.folder import POINTS_FILE, Run, RunFolder
 from ssavae.data.label_budget import LabelBudget, grant_labels
@@ -358,6 +361,33 @@ def test_a_code_of_100_dimensions_is_seen_in_planes(query: str):
     np.testing.assert_allclose((points.z - origin) @ y_axis, array(reply["y"]), atol=1e-4)
     assert len(ok(client.get("/api/items/0"))["z"]) == 100
     assert len(ok(client.get(f"/api/trust{query}"))["x"]) == 64
+
+
+def test_a_map_of_its_own_has_no_codes_between_its_points():
+    model, points = model_and_points("image", 6)
+    placed = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    client = client_of(create_app(model, replace(points, umap=placed), "toy"))
+    assert ok(client.get("/api/model"))["has_umap"]
+    reply = ok(client.get("/api/points?axes=umap"))
+    np.testing.assert_array_equal(np.column_stack([array(reply["x"]), array(reply["y"])]), placed)
+    assert reply["projection"] is None
+    assert client.get("/api/trust?axes=umap").status_code == 422
+    other = client_of(app_of("image", 6))
+    assert not ok(other.get("/api/model"))["has_umap"]
+    assert "--umap" in other.get("/api/points?axes=umap").json()["detail"]
+
+
+def test_umap_keeps_neighbours_and_places_rows_that_it_was_not_fitted_to(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("umap")
+    monkeypatch.setattr(umap_map, "FIT_ROWS", 200)
+    rng = np.random.default_rng(0)
+    group = np.arange(300) % 3
+    z = (rng.normal(size=(3, 20)) * 5)[group] + rng.normal(size=(300, 20))
+    placed = umap_map.umap_of(z)
+    assert placed.shape == (300, 2) and placed.dtype == np.float32
+    away = np.linalg.norm(placed[:, None] - placed[None], axis=2) + 1e9 * np.eye(300)
+    assert (group[away.argmin(axis=1)] == group).mean() > 0.95
+    np.testing.assert_array_equal(placed, umap_map.umap_of(z))
 
 
 def test_a_code_of_one_dimension_is_a_line():

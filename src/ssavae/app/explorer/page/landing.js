@@ -35,8 +35,8 @@ export class Landing {
     const { page } = this;
     page.release();
     const marks = this.#marks(items.map(({ z }) => z));
-    if (marks[at]) marks[at].shape = "star";
-    page.overlay.marks = [...marks, ...marks.splice(at, 1)]; // draw the star last
+    const star = marks.splice(at, 1).map((mark) => ({ ...mark, shape: "star" }));
+    page.overlay.marks = [...marks, ...star]; // the star is drawn last
     page.map.reveal(page.overlay.marks.map(({ position }) => position));
     page.overlay.draw();
     page.panel.showLanded(items, at, (next) => this.#show(items, next));
