@@ -29,6 +29,9 @@ PROBLEMS = {
     "503": "the server is busy, or ends; Retry-After says when to try again",
 }
 HAS_IMAGE = ("/api/items/{item}", "/api/decode", "/api/sample", "/api/rows", "/api/select")
+FORMS = """Arrays come as dtype, shape and their bytes in base64. `Accept: application/json; arrays=lists`
+gives nested lists in their place, with null where a number is missing; `Accept: image/png` gives the image of
+a reply that has a single one."""
 LISTS = {
     "type": "object",
     "description": "application/json with nested lists in place of arrays of dtype, shape and bdata",
@@ -40,7 +43,7 @@ JSON = dict[str, object]
 def describe(app: FastAPI, service: Service, with_token: bool) -> JSON:
     """Return the OpenAPI document of an application, built once."""
     if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        document = get_openapi(title=app.title, version=app.version, description=FORMS, routes=app.routes)
         _add_model(document["components"]["schemas"], service)
         content = {name: {"schema": {"type": "string", "format": "binary"}} for name in MEDIA_TYPES}
         document["paths"]["/api/land"]["post"]["requestBody"] = {"required": True, "content": content}

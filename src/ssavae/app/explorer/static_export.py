@@ -252,16 +252,19 @@ def _atlas_side(service: Service) -> int:
 
 
 def _atlas(service: Service, plane: Plane) -> JSON:
-    """Return rows and probabilities over a grid of the points' plane, row of y by row of y."""
+    """Return rows over a grid of the points' plane, row of y by row of y, and the classes' surprisal there.
+
+    That is -log p in bytes of 1/16: it is smoother than p between the points of the grid.
+    """
     side = _atlas_side(service)
     x, y, codes = plane.grid(service.points.z, side)
     extent = [float(value) for value in (x[0], x[-1], y[0], y[-1])]
     content: JSON = {"side": side, "extent": extent}
     content["stack"] = stack(service, service.model.inverse_transform(codes))
-    content["probabilities"] = None
+    content["surprisal"] = None
     if 0 < len(codes) * len(service.classes) <= ATLAS_PROBABILITIES:
         probs = service.probabilities(codes.astype(np.float32))
-        content["probabilities"] = pack_gzip(np.rint(255 * probs).astype(np.uint8))
+        content["surprisal"] = pack_gzip(np.rint(-16 * np.log(probs + 1e-9)).clip(0, 255).astype(np.uint8))
     return content
 
 

@@ -142,13 +142,14 @@ export class ExportedPage {
   }
 
   async #probabilities(position) {
-    const packed = this.#content.atlas.probabilities;
+    const packed = this.#content.atlas.surprisal; // -16 log p
     if (!packed) return null;
-    const { data, shape } = await this.#once("probabilities", () => unpackGzip(packed));
+    const { data, shape } = await this.#once("surprisal", () => unpackGzip(packed));
     const [corners, weights] = this.#corners(position);
-    const sums = Array.from({ length: shape[1] }, (_, c) => corners.reduce((sum, row, k) => sum + weights[k] * data[row * shape[1] + c], 0));
-    const total = sums.reduce((sum, each) => sum + each, 0);
-    return sums.map((each) => each / total);
+    const mean = (c) => corners.reduce((sum, row, k) => sum + weights[k] * data[row * shape[1] + c], 0);
+    const odds = Array.from({ length: shape[1] }, (_, c) => Math.exp(-mean(c) / 16));
+    const total = odds.reduce((sum, each) => sum + each, 0);
+    return odds.map((each) => each / total);
   }
 
   // the four grid points around a position, clamped to the grid, and their weights in a bilinear interpolation

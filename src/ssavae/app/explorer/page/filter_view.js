@@ -14,6 +14,7 @@ const HEIGHT = 44; // pixels of a histogram
 /** Fields and their filters; `changed` is called when other points pass. */
 export class FilterView {
   #parts = new Map(); // key: {element, update}
+  #keys = new Set(); // of the fields shown, or on their way
   #opened = false;
 
   constructor({ source, model, points, labels }, changed) {
@@ -58,7 +59,8 @@ export class FilterView {
   }
 
   async #show(key) {
-    if (this.filters.fields.has(key)) return;
+    if (this.#keys.has(key)) return;
+    this.#keys.add(key);
     const [, text] = this.keys.find(([known]) => known === key);
     const { source, model, points, labels } = this;
     this.filters.add(key, text, await coloringBy(key, { source, model, points, labels, dark: isDark() }));
@@ -74,6 +76,7 @@ export class FilterView {
     this.filters.remove(key);
     this.#parts.get(key).element.remove();
     this.#parts.delete(key);
+    this.#keys.delete(key);
     this.#changed();
   }
 
