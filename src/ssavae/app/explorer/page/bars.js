@@ -2,13 +2,11 @@
 
 import { el } from "./dom.js";
 
-const MOST = 8;
-
 /** Bars of the likeliest classes; null where there are no probabilities. */
-export function probabilityBars(classes, probabilities) {
+export function probabilityBars(classes, probabilities, most = 8) {
   if (!probabilities || !probabilities.length) return null;
   const ranked = Array.from(probabilities, (p, c) => [classes[c], p, p.toFixed(3)]).sort((a, b) => b[1] - a[1]);
-  return el("div", {}, el("h3", {}, "Class"), bars(ranked.slice(0, MOST)));
+  return el("div", {}, el("h3", {}, "Class"), bars(ranked.slice(0, most)));
 }
 
 /** Bars of [name, fraction, text]. */

@@ -1,7 +1,7 @@
 // Density of the points as lines: a histogram over the map, smoothed, and marching squares through it.
 
 const SIDE = 128; // cells
-const MARGIN = 8; // cells around the points, into which smoothing spreads
+const MARGIN = 16; // cells around the points, into which smoothing spreads
 const SHARES = [0.9, 0.7, 0.5, 0.3, 0.1]; // of the points inside each line
 
 /** Lines around the densest parts of the visible points: [[x0, y0, x1, y1, ...]], one array of segments a share. */
@@ -16,7 +16,7 @@ export function contours(x, y, visible, [x0, x1, y0, y1]) {
     n++;
   }
   if (n === 0) return [];
-  const density = smoothed(counts, Math.max(1.2, 6 * n ** (-1 / 6)));
+  const density = smoothed(counts, Math.max(1.2, 12 * n ** (-1 / 6)));
   const toMap = (column, row) => [origin[0] + (column + 0.5) * cell, origin[1] + (row + 0.5) * cell];
   return levelsOf(density).map((level) => segments(density, level, toMap));
 }

@@ -8,6 +8,7 @@ import { newestOnly } from "./newest.js";
 import { movedTo, positionOf } from "./plane.js";
 
 const SLIDERS = 5; // of the dimensions that change rows most
+const BARS = 5; // of the likeliest classes
 
 /** A code z and what it becomes; `origin` is its row as decoded, `moved(position)` is called where it goes. */
 export class Variation {
@@ -68,7 +69,7 @@ export class Variation {
     const [{ value, probabilities }] = await this.source.decode([z]);
     const at = positionOf(z, this.projection).map((each) => each.toFixed(2)).join(", ");
     const parts = [{ title: "decoded", value: this.origin }, { title: `at ${at}`, value }];
-    const lines = [drawValues(parts, this.model.kind), probabilityBars(this.model.classes, probabilities)];
+    const lines = [drawValues(parts, this.model.kind), probabilityBars(this.model.classes, probabilities, BARS)];
     this.result.replaceChildren(...lines.filter(Boolean));
   }
 
