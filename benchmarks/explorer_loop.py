@@ -26,7 +26,7 @@ from ssavae.data.loading import load_dataset
 
 SEED = 0
 N_TRAIN, N_TEST, N_LABELS = 6000, 1000, 200
-SHORT = ("--latent-dim", "2", "--set", "n_epochs=3", "--set", "n_epochs_decoder=1")
+SHORT = ("--latent-dim", "2", "--set", "n_epochs=6", "--set", "n_epochs_decoder=2")
 SHORT += ("--set", "validation_fraction=0.1", "--overwrite")
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 SIZES = {"wide": (1280, 800, "light", 1), "phone": (390, 844, "dark", 2), "wide_dark": (1280, 800, "dark", 1)}
