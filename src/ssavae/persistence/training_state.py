@@ -14,7 +14,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from ssavae._serialize import sweep, write_atomically
-from ssavae.persistence.schema import ModelFolderError
+from ssavae.persistence.schema import ModelFolderError, brief
 
 RESUME_FOLDER = "resume"
 STATE_FILE = "state.safetensors"
@@ -63,7 +63,7 @@ def readable(folder: Path) -> Iterator[None]:
         yield
     except Exception as error:
         path = folder / RESUME_FOLDER / STATE_FILE
-        problem = f"{path} is damaged ({type(error).__name__}: {error})"
+        problem = f"{path} is damaged ({type(error).__name__}: {brief(error)})"
         raise ModelFolderError(f"{problem}: delete it and train from the start") from error
 
 
