@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from report import PROGRAM, command, parser, write_json
@@ -29,12 +30,17 @@ N_TRAIN, N_TEST, N_LABELS = 6000, 1000, 200
 SHORT = ("--latent-dim", "2", "--set", "n_epochs=6", "--set", "n_epochs_decoder=2")
 SHORT += ("--set", "validation_fraction=0.1", "--overwrite")
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-SIZES = {"wide": (1280, 800, "light", 1), "phone": (390, 844, "dark", 2), "wide_dark": (1280, 800, "dark", 1)}
+SIZES: dict[str, tuple[int, int, Any, int]] = {
+    "wide": (1280, 800, "light", 1),
+    "phone": (390, 844, "dark", 2),
+    "wide_dark": (1280, 800, "dark", 1),
+}
 
 
 def write_rows(path: Path) -> np.ndarray:
     """Write the rows, those of training without labels; return the classes of these."""
     mnist = load_dataset("mnist")
+    assert mnist.x_test is not None
     rng = np.random.default_rng(SEED)
     train = rng.permutation(len(mnist.x_train))[:N_TRAIN]
     test = rng.permutation(len(mnist.x_test))[:N_TEST]
@@ -69,7 +75,7 @@ def page_of(run: Path, rows: Path | str, size: str = "wide") -> Iterator:
         with sync_playwright() as tools:
             browser = tools.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
             width, height, scheme, scale = SIZES[size]
-            viewport = {"width": width, "height": height}
+            viewport: Any = {"width": width, "height": height}
             page = browser.new_page(viewport=viewport, color_scheme=scheme, device_scale_factor=scale)
             page.goto("http://127.0.0.1:9333/")
             page.wait_for_selector("html[data-ready]", timeout=120_000)

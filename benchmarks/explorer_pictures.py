@@ -17,7 +17,7 @@ def elsewhere(page, row: int) -> None:
     page.fill("#find-row", str(row))
     page.press("#find-row", "Enter")
     page.locator(".strip [title^='as ']").last.wait_for()
-    page.locator(".strip [title^='as ']").nth(6).click()
+    page.locator(".strip [title^='as ']").first.click()
     page.locator(".variation figcaption", has_text="at ").wait_for()
     page.locator(".neighbours .strip button").first.wait_for()
 
@@ -54,7 +54,7 @@ def main() -> None:
     for name, (size, act) in PICTURES.items():
         with page_of(given.run, given.data, size) as page:
             act(page, given.row)
-            page.evaluate("document.activeElement.blur()")
+            page.evaluate("document.activeElement.blur(), scrollTo(0, 0)")
             page.wait_for_timeout(1500)  # until the hatching is there
             page.screenshot(path=given.out / f"{name}.png")
 

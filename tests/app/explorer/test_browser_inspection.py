@@ -27,7 +27,8 @@ def two_part_url(digits: LabelledData, two_part_model: SSAVAE) -> Iterator[str]:
 
 
 def rows_of(loaded: LabelledData) -> np.ndarray:
-    return np.concatenate([loaded.x_train, loaded.x_test])
+    assert loaded.x_test is not None
+    return np.concatenate([np.asarray(loaded.x_train), np.asarray(loaded.x_test)])
 
 
 def pin_an_item(page: Screen) -> int:

@@ -182,8 +182,9 @@ LISTS = {"accept": "application/json; arrays=lists"}
 def without_arrays(value):
     """The JSON of a reply with lists in place of arrays, and null in place of NaN."""
     if isinstance(value, dict) and isinstance(value.get("shape"), list):
-        numbers = array(value)
-        return np.where(np.isfinite(numbers), numbers.astype(object), None).tolist()
+        numbers = array(value).astype(object)
+        numbers[~np.isfinite(array(value))] = None
+        return numbers.tolist()
     if isinstance(value, dict):
         return {name: without_arrays(each) for name, each in value.items()}
     return [without_arrays(each) for each in value] if isinstance(value, list) else value

@@ -175,7 +175,7 @@ class Service:
         first = self.n_map if self.n_map < self.latent_dim else 0
         widest = first + np.argsort(-spread[first:], kind="stable")[:PROBED_DIMENSIONS]
         probes = z[np.linspace(0, len(z) - 1, min(len(z), PROBED_ITEMS)).round().astype(np.int64)]
-        effects = [await self._effect(probes, k, spread[k]) for k in widest]
+        effects = [await self._effect(probes, k, float(spread[k])) for k in widest]
         order = np.argsort(-np.array(effects), kind="stable")
         return [
             Dimension(index=int(k), low=float(low[k]), high=float(high[k]), effect=float(effects[i]))

@@ -28,7 +28,7 @@ def accepted_form(accept: str) -> Form:
     ('base64', 'base64')
     """
     forms = [_media_range(text) for text in accept.split(",")]
-    known = [(quality, form) for quality, form in forms if form is not None and quality > 0]
+    known: list[tuple[float, Form]] = [(q, form) for q, form in forms if form is not None and q > 0]
     return max(known, key=lambda each: each[0])[1] if known else "base64"
 
 
@@ -81,8 +81,9 @@ def _as_lists(value: object) -> object:
     """Return JSON with lists in place of arrays; null where a number is missing."""
     if _is_array(value):
         array = unpack_numbers(value)
-        finite = np.isfinite(array)
-        return array.tolist() if finite.all() else np.where(finite, array.astype(object), None).tolist()
+        numbers = array.astype(object)
+        numbers[~np.isfinite(array)] = None
+        return numbers.tolist()
     if isinstance(value, dict):
         return {name: _as_lists(each) for name, each in value.items()}
     return [_as_lists(each) for each in value] if isinstance(value, list) else value

@@ -18,7 +18,7 @@ def umap_of(z: np.ndarray) -> np.ndarray:
         Without the extra ``umap``.
     """
     require_package("umap", "umap", "a map by UMAP")
-    from umap import UMAP
+    from umap import UMAP  # pyright: ignore[reportMissingImports]
 
     step = -(-len(z) // FIT_ROWS)
     rest = np.ones(len(z), dtype=bool)
