@@ -17,7 +17,15 @@ from ssavae._torch_state import (
     tf32_matrices,
     without_autocast,
 )
-from ssavae.algorithms import decoder_step, feature_weights, frozen, latent_weight, student_step, vec_step
+from ssavae.algorithms import (
+    decoder_step,
+    dropout_masks,
+    feature_weights,
+    frozen,
+    latent_weight,
+    student_step,
+    vec_step,
+)
 from ssavae.consistency import Consistency, Teacher
 from ssavae.inference.predictor import Predictor
 from ssavae.inference.threads import is_small, one_thread_if
@@ -190,6 +198,8 @@ def vec_stage(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> Stage:
         generator=session.generator,
         augmentations=[_augmentation(session, each) for each in augmentations],
         strong=strong,
+        dropout=settings.dropout,
+        n_units=plan.spec.n_units,
     )
     measured = vec.bare() if consistency is None else consistency.teacher.vec
     measure = partial(_measure_vec, plan, measured)
@@ -318,13 +328,17 @@ def vec_arguments(
     generator: torch.Generator,
     augmentations: Sequence[Augmentation] = (),
     strong: Augmentation | None = None,
+    dropout: float = 0.0,
+    n_units: int = 0,
 ) -> tuple[Tensor | float | None, ...]:
-    """Return the arguments of ``algorithms.vec_step``: rows, labels, noise, their number, views, weights."""
+    """Return the arguments of ``algorithms.vec_step``: noise, views and masks are new ones for each batch."""
     x = augmented(x, augmentations)
     eps = context.normal(len(x), latent_dim, generator)
     n_labelled = context.n_labelled(y)
     views = (None, None) if strong is None else (strong(x), context.normal(len(x), latent_dim, generator))
-    return x, y, eps, n_labelled, *views, *weights
+    weight = weights[0] if weights else None
+    masks = dropout_masks(context.normal(len(x), n_units, generator), dropout) if dropout else None
+    return x, y, eps, n_labelled, *views, weight, masks
 
 
 def student_arguments(x: Tensor, *targets: Tensor, augmentation: Augmentation) -> tuple[Tensor]:
