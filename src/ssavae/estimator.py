@@ -150,8 +150,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         takes 4 for tables, and 1 where that loss is at work, for images, signals and an encoder of yours.
     dropout : float or None
         Of a table: share of the encoder's hidden units that step 1 leaves out of each row, others in each
-        batch. None takes 0.3 where the encoder has several members and ``loss_consistency`` is not at work,
-        else 0.
+        batch. None takes 0.3 where the encoder has several members, ``loss_consistency`` is not at work and
+        there are under 1,000 rows, else 0.
     encoder, decoder : torch.nn.Module or None
         Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
     validation_fraction : float or None

@@ -138,12 +138,14 @@ def test_a_table_has_four_members_unless_the_encoder_is_the_user_s():
     assert settings(kind="image").n_members == settings(kind="signal").n_members == 1
 
 
-def test_dropout_is_for_the_ensembles_of_tables():
-    assert settings(kind="table").dropout == 0.3
-    assert settings(kind="table", n_members=1).dropout == 0.0
-    assert settings(kind="table", n_members=1, dropout=0.5).dropout == 0.5
-    assert settings(kind="table", n_members=4, weight_consistency=1.0).dropout == 0.0
-    assert settings(kind="image").dropout == settings(kind="signal").dropout == 0.0
+def test_dropout_is_for_the_ensembles_of_small_tables():
+    assert settings(999, kind="table").dropout == 0.3
+    assert settings(1000, kind="table").dropout == 0.0
+    assert settings(999, kind="table", n_members=1).dropout == 0.0
+    assert settings(999, kind="table", n_members=1, dropout=0.5).dropout == 0.5
+    assert settings(999, kind="table", dropout=0.0).dropout == 0.0
+    assert settings(999, kind="table", n_members=4, weight_consistency=1.0).dropout == 0.0
+    assert settings(999).dropout == settings(999, kind="signal").dropout == 0.0
 
 
 @pytest.mark.parametrize("other", [{"kind": "image"}, {"kind": "table", "encoder": torch.nn.Identity()}])
