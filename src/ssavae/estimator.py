@@ -42,7 +42,7 @@ from ssavae.persistence.model_folder import (
 )
 from ssavae.persistence.parametrized import picklable, restored
 from ssavae.persistence.schema import Classes, damaged, read_arguments
-from ssavae.persistence.training_state import drop_state, load_state
+from ssavae.persistence.training_state import drop_state, saved_seed
 from ssavae.preprocessing.columns import to_frame, warn_of_columns
 from ssavae.preprocessing.inputs import Rows, check_finite, data_sha256, is_data_set, labels_in, open_rows
 from ssavae.preprocessing.labels import (
@@ -567,7 +567,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _choose_seed(self, resume: bool) -> int:
         """Return the user's seed, else that of the run to resume, else a new one."""
         if resume and self.random_state is None and self.checkpoint_folder is not None:
-            return load_state(Path(self.checkpoint_folder))["seed"]
+            return saved_seed(Path(self.checkpoint_folder))
         return seed_of(self.random_state)
 
     def _hold_out(self, labels: np.ndarray, groups: ArrayLike | None) -> np.ndarray:

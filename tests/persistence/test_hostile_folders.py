@@ -71,6 +71,7 @@ def test_mutated_states_of_unfinished_runs_get_one_clear_error(tmp_path):
         ({"classes": {"names": ["a", "b", 3]}}, "mixes int, str"),
         ({"params": {"latent_dim": "2"}}, r"model\.params\.latent_dim must be int, found '2'"),
         ({"params": {"batch_size": 0}}, "batch_size"),
+        ({"params": {"class_weight": "x" * 10**6}}, r"class_weight.*x \.\.\. \(1,000,\d\d\d characters\)$"),
         ({"params": {"checkpoint_folder": "/tmp/x"}}, "found checkpoint_folder"),
         ({"params": {"later": 1}}, r"model\.params\.later is unknown"),
         ({"preprocess": {"dtype": "nothing"}}, "preprocess.dtype 'nothing' is unknown"),

@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import Adam
 
 from ssavae.persistence import model_folder, training_state
+from ssavae.persistence.schema import ModelFolderError
 from ssavae.training.batches import TensorRows
 from ssavae.training.distributed.fabric import launch_fabric
 from ssavae.training.loop import Schedule, Session, train
@@ -108,6 +109,61 @@ def test_a_run_stopped_anywhere_and_resumed_is_the_run_never_stopped(tmp_path, s
         [{k: v for k, v in row.items() if k != "seconds"} for row in s.history] for s in (whole, second)
     ]
     assert timeless[0] == timeless[1]
+
+
+def without(*keys):
+    """Return a function that deletes an entry of a nested state."""
+
+    def change(state):
+        for key in keys[:-1]:
+            state = state[key]
+        del state[keys[-1]]
+
+    return change
+
+
+def replaced(value, *keys):
+    """Return a function that replaces an entry of a nested state."""
+
+    def change(state):
+        for key in keys[:-1]:
+            state = state[key]
+        state[keys[-1]] = value
+
+    return change
+
+
+DAMAGES = [
+    *(without(name) for name in ("history", "done", "modules", "loop", "optimizers", "schedulers")),
+    without("modules", "vec", "weight"),
+    without("loop", "n_batches"),
+    without("optimizers", "vec", "state"),
+    without("optimizers", "vec", "param_groups"),
+    *(replaced(value, "history") for value in (7, [7], "text")),
+    *(replaced(value, "modules") for value in ([], "text", {"vec": 3})),
+    *(replaced(value, "loop") for value in ([], {"epoch": 1, "colour": 2})),
+    *(replaced(torch.zeros(9, 9), *keys) for keys in (("modules", "vec", "weight"), ("rng",))),
+    replaced(torch.zeros(9, 9), "optimizers", "vec", "state", 0, "exp_avg"),
+    replaced("text", "rng"),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_state_that_was_not_written_by_a_run_is_refused_with_its_file(tmp_path, damage):
+    session, stage, _ = regression()
+    session.folder = tmp_path
+    call_after_step(stage, lambda: setattr(session, "stop", True))
+    with pytest.raises(KeyboardInterrupt):
+        train(session, stage, rows(), SCHEDULE)
+    state = training_state.load_state(tmp_path)
+    damage(state)
+    training_state.save_state(tmp_path, state)
+
+    resumed, stage, _ = regression()
+    resumed.folder = tmp_path
+    with pytest.raises(ModelFolderError, match=r"(?s)state\.safetensors is damaged .*train from the start"):
+        resumed.resume()
+        train(resumed, stage, rows(), SCHEDULE)
 
 
 def test_without_a_folder_the_message_of_a_stop_says_that_nothing_was_saved():

@@ -27,6 +27,7 @@ from ssavae.preprocessing.preprocessor import KINDS, Preprocessor
 
 AXES = {"table": (1,), "signal": (1, 2), "image": (2, 3)}  # of one row
 DTYPE_PATTERN = re.compile(r"[<>=|]?([biuf])[1-8]|[<>=|]?(U)[0-9]+|\|(O)")
+MOST_TEXT = 500  # of what an error says
 MOST_CHARACTERS = 2**26  # of an array of class names, which all take as much memory as the longest
 
 
@@ -42,7 +43,19 @@ def damaged(path: Path, problem: str = "is damaged") -> Iterator[None]:
     except ModelFolderError:
         raise
     except ValueError as error:
-        raise ModelFolderError(f"{path} {problem}: {error}") from error
+        raise ModelFolderError(f"{path} {problem}: {brief(error)}") from error
+
+
+def brief(error: Exception) -> str:
+    """Return what an error says, cut where it repeats a value of any length that a file holds.
+
+    Examples
+    --------
+    >>> len(brief(ValueError("x" * 10**6)))
+    527
+    """
+    text = str(error)
+    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]} ... ({len(text):,} characters)"
 
 
 def parse_document(content: bytes, version: int, advice: str) -> JSONObject:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from ssavae._serialize import sweep, write_atomically
-from ssavae.persistence.schema import ModelFolderError
+from ssavae.persistence.schema import ModelFolderError, brief
 
 RESUME_FOLDER = "resume"
 STATE_FILE = "state.safetensors"
@@ -46,15 +47,31 @@ def load_state(folder: Path) -> State:
     if not path.is_file():
         raise FileNotFoundError(f"nothing to resume in {folder}: {path} is missing")
     content = path.read_bytes()
-    try:
+    with readable(folder):
         tensors = load_tensors(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        state = _with_tensors(json.loads(header["__metadata__"]["state"]), tensors)
-    except Exception as error:  # of safetensors, of JSON, or of a tree that save_state has not written
-        raise ModelFolderError(f"{path} is damaged ({error}): delete it and train from the start") from error
-    if not isinstance(state, dict):
-        raise ModelFolderError(f"{path} is damaged: delete it and train from the start")
-    return state
+        return dict(_with_tensors(json.loads(header["__metadata__"]["state"]), tensors))
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """Raise ModelFolderError, with the file, for all that reading or using a state can raise.
+
+    A state that ``save_state`` has not written may be a tree of any names, types and shapes.
+    """
+    try:
+        yield
+    except Exception as error:
+        path = folder / RESUME_FOLDER / STATE_FILE
+        problem = f"{path} is damaged ({type(error).__name__}: {brief(error)})"
+        raise ModelFolderError(f"{problem}: delete it and train from the start") from error
+
+
+def saved_seed(folder: Path) -> int:
+    """Return the seed of an unfinished run; raises as :func:`load_state`."""
+    state = load_state(folder)
+    with readable(folder):
+        return int(state["seed"])
 
 
 def has_state(folder: Path) -> bool:

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ssavae._checks import check
 from ssavae.algorithms import Losses
-from ssavae.persistence.training_state import State, load_state, save_state
+from ssavae.persistence.training_state import State, load_state, readable, save_state
 from ssavae.training.batches import TrainingRows, epoch_order
 from ssavae.training.capture import updates_of
 from ssavae.training.distributed.context import SINGLE_PROCESS, Context
@@ -76,24 +77,29 @@ class Session:
             If the folder holds none.
         ValueError
             If that run had other data or parameters.
+        ModelFolderError
+            If the state is damaged.
         """
         if self.folder is None:
             raise ValueError("resume=True needs checkpoint_folder, the folder of the unfinished run")
         state = load_state(self.folder)
-        if state["fingerprint"] != self.fingerprint:
+        if state.get("fingerprint") != self.fingerprint:
             raise ValueError(
                 f"the unfinished run in {self.folder} had other data or parameters: "
                 "resume with the same ones, or train into another folder"
             )
-        self.history = state["history"]
-        self.done = state["done"]
+        with readable(self.folder):
+            self.history = [dict(row) for row in state["history"]]
+            self.done = list(state["done"])
+            load_weights(self.modules, state["modules"])
         self.resumed = state
-        load_weights(self.modules, state["modules"])
 
     def add(self, name: str, module: nn.Module) -> None:
         """Add a network that one stage alone needs, with the weights of a resumed run."""
         self.modules[name] = module
-        if self.resumed is not None and name in self.resumed["modules"]:
+        if self.resumed is None or self.folder is None or name not in self.resumed["modules"]:
+            return
+        with readable(self.folder):
             module.load_state_dict(self.resumed["modules"][name])
 
     def request_stop(self) -> None:
@@ -142,15 +148,16 @@ class Session:
     def restore(self, stage: Stage, loop: Loop) -> None:
         """Restore the resumed state, if it is of this stage."""
         state = self.resumed
-        if state is None or state.get("stage") != stage.name:
+        if state is None or self.folder is None or state.get("stage") != stage.name:
             return
-        vars(loop).update(state["loop"])
-        for name, optimizer in stage.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-            _match_layout(optimizer)
-            stage.schedulers[name].load_state_dict(state["schedulers"][name])
-        if state.get(self._rng_key) is not None:  # else that was another kind of device
-            self.generator.set_state(state[self._rng_key])
+        with readable(self.folder):
+            vars(loop).update(vars(Loop(**state["loop"])))
+            for name, optimizer in stage.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+                _match_layout(optimizer)
+                stage.schedulers[name].load_state_dict(state["schedulers"][name])
+            if state.get(self._rng_key) is not None:  # else that was another kind of device
+                self.generator.set_state(state[self._rng_key])
 
     def save_last_good(self, weights: Weights) -> str:
         """Write finite weights beside the state of a run that diverged; return words that say where."""
@@ -177,11 +184,17 @@ def load_weights(modules: Mapping[str, nn.Module], weights: Weights) -> None:
 
 
 def _match_layout(optimizer: Optimizer) -> None:
-    """Lay the moments out like their weights: other strides could round differently in the last bit."""
+    """Lay the moments out like their weights: other strides could round differently in the last bit.
+
+    Raises
+    ------
+    ValueError
+        If the shape of a moment is not that of its weights.
+    """
     for parameter, moments in optimizer.state.items():
-        for key, value in moments.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                moments[key] = torch.empty_like(parameter).copy_(value)
+        for key in moments.keys() - {"step"}:
+            check(moments[key].shape == parameter.shape, f"a moment has the shape {tuple(moments[key].shape)}")
+            moments[key] = torch.empty_like(parameter).copy_(moments[key])
 
 
 @dataclass
