@@ -109,14 +109,14 @@ def test_weights_of_members_weigh_together_what_rows_weigh():
 def test_masks_leave_out_hidden_units_of_each_member():
     encoder = Encoder(SPEC).eval()
     x = torch.randn(5, 6)
-    masks = torch.ones(5, SPEC.n_units)
+    masks = (torch.ones(5, 4 * 8), torch.ones(5, 4 * 4))
     assert torch.equal(encoder(x, masks).mu, encoder(x).mu)
-    masks[:, 8:16] = 0.0  # first layer of the second member
+    masks[0][:, 8:16] = 0.0  # of the second member
     assert not encoder(x, masks).features[0][:, 8:16].any()
     members = encoder(x, masks).features[1].view(5, 4, 4)
     same = [torch.equal(members[:, i], encoder(x).features[1].view(5, 4, 4)[:, i]) for i in range(4)]
     assert same == [True, False, True, True]
-    masks[2:] = 1.0
+    masks[0][2:] = 1.0
     assert torch.equal(encoder(x, masks).mu[2:], encoder(x).mu[2:])
 
 

@@ -46,7 +46,7 @@ def vec_step(
     x_strong: Float[Tensor, "b *shape"] | None = None,
     eps_strong: Float[Tensor, "b k"] | None = None,
     weights: Float[Tensor, "b *members"] | None = None,
-    masks: Float[Tensor, "b u"] | None = None,
+    masks: tuple[Float[Tensor, "b u"], ...] = (),
     *,
     optimizer: Optimizer,
     backward: Backward,
@@ -73,8 +73,8 @@ def vec_step(
         The same rows under strong augmentation, and their noise; only used with ``consistency``.
     weights : (B,), (B, members) or None
         Weights of the rows in ``loss_class``, or of the rows for each member of the encoder.
-    masks : (B, n_units) or None
-        What the hidden units of a table's encoder are multiplied by: see :func:`dropout_masks`.
+    masks : tuple of (B, units)
+        What each hidden layer of a table's encoder is multiplied by: see :func:`dropout_masks`.
     optimizer, backward
         Adam over the parameters of ``vec``; the function that computes gradients.
     weight_kl, weight_detail : float
@@ -88,7 +88,7 @@ def vec_step(
         The losses by name, detached, on the device.
     """
     vec.train()
-    mu, logvar, _ = vec.encoder(x) if masks is None else vec.encoder(x, masks)
+    mu, logvar, _ = vec.encoder(x, masks) if masks else vec.encoder(x)
     k = len(mu) // len(x)  # members of the encoder
     y = _for_members(y, k)
     if weights is not None:

@@ -93,11 +93,6 @@ class Spec:
         return halved(self.layer_widths) if self.n_members > 1 else self.layer_widths
 
     @property
-    def n_units(self) -> int:
-        """Number of hidden units of a table's encoder, which dropout may leave out."""
-        return self.n_members * sum(self.member_widths)
-
-    @property
     def n_hidden_layers(self) -> int:
         """Number of hidden features that the encoder returns."""
         return len(self.layer_widths) + (len(self.input_shape) > 1)
@@ -214,7 +209,7 @@ class Encoder(nn.Module):
     Of a table it may be an ensemble of k members without a weight in common (cf. TabM, Gorishniy 2025), each
     of which learns to code every row for the same classifier. Its code is the mean of theirs, its features
     are theirs side by side. In training mode mu and logvar are those of each member, (k * b, latent_dim).
-    ``masks`` (b, n_units) multiplies the hidden units of a table, layer by layer: dropout.
+    ``masks`` of the hidden layers of a table multiply their units: dropout.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -228,14 +223,10 @@ class Encoder(nn.Module):
         self.mu = _dense(spec.n_members, size, spec.latent_dim)
         self.logvar = _dense(spec.n_members, size, spec.latent_dim)
 
-    def forward(self, x: Float[Tensor, "b *shape"], masks: Float[Tensor, "b u"] | None = None) -> Encoding:
+    def forward(self, x: Float[Tensor, "b *shape"], masks: tuple[Tensor, ...] = ()) -> Encoding:
         features = []
-        start = 0
-        for layer in self.layers:
-            x = layer(x)
-            if masks is not None:
-                x = x * masks[:, start : start + x.shape[1]]
-                start += x.shape[1]
+        for i, layer in enumerate(self.layers):
+            x = layer(x) * masks[i] if masks else layer(x)
             features.append(x)
         return Encoding(self._join(self.mu(x)), self._join(self.logvar(x)), tuple(features))
 

@@ -38,7 +38,7 @@ from ssavae.training.interrupts import Stopped
 from ssavae.training.loop import STAGES, Schedule, Session, train
 from ssavae.training.plan import Trained, TrainingPlan
 from ssavae.training.progress import announce
-from ssavae.training.stage import Stage, adam
+from ssavae.training.stage import Argument, Stage, adam
 
 SCALE_ROWS = 2000  # rows from which variances and feature weights are computed
 # Little memory of past gradients in step 2: each player meets another opponent in every batch.
@@ -199,7 +199,7 @@ def vec_stage(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> Stage:
         augmentations=[_augmentation(session, each) for each in augmentations],
         strong=strong,
         dropout=settings.dropout,
-        n_units=plan.spec.n_units,
+        units=[plan.spec.n_members * width for width in plan.spec.member_widths],
     )
     measured = vec.bare() if consistency is None else consistency.teacher.vec
     measure = partial(_measure_vec, plan, measured)
@@ -329,15 +329,18 @@ def vec_arguments(
     augmentations: Sequence[Augmentation] = (),
     strong: Augmentation | None = None,
     dropout: float = 0.0,
-    n_units: int = 0,
-) -> tuple[Tensor | float | None, ...]:
+    units: Sequence[int] = (),
+) -> tuple[Argument, ...]:
     """Return the arguments of ``algorithms.vec_step``: noise, views and masks are new ones for each batch."""
     x = augmented(x, augmentations)
     eps = context.normal(len(x), latent_dim, generator)
     n_labelled = context.n_labelled(y)
     views = (None, None) if strong is None else (strong(x), context.normal(len(x), latent_dim, generator))
     weight = weights[0] if weights else None
-    masks = dropout_masks(context.normal(len(x), n_units, generator), dropout) if dropout else None
+    masks = ()
+    if dropout:
+        noise = context.normal(len(x), sum(units), generator)
+        masks = dropout_masks(noise, dropout).split(list(units), dim=1)
     return x, y, eps, n_labelled, *views, weight, masks
 
 
