@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import torch
@@ -46,6 +47,7 @@ def vec_step(
     x_strong: Float[Tensor, "b *shape"] | None = None,
     eps_strong: Float[Tensor, "b k"] | None = None,
     weights: Float[Tensor, "b *members"] | None = None,
+    masks: tuple[Float[Tensor, "b u"], ...] = (),
     *,
     optimizer: Optimizer,
     backward: Backward,
@@ -72,6 +74,8 @@ def vec_step(
         The same rows under strong augmentation, and their noise; only used with ``consistency``.
     weights : (B,), (B, members) or None
         Weights of the rows in ``loss_class``, or of the rows for each member of the encoder.
+    masks : tuple of (B, units)
+        What each hidden layer of a table's encoder is multiplied by: see :func:`dropout_masks`.
     optimizer, backward
         Adam over the parameters of ``vec``; the function that computes gradients.
     weight_kl, weight_detail : float
@@ -85,7 +89,7 @@ def vec_step(
         The losses by name, detached, on the device.
     """
     vec.train()
-    mu, logvar, _ = vec.encoder(x)
+    mu, logvar, _ = vec.encoder(x, masks) if masks else vec.encoder(x)
     k = len(mu) // len(x)  # members of the encoder
     y = _for_members(y, k)
     if weights is not None:
@@ -111,6 +115,27 @@ def vec_step(
     if consistency is not None:
         consistency.update_teacher()
     return {name: loss.detach() for name, loss in losses.items()}
+
+
+def dropout_masks(noise: Float[Tensor, "b u"], rate: float) -> Float[Tensor, "b u"]:
+    r"""Return what hidden units are multiplied by: 0 with probability ``rate``, else 1 / (1 - rate).
+
+    So each row is coded by other units in each batch, and no unit learns it by heart (Srivastava 2014).
+
+    Parameters
+    ----------
+    noise : (B, U)
+        From N(0, I).
+    rate : float
+        Above 0 and below 1.
+
+    Examples
+    --------
+    >>> dropout_masks(torch.tensor([[-3.0, 0.1], [2.0, -0.1]]), 0.5)
+    tensor([[0., 2.],
+            [2., 0.]])
+    """
+    return (noise > NormalDist().inv_cdf(rate)) / (1.0 - rate)
 
 
 def _for_members(rows: Tensor, k: int) -> Tensor:

@@ -148,6 +148,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         widths and learns alone. Where no rows are held out and ``loss_consistency`` is not at work, each
         does without the labels of another part of the rows, on which the confidence is calibrated. None
         takes 4 for tables, and 1 where that loss is at work, for images, signals and an encoder of yours.
+    dropout : float or None
+        Of a table: share of the encoder's hidden units that step 1 leaves out of each row, others in each
+        batch. None takes 0.3 where the encoder has several members, ``loss_consistency`` is not at work and
+        there are under 1,000 rows, else 0.
     encoder, decoder : torch.nn.Module or None
         Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
     validation_fraction : float or None
@@ -255,6 +259,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         widths: tuple[int, ...] | None = None,
         student_widths: tuple[int, ...] | None = None,
         n_members: int | None = None,
+        dropout: float | None = None,
         encoder: nn.Module | None = None,
         decoder: nn.Module | None = None,
         validation_fraction: float | None = None,
@@ -293,6 +298,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.widths = widths
         self.student_widths = student_widths
         self.n_members = n_members
+        self.dropout = dropout
         self.encoder = encoder
         self.decoder = decoder
         self.validation_fraction = validation_fraction
@@ -1089,5 +1095,6 @@ def _model_arguments(params: dict[str, Any]) -> dict[str, Any]:
     arguments = read_arguments(SSAVAE.__init__, params, "model.params")
     arguments["augment"] = current_names(arguments.get("augment", ()))
     arguments.setdefault("n_members", 1)  # of models that were saved before there were several
+    arguments.setdefault("dropout", 0.0)  # or before there was any
     check_params(arguments)
     return arguments

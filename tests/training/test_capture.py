@@ -49,6 +49,7 @@ CASES: dict[str, tuple[str, Settings, bool]] = {
     "a teacher of images": ("image", replace(SETTINGS, weight_consistency=1.0), False),
     "a teacher of tables": ("table", replace(SETTINGS, weight_consistency=1.0), True),
     "a teacher of signals": ("signal", replace(SETTINGS, weight_consistency=1.0), False),
+    "dropout": ("table", replace(SETTINGS, dropout=0.3), False),
     "no adversary": ("image", replace(SETTINGS, beta=0.0), False),
     "no latent loss": ("image", replace(SETTINGS, gamma=0.0), False),
     "nothing from the prior": ("table", replace(SETTINGS, beta=0.0, gamma=0.0), False),

@@ -17,7 +17,15 @@ from ssavae._torch_state import (
     tf32_matrices,
     without_autocast,
 )
-from ssavae.algorithms import decoder_step, feature_weights, frozen, latent_weight, student_step, vec_step
+from ssavae.algorithms import (
+    decoder_step,
+    dropout_masks,
+    feature_weights,
+    frozen,
+    latent_weight,
+    student_step,
+    vec_step,
+)
 from ssavae.consistency import Consistency, Teacher
 from ssavae.detail import DetailLaw
 from ssavae.inference.codes import Whitening
@@ -33,7 +41,7 @@ from ssavae.training.interrupts import Stopped
 from ssavae.training.loop import STAGES, Schedule, Session, train
 from ssavae.training.plan import Trained, TrainingPlan
 from ssavae.training.progress import announce
-from ssavae.training.stage import Stage, adam
+from ssavae.training.stage import Argument, Stage, adam
 
 LAW_ROWS = 20000  # rows from which the law of the detail in each class is computed
 SCALE_ROWS = 2000  # rows from which variances and feature weights are computed
@@ -194,6 +202,8 @@ def vec_stage(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> Stage:
         generator=session.generator,
         augmentations=[_augmentation(session, each) for each in augmentations],
         strong=strong,
+        dropout=settings.dropout,
+        units=[plan.spec.n_members * width for width in plan.spec.member_widths],
     )
     measured = vec.bare() if consistency is None else consistency.teacher.vec
     measure = partial(_measure_vec, plan, measured)
@@ -341,13 +351,20 @@ def vec_arguments(
     generator: torch.Generator,
     augmentations: Sequence[Augmentation] = (),
     strong: Augmentation | None = None,
-) -> tuple[Tensor | float | None, ...]:
-    """Return the arguments of ``algorithms.vec_step``: rows, labels, noise, their number, views, weights."""
+    dropout: float = 0.0,
+    units: Sequence[int] = (),
+) -> tuple[Argument, ...]:
+    """Return the arguments of ``algorithms.vec_step``: noise, views and masks are new ones for each batch."""
     x = augmented(x, augmentations)
     eps = context.normal(len(x), latent_dim, generator)
     n_labelled = context.n_labelled(y)
     views = (None, None) if strong is None else (strong(x), context.normal(len(x), latent_dim, generator))
-    return x, y, eps, n_labelled, *views, *weights
+    weight = weights[0] if weights else None
+    masks = ()
+    if dropout:
+        noise = context.normal(len(x), sum(units), generator)
+        masks = dropout_masks(noise, dropout).split(list(units), dim=1)
+    return x, y, eps, n_labelled, *views, weight, masks
 
 
 def student_arguments(x: Tensor, *targets: Tensor, augmentation: Augmentation) -> tuple[Tensor]:
