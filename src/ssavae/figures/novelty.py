@@ -73,8 +73,8 @@ def _draw_roc(
 ) -> None:
     is_new = np.repeat([0, 1], [len(known), len(new)])
     scores = np.concatenate([known, new])
-    false_alarms, found, _ = roc_curve(is_new, scores)
+    false_alarms, detected, _ = roc_curve(is_new, scores)
     label = f"{shorten(name, 20)}: {roc_auc_score(is_new, scores):.3f}"
-    axes.plot(false_alarms, found, color=color, linewidth=1.4, label=label)
+    axes.plot(false_alarms, detected, color=color, linewidth=1.4, label=label)
     if limit is not None:
         axes.plot([(known > limit).mean()], [(new > limit).mean()], "o", color=color, markersize=5)

@@ -30,13 +30,13 @@ def class_places(
     {0: array([1.])}
     """
     agree = (label == predicted) | (label < 0)
-    found = {}
+    chosen = {}
     for c in range(n_classes):
         members = places[agree & (predicted == c)]
         if len(members):
             away = np.linalg.norm(members - np.median(members, axis=0), axis=1)
-            found[c] = members[away.argmin()]
-    return found
+            chosen[c] = members[away.argmin()]
+    return chosen
 
 
 def ranges(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
