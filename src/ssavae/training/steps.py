@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
@@ -19,7 +19,6 @@ from ssavae._torch_state import (
 )
 from ssavae.algorithms import (
     decoder_step,
-    dropout_masks,
     feature_weights,
     frozen,
     latent_weight,
@@ -33,15 +32,16 @@ from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import fit_samplers
 from ssavae.inference.threads import is_small, one_thread_if
 from ssavae.networks import VEC
-from ssavae.training.augmentations import AUGMENTATIONS, STRONG, augmented, weak
+from ssavae.training.arguments import decoder_arguments, student_arguments, vec_arguments
+from ssavae.training.augmentations import AUGMENTATIONS, STRONG, weak
 from ssavae.training.batches import epoch_order, sample_inputs
-from ssavae.training.distributed.context import Augmentation, Context, context_of
+from ssavae.training.distributed.context import Augmentation, context_of
 from ssavae.training.distributed.fabric import AnyFabric
 from ssavae.training.interrupts import Stopped
 from ssavae.training.loop import STAGES, Schedule, Session, train
 from ssavae.training.plan import Trained, TrainingPlan
 from ssavae.training.progress import announce
-from ssavae.training.stage import Argument, Stage, adam
+from ssavae.training.stage import Stage, adam
 
 LAW_ROWS = 20000  # rows from which the law of the detail in each class is computed
 SCALE_ROWS = 2000  # rows from which variances and feature weights are computed
@@ -334,55 +334,9 @@ def decoder_stage(
     return Stage("decoder", step, arguments, optimizers, measure, own_networks=plan.has_own_networks)
 
 
-# ------------------------------------------------------------------------- arguments of the steps
-
-
 def _augmentation(session: Session, function: Callable[..., Tensor]) -> Augmentation:
     """Bind an augmentation to the random numbers and the rows of this process."""
     return session.context.for_own_rows(partial(function, generator=session.generator))
-
-
-def vec_arguments(
-    x: Tensor,
-    y: Tensor,
-    *weights: Tensor,
-    context: Context,
-    latent_dim: int,
-    generator: torch.Generator,
-    augmentations: Sequence[Augmentation] = (),
-    strong: Augmentation | None = None,
-    dropout: float = 0.0,
-    units: Sequence[int] = (),
-) -> tuple[Argument, ...]:
-    """Return the arguments of ``algorithms.vec_step``: noise, views and masks are new ones for each batch."""
-    x = augmented(x, augmentations)
-    eps = context.normal(len(x), latent_dim, generator)
-    n_labelled = context.n_labelled(y)
-    views = (None, None) if strong is None else (strong(x), context.normal(len(x), latent_dim, generator))
-    weight = weights[0] if weights else None
-    masks = ()
-    if dropout:
-        noise = context.normal(len(x), sum(units), generator)
-        masks = dropout_masks(noise, dropout).split(list(units), dim=1)
-    return x, y, eps, n_labelled, *views, weight, masks
-
-
-def student_arguments(x: Tensor, *targets: Tensor, augmentation: Augmentation) -> tuple[Tensor]:
-    """Return the arguments of ``algorithms.student_step``: augmented rows."""
-    return (augmentation(x),)
-
-
-def decoder_arguments(
-    x: Tensor,
-    *targets: Tensor,
-    context: Context,
-    latent_dim: int,
-    generator: torch.Generator,
-    with_prior: bool,
-) -> tuple[Tensor | None, ...]:
-    """Return the arguments of ``algorithms.decoder_step``: rows, noise, codes from the prior."""
-    eps = context.normal(len(x), latent_dim, generator)
-    return x, eps, context.normal(len(x), latent_dim, generator) if with_prior else None
 
 
 # ------------------------------------------------------------------------------------- measures
