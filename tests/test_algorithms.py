@@ -437,7 +437,7 @@ def test_vec_step_reads_nothing_from_the_device(batches, weight_consistency):
     consistency = Consistency(teacher, vec, teacher.vec, weight_consistency) if weight_consistency else None
     optimizer = Adam(vec.parameters(), 1e-3, fused=True)
     before = snapshot(vec)
-    strong = (x.flip(3), noise(x)) if weight_consistency else ()
+    strong = (x.flip(3), noise(x)) if weight_consistency else (None, None)
     losses: Losses = {}
     for _ in range(2):  # the first creates the optimiser's state
         with no_host_reads():

@@ -19,7 +19,7 @@ from torch import Tensor
 from ssavae.algorithms import Losses
 from ssavae.training.batches import TensorRows, TrainingRows
 from ssavae.training.distributed.context import Context
-from ssavae.training.stage import Stage
+from ssavae.training.stage import Argument, Stage
 
 # Updates before a recording: libraries choose their kernels in them, and Adam allocates its moments. They are
 # updates of the training like all others, so that a recording changes nothing.
@@ -69,7 +69,7 @@ def log_once(message: str) -> None:
 
 def _arguments(
     stage: Stage, rows: TrainingRows, context: Context, order: np.ndarray
-) -> Iterator[tuple[Tensor | float | None, ...]]:
+) -> Iterator[tuple[Argument, ...]]:
     for batch in context.batches(rows, order):
         yield stage.arguments(*batch)
 
