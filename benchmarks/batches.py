@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,7 @@ def main() -> None:
     options.add_argument("--out", type=Path, default=RESULT)
     parsed = options.parse_args()
     mnist = Split.load("mnist")
-    mnist = Split(mnist.x[: parsed.rows], mnist.y[: parsed.rows], mnist.x_test, mnist.y_test, mnist.kind)
+    mnist = replace(mnist, x=mnist.x[: parsed.rows], y=mnist.y[: parsed.rows])
     document: JSONObject = {**plain_options(parsed), "seed": SEED, **machine()}
 
     def write(part: str, result: JSONObject) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssavae.data.label_budget import draw_labelled
+from ssavae.data.labelled import named_labels
 from ssavae.data.loading import load_dataset
 
 
@@ -19,13 +20,16 @@ class Split:
     x_test: np.ndarray
     y_test: np.ndarray
     kind: str | None
+    classes: np.ndarray  # as a model of the data set has them, by index
 
     @classmethod
     def load(cls, name: str, kind: str | None = None) -> Split:
         """Read a data set in which every row has its class."""
         data = load_dataset(name, kind=kind)
         assert data.y_train is not None and data.x_test is not None and data.y_test is not None
-        return cls(np.asarray(data.x_train), data.y_train, np.asarray(data.x_test), data.y_test, data.kind)
+        classes = named_labels(np.arange(data.y_train.max() + 1), data.class_names)
+        x, x_test = np.asarray(data.x_train), np.asarray(data.x_test)
+        return cls(x, data.y_train, x_test, data.y_test, data.kind, classes)
 
     def flat(self) -> tuple[np.ndarray, np.ndarray]:
         """Return training and test images as rows of numbers in [0, 1], (n, d)."""

@@ -42,7 +42,7 @@ def measure_map(model: SSAVAE, split: Split) -> JSONObject:
     details = [model.transform(x, detail=True)[:, n_map:] for x in (split.x[some], split.x_test)]
     detail, detail_test = map(torch.from_numpy, details)
     return {
-        "accuracy": model.score(split.x_test, split.y_test),
+        "accuracy": model.score(split.x_test, split.classes[split.y_test]),
         "knn_accuracy_map": latent.knn_accuracy(z, split.y, z_test, split.y_test, 15),
         "probe_accuracy_detail": probe(detail, split.y[some], detail_test, split.y_test),
     }
@@ -65,7 +65,7 @@ def swaps(model: SSAVAE, split: Split, n: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     lenders = rng.choice(len(split.x_test), n, replace=False)
     z, predicted = model.transform(split.x_test), model.predict(split.x_test)
-    places = [z[rng.choice(np.flatnonzero(predicted == c), n)] for c in model.classes_]
+    places = [z[rng.choice(np.flatnonzero(predicted == c), n)] for c in split.classes]
     decoded = [shown(model, model.inverse_transform(each, like=split.x_test[lenders])) for each in places]
     return lenders, np.stack(decoded)
 
@@ -91,12 +91,12 @@ def measure_samples(model: SSAVAE, judge: Judge, split: Split) -> JSONObject:
     """Return how near samples are to test rows: by class, from N(0, I), N(0, I) detail at places of rows."""
     features_real = judge_features(judge, shown(model, split.x_test))
     variety_real = generation.variety(features_real, split.y_test)
-    y = np.repeat(np.arange(len(model.classes_)), PER_CLASS)
+    y = np.repeat(np.arange(len(split.classes)), PER_CLASS)
     normal = np.random.default_rng(0).standard_normal((len(y), model.spec_.latent_dim))
     some = np.random.default_rng(0).permutation(len(split.x))[: len(y)]
     normal[:, : model.spec_.n_map] = model.transform(split.x[some])  # places of training rows
     rows = {
-        "class": model.sample(len(y), y=model.classes_[y], random_state=0),
+        "class": model.sample(len(y), y=split.classes[y], random_state=0),
         "prior": model.sample(len(y), sampler="prior", random_state=0),
         "normal_detail": model.inverse_transform(normal),
     }
@@ -114,7 +114,7 @@ def measure_samples(model: SSAVAE, judge: Judge, split: Split) -> JSONObject:
 def draw_sheets(model: SSAVAE, split: Split, folder: Path) -> None:
     """Draw swaps, walks from one row to another, and class-wise samples."""
     lenders, decoded = swaps(model, split, N_LINES)
-    names = ["detail of", *map(str, model.classes_)]
+    names = ["detail of", *map(str, split.classes)]
     tiles = np.concatenate([shown(model, split.x_test[lenders])[:, None], decoded.swapaxes(0, 1)], axis=1)
     title = "the detail of a row at a place of each class"
     figures.save(figures.image_sheet(tiles, names, title=title), folder / "swaps.png")
@@ -128,8 +128,8 @@ def draw_sheets(model: SSAVAE, split: Split, folder: Path) -> None:
     figures.save(
         figures.image_sheet(np.stack(tiles), title="walks from one row to another"), folder / "walks.png"
     )
-    y = np.repeat(np.arange(len(model.classes_)), 10)
-    samples = shown(model, model.sample(len(y), y=model.classes_[y], random_state=0))
+    y = np.repeat(np.arange(len(split.classes)), 10)
+    samples = shown(model, model.sample(len(y), y=split.classes[y], random_state=0))
     figure = figures.class_samples(samples, y, names[1:], title="samples of each class")
     figures.save(figure, folder / "samples.png")
 

@@ -51,6 +51,7 @@ FEW_LABELS = (
     "random_forest",
     "logistic_regression",
 )
+PEERS = ("realmlp", "tabm")  # slow: on some tables alone
 MEASURES = ("accuracy", "balanced_accuracy", "log_loss", "auroc", "seconds")
 
 
@@ -203,12 +204,28 @@ def markdown(results: Sequence[JSONObject], methods: Sequence[str], score: str) 
 
 
 def summarize(results: list[JSONObject]) -> JSONObject:
-    """Return the mean of each measure by method, and over how many results."""
+    """Return :func:`comparison` of the methods that have most splits, then with each peer on its splits."""
     summary: dict[str, JSONObject] = {}
-    for (labels, method), group in pd.DataFrame(results).groupby(["labels", "method"], sort=False):
-        means = {name: float(group[name].mean()) for name in MEASURES}
-        summary[f"{method}, {labels or 'all'} labels"] = means | {"results": len(group)}
+    for labels, group in pd.DataFrame(results).groupby("labels", sort=False):
+        counts = group["method"].value_counts(sort=False)
+        widest = [str(method) for method in counts.index[counts == counts.max()]]
+        rows = group.to_dict("records")
+        name = f"{labels or 'all'} labels"
+        score = score_of(int(labels))
+        summary[name] = by_method(comparison(rows, widest, score))
+        for peer in counts.index.intersection(PEERS).difference(widest):
+            summary[f"{name}, as {peer}"] = by_method(comparison(rows, [*widest, str(peer)], score))
     return {"summary": summary}
+
+
+def by_method(means: pd.DataFrame) -> JSONObject:
+    """Return a comparison as plain values, with the number of tables and splits."""
+    return means.attrs | {str(method): row.to_dict() for method, row in means.iterrows()}
+
+
+def score_of(labels: int) -> str:
+    """Return what methods are ranked by: with few labels, classes count alike."""
+    return "balanced_accuracy" if labels else "accuracy"
 
 
 def main() -> None:
@@ -225,7 +242,7 @@ def main() -> None:
     if parsed.table:
         results = [row for row in read_json(parsed.out)["results"] if row["labels"] == parsed.labels]
         methods = parsed.methods or list(dict.fromkeys(row["method"] for row in results))
-        print(markdown(results, methods, "balanced_accuracy" if parsed.labels else "accuracy"))
+        print(markdown(results, methods, score_of(parsed.labels)))
         return
     warnings.filterwarnings("ignore")
     run_missing(parsed.out, tasks(parsed), summarize)

@@ -19,7 +19,7 @@ step 1 that is added to its losses with a weight (``adversary=1``, joined by ``+
 Rows without a label count with the class that the classifier gives them. Swaps are measured with the detail
 as it is and whitened class by class, as the library does. In step 2 the codes from the prior stay ("prior"),
 or are the map of rows with the detail of others ("swap"), of the prior ("normal") or of the prior in the
-law of their class ("white").
+law of their class ("white"), or with the whitened detail of others ("exchange"), as the library has it.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from ssavae._serialize import JSONObject
 from ssavae.algorithms import decoder_step, feature_weights, frozen, latent_weight, update
 from ssavae.app.runs.settings import plan_reading
 from ssavae.data.loading import load_dataset
+from ssavae.detail import DetailLaw
 from ssavae.inference.codes import Whitening
 from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import fit_samplers
@@ -57,7 +58,7 @@ from ssavae.metrics.judge import Judge, judge_features, judge_logits, load_judge
 from ssavae.networks import VEC, Decoder, Spec, build_step2, build_vec, reparameterize, to_memory_format
 from ssavae.preprocessing.preprocessor import Preprocessor
 from ssavae.training.batches import TensorRows, epoch_order
-from ssavae.training.loop import one_cycle
+from ssavae.training.stage import one_cycle
 from ssavae.training.steps import ADVERSARIAL_BETAS, mean_variance
 
 BATCH = 128
@@ -293,12 +294,16 @@ def train_decoder(
     )
     y = np.zeros(len(data.x), dtype=np.int64)
     rows = TensorRows(data.x, y, torch.device("cpu"))
+    law = DetailLaw(torch.from_numpy(whitening.means).float(), torch.from_numpy(whitening.roots).float())
     n_steps = options.n_epochs_decoder * (len(y) // BATCH_DECODER)
     schedules = [LambdaLR(each, lambda i: one_cycle((i + 1) / n_steps)) for each in optimizers]
     for epoch in range(options.n_epochs_decoder):
         for x, _ in rows.batches(epoch_order(y, BATCH_DECODER, (options.seed, 1, epoch))):
             eps, noise = torch.randn(2, len(x), spec.latent_dim)
-            step(x, eps, prior_codes(vec, spec.n_map, x, noise, step2, whitening))
+            if step2 == "exchange":
+                step(x, eps, noise, detail_law=law)
+            else:
+                step(x, eps, prior_codes(vec, spec.n_map, x, noise, step2, whitening))
             for schedule in schedules:
                 schedule.step()
     return Predictor(vec, decoder.eval(), weights)
@@ -531,7 +536,7 @@ def main() -> None:
     options.add_argument("--n-epochs", type=int, default=5)
     options.add_argument("--n-epochs-decoder", type=int, default=0)
     options.add_argument(
-        "--step-2", nargs="+", default=["swap"], choices=("swap", "prior", "normal", "white")
+        "--step-2", nargs="+", default=["swap"], choices=("swap", "prior", "normal", "white", "exchange")
     )
     options.add_argument("--weight-kl", type=float, default=0.02)
     options.add_argument("--weight-detail", type=float, default=5.0)

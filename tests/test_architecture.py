@@ -1,6 +1,8 @@
 """The house rules of CONTRIBUTING.md that a program can check, and that each check can fail."""
 
 import ast
+import importlib
+import importlib.util
 import io
 import os
 import re
@@ -16,6 +18,7 @@ from textwrap import dedent
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+ALGORITHMS = "Algorithms import losses, networks, consistency and detail only"
 SOURCE = ROOT / "src"
 FILES = sorted((SOURCE / "ssavae").rglob("*.py"))
 HEAVY = ("matplotlib", "typer", "fastapi", "pandas", "torchmetrics", "PIL")
@@ -331,7 +334,11 @@ LAYERS = "Packages import from lower layers only"
             "import ssavae.metrics.judge",
             ["The library imports no data, metrics, figures or analysis"],
         ),
-        ("algorithms", "import ssavae._checks", ["Algorithms import losses, networks and consistency only"]),
+        (
+            "algorithms",
+            "import ssavae._checks",
+            [ALGORITHMS],
+        ),
         ("metrics/latent", "import ssavae._serialize", []),
         (
             "metrics/latent",
@@ -356,3 +363,23 @@ def test_contracts_break(hollow: Path, module: str, line: str, broken: list[str]
     done = lint_imports(hollow)
     assert re.findall(r"^(.*) BROKEN", done.stdout, re.MULTILINE) == broken, done.stdout + done.stderr
     assert done.returncode == bool(broken)
+
+
+def imported_names(path: Path) -> set[tuple[str, str]]:
+    """Return the modules of ours that a file imports from, each with a name that it takes."""
+    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {
+        (str(node.module), alias.name)
+        for node in imports
+        for alias in node.names
+        if str(node.module).partition(".")[0] == "ssavae"
+    }
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").rglob("*.py")), ids=lambda path: path.stem)
+def test_a_benchmark_imports_names_that_exist(path):
+    for module, name in imported_names(path):
+        where = importlib.import_module(module)
+        known = hasattr(where, name) or importlib.util.find_spec(f"{module}.{name}") is not None
+        assert known, f"{path.name} imports {name} from {module}"

@@ -17,6 +17,7 @@ from ssavae.app.explorer.service import Service
 from ssavae.app.runs.pictures import draw_grid, draw_map
 from ssavae.app.runs.settings import plan_parameters
 from ssavae.data.partition import Part
+from ssavae.detail import DetailLaw
 from ssavae.inference.codes import Whitening
 from ssavae.inference.samplers import Mixture, fit_mixture
 from ssavae.networks import Classifier, Spec
@@ -159,6 +160,33 @@ def test_whitening_is_undone_by_colouring():
     of_class = samplers["class_2"].draw(20000, rng)
     drawn = whitening.whiten(of_class, np.tile([0.0, 0.0, 1.0], (20000, 1)))[:, N_MAP:]
     np.testing.assert_allclose(np.cov(drawn, rowvar=False), np.eye(K - N_MAP), atol=0.05)
+
+
+def test_an_exchange_of_details_keeps_places_and_whitened_details():
+    rng = np.random.default_rng(0)
+    roots = rng.normal(size=(3, 4, 4))
+    roots = roots @ roots.transpose(0, 2, 1) + np.eye(4)
+    whitening = Whitening(rng.normal(size=(3, 4)), roots)
+    law = DetailLaw(torch.from_numpy(whitening.means), torch.from_numpy(whitening.roots))
+    z = rng.normal(size=(7, 6))
+    probs = rng.dirichlet(np.ones(3), size=7)
+    exchanged = law.exchanged(torch.from_numpy(z), torch.from_numpy(probs)).numpy()
+    assert np.array_equal(exchanged[:, :2], z[:, :2])
+    white, white_exchanged = whitening.whiten(z, probs), whitening.whiten(exchanged, probs)
+    assert white_exchanged[:, 2:] == pytest.approx(np.roll(white[:, 2:], -1, axis=0), abs=1e-9)
+
+
+def test_step_2_exchanges_the_details_of_a_code_in_two_parts_alone(images, monkeypatch):
+    exchanges = []
+    original = DetailLaw.exchanged
+    monkeypatch.setattr(DetailLaw, "exchanged", lambda *args: exchanges.append(1) or original(*args))
+    settings = {**SHORT, "n_epochs": 1, "n_epochs_decoder": 1}
+    SSAVAE(K, **settings).fit(*images)
+    assert exchanges == []
+    SSAVAE(K, map_dim=N_MAP, **settings).fit(*images)
+    assert len(exchanges) == 120 // 16
+    SSAVAE(K, map_dim=N_MAP, beta=0.0, gamma=0.0, **settings).fit(*images)
+    assert len(exchanges) == 120 // 16
 
 
 def test_moments_of_a_mixture_are_those_of_its_draws():

@@ -9,7 +9,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 
 from ssavae import SSAVAE, load
-from ssavae.algorithms import vec_step
+from ssavae.algorithms import dropout_masks, vec_step
 from ssavae.networks import Encoder, MemberLinear, Spec, build_vec, count_weights
 from ssavae.preprocessing.splits import member_weights
 
@@ -104,6 +104,35 @@ def test_weights_of_members_weigh_together_what_rows_weigh():
     folds = [np.arange(i, 12, 4) for i in range(4)]
     weights = np.linspace(0.5, 1.5, 12).astype(np.float32)
     np.testing.assert_allclose(member_weights(12, folds, weights).mean(axis=1), weights, rtol=1e-6)
+
+
+def test_masks_leave_out_hidden_units_of_each_member():
+    encoder = Encoder(SPEC).eval()
+    x = torch.randn(5, 6)
+    masks = (torch.ones(5, 4 * 8), torch.ones(5, 4 * 4))
+    assert torch.equal(encoder(x, masks).mu, encoder(x).mu)
+    masks[0][:, 8:16] = 0.0  # of the second member
+    assert not encoder(x, masks).features[0][:, 8:16].any()
+    members = encoder(x, masks).features[1].view(5, 4, 4)
+    same = [torch.equal(members[:, i], encoder(x).features[1].view(5, 4, 4)[:, i]) for i in range(4)]
+    assert same == [True, False, True, True]
+    masks[0][2:] = 1.0
+    assert torch.equal(encoder(x, masks).mu[2:], encoder(x).mu[2:])
+
+
+def test_dropout_leaves_out_the_share_and_keeps_the_mean():
+    masks = dropout_masks(torch.randn(1000, 50, generator=torch.Generator().manual_seed(0)), 0.3)
+    assert float((masks == 0).float().mean()) == pytest.approx(0.3, abs=0.01)
+    assert float(masks.mean()) == pytest.approx(1.0, abs=0.02)
+
+
+def test_dropout_is_at_work_in_step_1_alone(split):
+    X, y = split[0], split[2]
+    fits = [SSAVAE(**{**SHORT, "n_epochs": 2}, dropout=rate).fit(X, y) for rate in (0.0, 0.3, 0.3)]
+    losses = [fit.history_[0]["loss_class"] for fit in fits]
+    assert losses[0] != losses[1] == losses[2]
+    assert np.array_equal(fits[1].transform(X), fits[2].transform(X))
+    assert np.array_equal(fits[1].transform(X), fits[1].transform(X))
 
 
 def test_a_row_is_coded_as_it_is_alone(model, split):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ssavae.consistency import Consistency
+from ssavae.detail import DetailLaw
 from ssavae.losses import (
     loss_adv,
     loss_class,
@@ -45,6 +47,7 @@ def vec_step(
     x_strong: Float[Tensor, "b *shape"] | None = None,
     eps_strong: Float[Tensor, "b k"] | None = None,
     weights: Float[Tensor, "b *members"] | None = None,
+    masks: tuple[Float[Tensor, "b u"], ...] = (),
     *,
     optimizer: Optimizer,
     backward: Backward,
@@ -71,6 +74,8 @@ def vec_step(
         The same rows under strong augmentation, and their noise; only used with ``consistency``.
     weights : (B,), (B, members) or None
         Weights of the rows in ``loss_class``, or of the rows for each member of the encoder.
+    masks : tuple of (B, units)
+        What each hidden layer of a table's encoder is multiplied by: see :func:`dropout_masks`.
     optimizer, backward
         Adam over the parameters of ``vec``; the function that computes gradients.
     weight_kl, weight_detail : float
@@ -84,7 +89,7 @@ def vec_step(
         The losses by name, detached, on the device.
     """
     vec.train()
-    mu, logvar, _ = vec.encoder(x)
+    mu, logvar, _ = vec.encoder(x, masks) if masks else vec.encoder(x)
     k = len(mu) // len(x)  # members of the encoder
     y = _for_members(y, k)
     if weights is not None:
@@ -110,6 +115,27 @@ def vec_step(
     if consistency is not None:
         consistency.update_teacher()
     return {name: loss.detach() for name, loss in losses.items()}
+
+
+def dropout_masks(noise: Float[Tensor, "b u"], rate: float) -> Float[Tensor, "b u"]:
+    r"""Return what hidden units are multiplied by: 0 with probability ``rate``, else 1 / (1 - rate).
+
+    So each row is coded by other units in each batch, and no unit learns it by heart (Srivastava 2014).
+
+    Parameters
+    ----------
+    noise : (B, U)
+        From N(0, I).
+    rate : float
+        Above 0 and below 1.
+
+    Examples
+    --------
+    >>> dropout_masks(torch.tensor([[-3.0, 0.1], [2.0, -0.1]]), 0.5)
+    tensor([[0., 2.],
+            [2., 0.]])
+    """
+    return (noise > NormalDist().inv_cdf(rate)) / (1.0 - rate)
 
 
 def _for_members(rows: Tensor, k: int) -> Tensor:
@@ -166,6 +192,7 @@ def decoder_step(
     eps: Float[Tensor, "b k"],
     z_prior: Float[Tensor, "b k"] | None,
     *,
+    detail_law: DetailLaw | None = None,
     optimizer: Optimizer,
     optimizer_disc: Optimizer,
     backward: Backward,
@@ -188,6 +215,9 @@ def decoder_step(
     x : (B, ...)
     eps, z_prior : (B, K)
         Noise of q(z|x), and codes from the prior N(0, I); ``z_prior`` is None where beta = gamma = 0.
+    detail_law : DetailLaw or None
+        Of a code in two parts: ``z_prior`` then gets the place of each row on the map, and the detail of the
+        next row in the law of the class at that place, so that the decoder learns to exchange details.
     optimizer, optimizer_disc, backward
         As in :func:`vec_step`.
     beta, gamma : float
@@ -206,6 +236,8 @@ def decoder_step(
         with torch.no_grad():
             mu, logvar, features = vec.encoder(x)
             z = reparameterize(mu, logvar, eps)
+            if z_prior is not None and detail_law is not None:
+                z_prior = detail_law.exchanged(z, vec.classifier(z).softmax(dim=1))
             codes = z if z_prior is None else torch.cat([z, z_prior])
         decoded = decoder(codes)  # x_rec, then x_gen
         mu_rec, _, features_rec = vec.encoder(decoded if gamma else decoded[: len(x)])

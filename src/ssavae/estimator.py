@@ -28,7 +28,7 @@ from ssavae.inference.calibration import Calibration, conformal_limit
 from ssavae.inference.codes import Whitening, complete
 from ssavae.inference.predictor import Predictor
 from ssavae.inference.samplers import SAMPLERS, Mixture, draw_accepted, fit_samplers, log_density, prior
-from ssavae.networks import Networks, Spec, build_networks, build_step2, reparameterize
+from ssavae.networks import Networks, Spec, build_networks, build_step2
 from ssavae.persistence.hub import fetch, is_on_hub
 from ssavae.persistence.model_document import ModelDocument, OwnNetwork
 from ssavae.persistence.model_folder import (
@@ -148,6 +148,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         widths and learns alone. Where no rows are held out and ``loss_consistency`` is not at work, each
         does without the labels of another part of the rows, on which the confidence is calibrated. None
         takes 4 for tables, and 1 where that loss is at work, for images, signals and an encoder of yours.
+    dropout : float or None
+        Of a table: share of the encoder's hidden units that step 1 leaves out of each row, others in each
+        batch. None takes 0.3 where the encoder has several members, ``loss_consistency`` is not at work and
+        there are under 1,000 rows, else 0.
     encoder, decoder : torch.nn.Module or None
         Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
     validation_fraction : float or None
@@ -255,6 +259,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         widths: tuple[int, ...] | None = None,
         student_widths: tuple[int, ...] | None = None,
         n_members: int | None = None,
+        dropout: float | None = None,
         encoder: nn.Module | None = None,
         decoder: nn.Module | None = None,
         validation_fraction: float | None = None,
@@ -293,6 +298,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.widths = widths
         self.student_widths = student_widths
         self.n_members = n_members
+        self.dropout = dropout
         self.encoder = encoder
         self.decoder = decoder
         self.validation_fraction = validation_fraction
@@ -666,10 +672,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _fit_samplers(self, training: TrainingRows) -> None:
         """Fit the mixtures to codes z ~ q(z|x) of training rows; only the VEC is needed for it."""
         inputs, labels = sample_inputs(training, SAMPLER_ROWS)
-        mu, logvar = self.predictor_.posterior(inputs)
-        labels = np.where(labels >= 0, labels, self.predictor_.classify(mu).argmax(dim=1).numpy())
-        eps = torch.empty_like(mu).normal_(generator=torch.Generator().manual_seed(self.seed_))
-        codes = reparameterize(mu, logvar, eps).double().numpy()
+        codes, labels = self.predictor_.draws(inputs, labels, self.seed_)
         self._take_samplers(fit_samplers(codes, labels, len(self.classes_), self.seed_))
         self.class_shares_ = np.bincount(labels, minlength=len(self.classes_)) / len(labels)
 
@@ -1092,5 +1095,6 @@ def _model_arguments(params: dict[str, Any]) -> dict[str, Any]:
     arguments = read_arguments(SSAVAE.__init__, params, "model.params")
     arguments["augment"] = current_names(arguments.get("augment", ()))
     arguments.setdefault("n_members", 1)  # of models that were saved before there were several
+    arguments.setdefault("dropout", 0.0)  # or before there was any
     check_params(arguments)
     return arguments

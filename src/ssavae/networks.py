@@ -209,6 +209,7 @@ class Encoder(nn.Module):
     Of a table it may be an ensemble of k members without a weight in common (cf. TabM, Gorishniy 2025), each
     of which learns to code every row for the same classifier. Its code is the mean of theirs, its features
     are theirs side by side. In training mode mu and logvar are those of each member, (k * b, latent_dim).
+    ``masks`` of the hidden layers of a table multiply their units: dropout.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -222,10 +223,10 @@ class Encoder(nn.Module):
         self.mu = _dense(spec.n_members, size, spec.latent_dim)
         self.logvar = _dense(spec.n_members, size, spec.latent_dim)
 
-    def forward(self, x: Float[Tensor, "b *shape"]) -> Encoding:
+    def forward(self, x: Float[Tensor, "b *shape"], masks: tuple[Tensor, ...] = ()) -> Encoding:
         features = []
-        for layer in self.layers:
-            x = layer(x)
+        for i, layer in enumerate(self.layers):
+            x = layer(x) * masks[i] if masks else layer(x)
             features.append(x)
         return Encoding(self._join(self.mu(x)), self._join(self.logvar(x)), tuple(features))
 

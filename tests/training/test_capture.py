@@ -31,7 +31,14 @@ from training.distributed.two_processes import SETTINGS as ONE_EPOCH
 
 CPU = torch.device("cpu")
 SIGNAL = Spec((2, 16), 2, 3, bounded=False, widths=(8, 8), student_widths=(8,))
-SPECS = {"image": IMAGE, "table": TABLE, "signal": SIGNAL}
+SPECS = {
+    "image": IMAGE,
+    "table": TABLE,
+    "signal": SIGNAL,
+    "ensemble": replace(TABLE, n_members=2),
+    "two parts": replace(IMAGE, latent_dim=5, map_dim=2),
+}
+KINDS = {1: "table", 2: "signal", 3: "image"}  # by the number of axes of an input
 N_UPDATES = 8  # of a stage: some run eagerly, the others are replayed
 SETTINGS = replace(ONE_EPOCH, n_epochs=2, n_epochs_student=2, n_epochs_decoder=2)  # of 4 batches each
 CASES: dict[str, tuple[str, Settings, bool]] = {
@@ -42,22 +49,28 @@ CASES: dict[str, tuple[str, Settings, bool]] = {
     "a teacher of images": ("image", replace(SETTINGS, weight_consistency=1.0), False),
     "a teacher of tables": ("table", replace(SETTINGS, weight_consistency=1.0), True),
     "a teacher of signals": ("signal", replace(SETTINGS, weight_consistency=1.0), False),
+    "dropout": ("table", replace(SETTINGS, dropout=0.3), False),
     "no adversary": ("image", replace(SETTINGS, beta=0.0), False),
     "no latent loss": ("image", replace(SETTINGS, gamma=0.0), False),
     "nothing from the prior": ("table", replace(SETTINGS, beta=0.0, gamma=0.0), False),
+    "an ensemble": ("ensemble", SETTINGS, False),
+    "an ensemble with weights of each member": ("ensemble", SETTINGS, True),
+    "a code in two parts": ("two parts", SETTINGS, False),
     "no detail": ("image", replace(SETTINGS, weight_detail=0.0), False),
 }
 
 
 def plan_of(case: str) -> TrainingPlan:
     """Return a training of 64 rows, of which 40 have a label."""
-    kind, settings, is_weighted = CASES[case]
-    spec = SPECS[kind]
+    name, settings, is_weighted = CASES[case]
+    spec = SPECS[name]
+    kind = KINDS[len(spec.input_shape)]
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.random((64, *spec.input_shape), dtype=np.float32))
     y = rng.integers(0, 3, 64)
     y[40:] = -1
-    weights = rng.random(64, dtype=np.float32) if is_weighted else None
+    shape = (64,) if spec.n_members == 1 else (64, spec.n_members)
+    weights = rng.random(shape, dtype=np.float32) if is_weighted else None
     torch.manual_seed(0)
     networks = build_networks(spec, with_detail=settings.weight_detail > 0)
     rows = TensorRows(x, y, CPU, weights)

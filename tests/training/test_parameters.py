@@ -14,6 +14,7 @@ TAKEN: dict[str, list[object]] = {  # of VALUES, where it is not [32]
     "kind": [None],
     "augment": [["noise"]],
     "validation_fraction": [None],
+    "dropout": [None],
     "random_state": [32, None],
     "map_dim": [None],
     "verbose": [32, True],

@@ -138,6 +138,22 @@ def test_a_table_has_four_members_unless_the_encoder_is_the_user_s():
     assert settings(kind="image").n_members == settings(kind="signal").n_members == 1
 
 
+def test_dropout_is_for_the_ensembles_of_small_tables():
+    assert settings(999, kind="table").dropout == 0.3
+    assert settings(1000, kind="table").dropout == 0.0
+    assert settings(999, kind="table", n_members=1).dropout == 0.0
+    assert settings(999, kind="table", n_members=1, dropout=0.5).dropout == 0.5
+    assert settings(999, kind="table", dropout=0.0).dropout == 0.0
+    assert settings(999, kind="table", n_members=4, weight_consistency=1.0).dropout == 0.0
+    assert settings(999).dropout == settings(999, kind="signal").dropout == 0.0
+
+
+@pytest.mark.parametrize("other", [{"kind": "image"}, {"kind": "table", "encoder": torch.nn.Identity()}])
+def test_dropout_is_refused_where_there_are_no_hidden_units_to_leave_out(other):
+    with pytest.raises(ValueError, match=r"dropout=0\.1 is for tables"):
+        settings(**{**other, "dropout": 0.1})
+
+
 def test_a_batch_has_no_more_rows_than_there_are():
     resolved = settings(n_rows=9, n_labelled=9)
     assert (resolved.batch_size, resolved.batch_size_decoder) == (9, 9)

@@ -211,7 +211,7 @@ def image_sheet(images: ArrayLike, column_names: Sequence[str] = (), *, title: s
     names = [str(name) for name in column_names]
     check(len(names) in (0, n_columns), f"column_names must have {n_columns} entries, found {len(names)}")
     sides = (7.0 / (n_columns + 0.5), 7.0 / (n_columns + 0.5) * height / width)
-    figure = new_figure(sides[1] * n_lines + 0.5, title)
+    figure = new_figure(sides[1] * n_lines + (0.8 if names else 0.5), title)
     grid = figure.subplots(1, 2, width_ratios=[1, n_columns - 1], squeeze=False)[0]
     for axes, part, labels in zip(grid, (tiles[:, :1], tiles[:, 1:]), (names[:1], names[1:]), strict=True):
         show_image(axes, tile(part))

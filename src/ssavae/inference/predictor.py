@@ -15,7 +15,7 @@ from ssavae.inference.codes import Whitening
 from ssavae.inference.threads import is_small, one_thread_if
 from ssavae.inference.transfer import outputs, rows_at_once
 from ssavae.losses import loss_latent, loss_rec
-from ssavae.networks import VEC, Encoder
+from ssavae.networks import VEC, Encoder, reparameterize
 from ssavae.preprocessing.tensors import NetworkInputs
 
 _placing = threading.Lock()  # networks move as a whole before a second thread computes with them
@@ -81,6 +81,13 @@ class Predictor:
         joined = self.apply(lambda batch: torch.cat(self.vec.read(batch)[:2], dim=1), x)
         mu, logvar = joined.chunk(2, dim=1)
         return mu, logvar
+
+    def draws(self, x: Tensor, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return a draw of q(z|x) of each input, (n, K), and its label, (n,): C's class where it is -1."""
+        mu, logvar = self.posterior(x)
+        classes = np.where(labels >= 0, labels, self.classify(mu).argmax(dim=1).numpy())
+        eps = torch.empty_like(mu).normal_(generator=torch.Generator().manual_seed(seed))
+        return reparameterize(mu, logvar, eps).double().numpy(), classes
 
     def logits(self, x: NetworkInputs) -> Tensor:
         """Return the class logits of each input, read from mu, (n, C)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 SAMPLERS = ("class", "aggregate", "prior")
+MAX_COMPONENTS = 5
 MAX_ROWS = 2000  # rows per mixture: enough for a full covariance of 100 dimensions, and fast to fit
 BLAS_LOCK = threading.Lock()  # the limit is of the whole process: one thread sets it and puts it back
 MIXTURE_ARRAYS = ("weights", "means", "factors")
@@ -119,7 +121,10 @@ def prior(latent_dim: int) -> Mixture:
 
 
 def fit_mixture(
-    z: Float[np.ndarray, "n k"], random_state: int = 0, max_components: int = 5, max_rows: int = MAX_ROWS
+    z: Float[np.ndarray, "n k"],
+    random_state: int = 0,
+    max_components: int = MAX_COMPONENTS,
+    max_rows: int = MAX_ROWS,
 ) -> Mixture:
     """Fit a Gaussian mixture to codes, with the number of components chosen by BIC.
 
@@ -155,17 +160,22 @@ def _fit_components(z: np.ndarray, n_components: int, random_state: int) -> Gaus
 
 
 def fit_samplers(
-    z: Float[np.ndarray, "n k"], y: Int[np.ndarray, "n"], n_classes: int, random_state: int = 0
+    z: Float[np.ndarray, "n k"],
+    y: Int[np.ndarray, "n"],
+    n_classes: int,
+    random_state: int = 0,
+    max_components: int = MAX_COMPONENTS,
 ) -> dict[str, Mixture]:
     """Fit "aggregate" to all codes and "class_0", "class_1", ... to the codes of each class.
 
     ``y`` may hold predictions for rows without a label.  A class without rows gets "aggregate".
     """
     with BLAS_LOCK, threadpool_limits(1, user_api="blas"):  # matrices of K x K are too small to be divided
-        mixtures = {"aggregate": fit_mixture(z, random_state)}
+        fit = partial(fit_mixture, random_state=random_state, max_components=max_components)
+        mixtures = {"aggregate": fit(z)}
         for c in range(n_classes):
             rows = z[y == c]
-            mixtures[f"class_{c}"] = fit_mixture(rows, random_state) if len(rows) else mixtures["aggregate"]
+            mixtures[f"class_{c}"] = fit(rows) if len(rows) else mixtures["aggregate"]
     return mixtures
 
 

@@ -28,6 +28,7 @@ def _at_least(least: int) -> Number:
     return Number(Integral, least, None, closed="left")
 
 
+FRACTION = Number(Real, 0, 1, closed="left")
 POSITIVE = Number(Real, 0, None, closed="neither")
 WEIGHT = Number(Real, 0, None, closed="left")
 SEQUENCE = (tuple, list, np.ndarray)
@@ -45,7 +46,8 @@ CONSTRAINTS: dict[str, list[object]] = {
     "student_widths": [*SEQUENCE, None],
     "encoder": [nn.Module, None],
     "decoder": [nn.Module, None],
-    "validation_fraction": [Number(Real, 0, 1, closed="left"), None],
+    "dropout": [FRACTION, None],
+    "validation_fraction": [FRACTION, None],
     "device": [str],
     "precision": [str],
     "deterministic": ["boolean"],

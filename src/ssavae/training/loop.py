@@ -193,7 +193,9 @@ def _match_layout(optimizer: Optimizer) -> None:
     """
     for parameter, moments in optimizer.state.items():
         for key in moments.keys() - {"step"}:
-            check(moments[key].shape == parameter.shape, f"a moment has the shape {tuple(moments[key].shape)}")
+            check(
+                moments[key].shape == parameter.shape, f"a moment has the shape {tuple(moments[key].shape)}"
+            )
             moments[key] = torch.empty_like(parameter).copy_(moments[key])
 
 

@@ -24,6 +24,8 @@ T = TypeVar("T")
 MANY_LABELS = 10000  # from which rows are held out without being asked for
 MIN_UPDATES = 2000  # of a stage, at least, where n_epochs is None: few rows need more epochs
 MEMBERS = 4  # of the encoder of a table
+DROPOUT = 0.3  # of hidden units of an ensemble, where a table has so few rows that it is learnt by heart
+FEW_ROWS = 1000
 LEAST_UPDATES = 500  # of a stage of the smallest tables
 UPDATES_PER_ROW = 2  # of a stage of tables, up to MIN_UPDATES (docs/decisions.md)
 EPOCHS = 10  # of step 1 and of step 2, where that is as many updates
@@ -51,6 +53,7 @@ class Settings:
     learning_rate_disc: float
     patience: int | None
     n_members: int
+    dropout: float
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classe
     Raises
     ------
     ValueError
-        If there are fewer rows than processes.
+        If there are fewer rows than processes, or rows that dropout is not for.
     """
     weight_consistency = _weight_consistency(params, n_labelled < MIN_LABELLED_FRACTION * n_rows, n_classes)
     is_consistent = weight_consistency > 0
@@ -157,7 +160,11 @@ def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classe
     batch_size = _batch_size("batch_size", params, n_rows, n_processes)
     batch_size_decoder = _batch_size("batch_size_decoder", params, n_rows, n_processes)
     epochs = partial(_enough_epochs, kind, n_rows)
-    is_ensemble = kind == "table" and params["encoder"] is None and not is_consistent
+    is_own_table = kind == "table" and params["encoder"] is None
+    n_members = _default(params["n_members"], MEMBERS if is_own_table and not is_consistent else 1)
+    is_left_out = n_members > 1 and not is_consistent and n_rows < FEW_ROWS
+    dropout = _default(params["dropout"], DROPOUT if is_left_out else 0.0)
+    check(is_own_table or not dropout, f"dropout={dropout} is for tables, with an encoder of ssavae's")
     return Settings(
         weight_kl=_default(params["weight_kl"], 0.001 if is_consistent else 0.02),
         weight_detail=float(_default(params["weight_detail"], most_detail)),
@@ -174,7 +181,8 @@ def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classe
         learning_rate_decoder=params["learning_rate_decoder"],
         learning_rate_disc=params["learning_rate_disc"],
         patience=params["patience"],
-        n_members=_default(params["n_members"], MEMBERS if is_ensemble else 1),
+        n_members=n_members,
+        dropout=dropout,
     )
 
 

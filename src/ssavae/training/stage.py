@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ssavae.algorithms import Losses
 
+Argument = Tensor | tuple[Tensor, ...] | float | None  # of a step
 WARM_UP = 0.1  # fraction of a stage in which the learning rate rises
 
 
@@ -40,7 +41,7 @@ class Stage:
 
     name: str
     step: Callable[..., Losses]
-    arguments: Callable[..., tuple[Tensor | float | None, ...]]
+    arguments: Callable[..., tuple[Argument, ...]]
     optimizers: dict[str, Optimizer]
     measure: Callable[[], dict[str, float]] = dict
     finish: Callable[[], object] = dict

@@ -17,9 +17,20 @@ from ssavae._torch_state import (
     tf32_matrices,
     without_autocast,
 )
-from ssavae.algorithms import decoder_step, feature_weights, frozen, latent_weight, student_step, vec_step
+from ssavae.algorithms import (
+    decoder_step,
+    dropout_masks,
+    feature_weights,
+    frozen,
+    latent_weight,
+    student_step,
+    vec_step,
+)
 from ssavae.consistency import Consistency, Teacher
+from ssavae.detail import DetailLaw
+from ssavae.inference.codes import Whitening
 from ssavae.inference.predictor import Predictor
+from ssavae.inference.samplers import fit_samplers
 from ssavae.inference.threads import is_small, one_thread_if
 from ssavae.networks import VEC
 from ssavae.training.augmentations import AUGMENTATIONS, STRONG, augmented, weak
@@ -30,8 +41,9 @@ from ssavae.training.interrupts import Stopped
 from ssavae.training.loop import STAGES, Schedule, Session, train
 from ssavae.training.plan import Trained, TrainingPlan
 from ssavae.training.progress import announce
-from ssavae.training.stage import Stage, adam
+from ssavae.training.stage import Argument, Stage, adam
 
+LAW_ROWS = 20000  # rows from which the law of the detail in each class is computed
 SCALE_ROWS = 2000  # rows from which variances and feature weights are computed
 # Little memory of past gradients in step 2: each player meets another opponent in every batch.
 ADVERSARIAL_BETAS = (0.5, 0.99)
@@ -190,6 +202,8 @@ def vec_stage(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> Stage:
         generator=session.generator,
         augmentations=[_augmentation(session, each) for each in augmentations],
         strong=strong,
+        dropout=settings.dropout,
+        units=[plan.spec.n_members * width for width in plan.spec.member_widths],
     )
     measured = vec.bare() if consistency is None else consistency.teacher.vec
     measure = partial(_measure_vec, plan, measured)
@@ -257,13 +271,31 @@ def run_decoder(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None
     weights = _feature_weights(plan, fabric)
     predictor = Predictor(plan.networks.vec, plan.networks.decoder)
     weight_latent = latent_weight(predictor.encode(sample_inputs(plan.rows, SCALE_ROWS)[0]))
-    stage = decoder_stage(plan, session, fabric, weights, weight_latent)
+    detail_law = _detail_law(plan, predictor)
+    stage = decoder_stage(plan, session, fabric, weights, weight_latent, detail_law)
     schedule = Schedule(settings.n_epochs_decoder, settings.batch_size_decoder, plan.seed, settings.patience)
     train(session, stage, plan.rows, schedule)
 
 
+def _detail_law(plan: TrainingPlan, predictor: Predictor) -> DetailLaw | None:
+    """Return the law of the detail in each class, of a code in two parts."""
+    spec = plan.spec
+    if spec.n_map == spec.latent_dim:
+        return None
+    codes, labels = predictor.draws(*sample_inputs(plan.rows, LAW_ROWS), plan.seed)
+    gaussians = fit_samplers(codes, labels, spec.n_classes, plan.seed, max_components=1)
+    whitening = Whitening.of(gaussians, spec.n_classes, spec.n_map)
+    means, roots = (torch.from_numpy(array).float() for array in (whitening.means, whitening.roots))
+    return DetailLaw(means.to(predictor.device), roots.to(predictor.device))
+
+
 def decoder_stage(
-    plan: TrainingPlan, session: Session, fabric: AnyFabric, weights: tuple[float, ...], weight_latent: float
+    plan: TrainingPlan,
+    session: Session,
+    fabric: AnyFabric,
+    weights: tuple[float, ...],
+    weight_latent: float,
+    detail_law: DetailLaw | None = None,
 ) -> Stage:
     """Bind ``algorithms.decoder_step`` to the networks and settings of a plan, on the device."""
     settings = plan.settings
@@ -280,6 +312,7 @@ def decoder_stage(
         vec,
         decoder,
         discriminator,
+        detail_law=detail_law,
         optimizer=optimizers["decoder"],
         optimizer_disc=optimizers["discriminator"],
         backward=fabric.backward,
@@ -318,13 +351,20 @@ def vec_arguments(
     generator: torch.Generator,
     augmentations: Sequence[Augmentation] = (),
     strong: Augmentation | None = None,
-) -> tuple[Tensor | float | None, ...]:
-    """Return the arguments of ``algorithms.vec_step``: rows, labels, noise, their number, views, weights."""
+    dropout: float = 0.0,
+    units: Sequence[int] = (),
+) -> tuple[Argument, ...]:
+    """Return the arguments of ``algorithms.vec_step``: noise, views and masks are new ones for each batch."""
     x = augmented(x, augmentations)
     eps = context.normal(len(x), latent_dim, generator)
     n_labelled = context.n_labelled(y)
     views = (None, None) if strong is None else (strong(x), context.normal(len(x), latent_dim, generator))
-    return x, y, eps, n_labelled, *views, *weights
+    weight = weights[0] if weights else None
+    masks = ()
+    if dropout:
+        noise = context.normal(len(x), sum(units), generator)
+        masks = dropout_masks(noise, dropout).split(list(units), dim=1)
+    return x, y, eps, n_labelled, *views, weight, masks
 
 
 def student_arguments(x: Tensor, *targets: Tensor, augmentation: Augmentation) -> tuple[Tensor]:

@@ -47,13 +47,15 @@ ROWS = {"image": images, "colour": lambda: images(channels=3), "table": table, "
 
 
 @cache
-def model_and_points(kind: str, latent_dim: int = 2, labelled: bool = True) -> tuple[SSAVAE, Points]:
+def model_and_points(
+    kind: str, latent_dim: int = 2, labelled: bool = True, map_dim: int | None = None
+) -> tuple[SSAVAE, Points]:
     """A briefly trained model and its points: 40 training rows and 20 test rows."""
     x: Any = ROWS[kind]()
     y = np.array(["one", "two", "three"], dtype=object)[np.arange(len(x)) % 3]
     y[5] = None
     small: dict[str, Any] = {"widths": (4, 8) if kind != "table" else (16,), "batch_size": 16}
-    model = SSAVAE(latent_dim, n_epochs=3, n_epochs_decoder=2, random_state=0, **small)
+    model = SSAVAE(latent_dim, map_dim=map_dim, n_epochs=3, n_epochs_decoder=2, random_state=0, **small)
     model.set_params(kind="signal" if kind == "signal" else None)
     model.fit(x, y if labelled else None)
     cells = x.to_numpy(dtype=object) if kind == "table" else x
@@ -62,9 +64,15 @@ def model_and_points(kind: str, latent_dim: int = 2, labelled: bool = True) -> t
     return model, Points.of(model, rows_to_show(data, NO_ROWS))
 
 
-def app_of(kind: str, latent_dim: int = 2, labelled: bool = True, token: str | None = None) -> FastAPI:
+def app_of(
+    kind: str,
+    latent_dim: int = 2,
+    labelled: bool = True,
+    token: str | None = None,
+    map_dim: int | None = None,
+) -> FastAPI:
     """The application of :func:`model_and_points`."""
-    return create_app(*model_and_points(kind, latent_dim, labelled), "toy", token=token)
+    return create_app(*model_and_points(kind, latent_dim, labelled, map_dim), "toy", token=token)
 
 
 def client_of(app: FastAPI) -> TestClient:

@@ -1,112 +1,23 @@
 """The explorer's page in a real browser (Debian's chromium): looked at, dropped on, lassoed, exported."""
 
-import base64
 import io
-import os
-import shutil
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+from browser_screens import NARROW, NO_ROWS, WIDE, Screen, exported, frame, in_browser, serving
 from matplotlib.colors import to_rgb
 from PIL import Image
-from sklearn.datasets import load_wine
 
 from ssavae import SSAVAE
+from ssavae.app.explorer.static_export import FILE_BYTES
 from ssavae.data.label_budget import LabelBudget, grant_labels
-from ssavae.data.labelled import LabelledData, Reading
-from ssavae.data.partition import read
+from ssavae.data.labelled import LabelledData
 from ssavae.figures import class_colors
 
-uvicorn = pytest.importorskip("uvicorn", reason="the extra `explore` is not installed")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-from ssavae.app.explorer.app import Api, create_app  # noqa: E402
-from ssavae.app.explorer.points import Points, rows_to_show  # noqa: E402
-from ssavae.app.explorer.serve import open_port  # noqa: E402
-from ssavae.app.explorer.service import Service  # noqa: E402
-from ssavae.app.explorer.static_export import FILE_BYTES, export_page  # noqa: E402
-
-CHROMIUM = os.environ.get("SSAVAE_CHROMIUM") or shutil.which("chromium")
-SOFTWARE_WEBGL = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-WIDE, NARROW = (1280, 800), (390, 844)
-NO_ROWS = np.empty(0, dtype=np.int64)
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium"),
-]
-
-# ------------------------------------------------------------------------------------ models and servers
-
-
-@contextmanager
-def serving(model: SSAVAE, loaded: LabelledData, token: str | None = None) -> Iterator[str]:
-    """A server in this process, on a free port."""
-    points = Points.of(model, rows_to_show(loaded, NO_ROWS))
-    listening = open_port("127.0.0.1", 0)
-    config = uvicorn.Config(
-        create_app(model, points, loaded.name, token=token), log_level="warning", ws="none"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        listening.close()
-
-
-@pytest.fixture(scope="module")
-def digits() -> LabelledData:
-    return read("digits")
-
-
-@pytest.fixture(scope="module")
-def digits_model(digits: LabelledData) -> SSAVAE:
-    model = SSAVAE(n_epochs=4, n_epochs_decoder=1, validation_fraction=0.1, random_state=0)
-    return model.fit(digits.x_train, np.array(digits.class_names)[digits.y_train])
-
-
-@pytest.fixture(scope="module")
-def digits_url(digits: LabelledData, digits_model: SSAVAE) -> Iterator[str]:
-    with serving(digits_model, digits) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def wine(tmp_path_factory: pytest.TempPathFactory) -> LabelledData:
-    """A csv with a column of text besides the numbers, and missing values in another."""
-    numbers: Any = load_wine(as_frame=True)
-    table = numbers.data.assign(cellar=np.where(numbers.data["alcohol"] > 13, "upper", "lower"))
-    table.loc[::9, "ash"] = np.nan
-    path = tmp_path_factory.mktemp("wine") / "wine.csv"
-    table.assign(cultivar="grown " + numbers.target.astype(str)).to_csv(path, index=False)
-    return read(str(path), Reading(label="cultivar"))
-
-
-@pytest.fixture(scope="module")
-def wine_model(wine: LabelledData) -> SSAVAE:
-    model = SSAVAE(n_epochs=25, n_epochs_decoder=5, random_state=0)
-    return model.fit(frame(wine), wine.y_train)
-
-
-def frame(loaded: LabelledData) -> pd.DataFrame:
-    return pd.DataFrame(loaded.x_train, columns=list(loaded.feature_names or ()))
-
-
-@pytest.fixture(scope="module")
-def wine_url(wine: LabelledData, wine_model: SSAVAE) -> Iterator[str]:
-    with serving(wine_model, wine) as url:
-        yield url
+pytestmark = in_browser
 
 
 @pytest.fixture(scope="module")
@@ -119,136 +30,6 @@ def many() -> tuple[SSAVAE, LabelledData]:
     loaded = LabelledData("many", x, y, class_names=names)
     model = SSAVAE(100, n_epochs=4, n_epochs_decoder=2, random_state=0).fit(x, np.array(names)[y])
     return model, loaded
-
-
-# ------------------------------------------------------------------------------------------ the browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as tools:
-        launched = tools.chromium.launch(executable_path=CHROMIUM, args=SOFTWARE_WEBGL)
-        yield launched
-        launched.close()
-
-
-class Screen:
-    """An open page, and its errors."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.errors: list[str] = []
-        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    def open(self, url: str) -> "Screen":
-        self.page.goto(url)
-        self.page.wait_for_selector("html[data-ready]", timeout=60_000)
-        return self
-
-    def panel(self, text: str) -> str:
-        """Wait until the panel shows this text; return all of its text."""
-        self.page.locator("#panel").get_by_text(text).first.wait_for(timeout=20_000)
-        return self.page.inner_text("#panel")
-
-    def point_at(self, pixel: np.ndarray) -> None:
-        self.page.mouse.move(float(pixel[0]), float(pixel[1]))
-
-    def drag(self, *pixels: Any) -> None:
-        self.point_at(np.asarray(pixels[0]))
-        self.page.mouse.down()
-        for pixel in pixels[1:]:
-            self.page.mouse.move(float(pixel[0]), float(pixel[1]), steps=4)
-        self.page.mouse.up()
-
-    def frame(self) -> np.ndarray:
-        """Left, top, right and bottom of the plot on the screen."""
-        box = self.page.locator("#map .points").bounding_box()
-        return np.array([box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]])
-
-    def view(self) -> np.ndarray:
-        """Left, right, bottom and top of the plot on the map."""
-        return np.array(self.page.evaluate("map.map.range"))
-
-    def drawn(self) -> np.ndarray:
-        """The positions (n, 2) of all points as drawn; NaN where one is hidden."""
-        script = "['x', 'y'].map((k) => Array.from(map.map[k], (v, i) => (map.map.visible[i] ? v : null)))"
-        return np.array(self.page.evaluate(script), dtype=float).T
-
-    def pixels(self) -> np.ndarray:
-        """Where on the screen all points lie, (n, 2)."""
-        (left, top, right, bottom), (x0, x1, y0, y1) = self.frame(), self.view()
-        fraction = (self.drawn() - [x0, y1]) / [x1 - x0, y0 - y1]
-        return [left, top] + fraction * [right - left, bottom - top]
-
-    def position(self, pixel: np.ndarray) -> np.ndarray:
-        """The position of a pixel on the map."""
-        (left, top, right, bottom), (x0, x1, y0, y1) = self.frame(), self.view()
-        return [x0, y1] + (pixel - [left, top]) / [right - left, bottom - top] * [x1 - x0, y0 - y1]
-
-    def isolated(self) -> tuple[int, np.ndarray]:
-        """The item farthest from all others, and its pixel."""
-        pixels = self.pixels()
-        apart = np.linalg.norm(pixels[:, None] - pixels[None], axis=2) + 1e9 * np.eye(len(pixels))
-        item = int(apart.min(axis=1).argmax())
-        return item, pixels[item]
-
-    def empty(self) -> np.ndarray:
-        """The pixel farthest from all points."""
-        left, top, right, bottom = self.frame()
-        grid = np.stack(
-            np.meshgrid(np.linspace(left + 20, right - 20, 30), np.linspace(top + 20, bottom - 20, 30)), -1
-        )
-        grid = grid.reshape(-1, 2).round()
-        nearest = np.linalg.norm(grid[:, None] - self.pixels()[None], axis=2).min(axis=1)
-        return grid[nearest.argmax()]
-
-    def pictures(self) -> np.ndarray:
-        """The gray of the panel's images, (n, H, W)."""
-        script = """(canvases) => canvases.map((c) => {
-            const { data } = c.getContext("2d").getImageData(0, 0, c.width, c.height);
-            return [c.height, c.width, Array.from(data).filter((_, i) => i % 4 === 0)];
-        })"""
-        images = self.page.eval_on_selector_all("#panel canvas", script)
-        return np.array([np.reshape(gray, (height, width)) for height, width, gray in images])
-
-    def drop(self, name: str, content: bytes) -> None:
-        """Drop a file on the map."""
-        script = """([name, text]) => {
-            const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-            const dataTransfer = new DataTransfer();
-            dataTransfer.items.add(new File([bytes], name));
-            for (const type of ["dragenter", "dragover", "drop"]) {
-                map.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
-            }
-        }"""
-        self.page.evaluate(script, [name, base64.b64encode(content).decode()])
-
-    def colors(self) -> np.ndarray:
-        """The colours of the map on the screen, (n, 3)."""
-        shot = Image.open(io.BytesIO(self.page.locator("#map").screenshot())).convert("RGB")
-        return np.asarray(shot).reshape(-1, 3).astype(int)
-
-    def shows(self, color: str) -> bool:
-        wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
-        return bool((np.abs(self.colors() - wanted).max(axis=1) <= 40).sum() > 20)
-
-
-@pytest.fixture
-def screen(browser: Any) -> Iterator[Callable[..., Screen]]:
-    """Open pages of a size; at the end none of them may have had an error."""
-    opened: list[Screen] = []
-
-    def new(size: tuple[int, int] = WIDE, *, offline: bool = False, **settings: Any) -> Screen:
-        viewport = {"width": size[0], "height": size[1]}
-        context = browser.new_context(viewport=viewport, color_scheme="light", offline=offline, **settings)
-        opened.append(Screen(context.new_page()))
-        return opened[-1]
-
-    yield new
-    for each in opened:
-        each.page.context.close()
-    assert [each.errors for each in opened if each.errors] == []
 
 
 # -------------------------------------------------------------------------------------------- the tests
@@ -716,12 +497,3 @@ def test_an_exported_table_with_missing_values_and_text(screen, wine, wine_model
     assert str(frame(wine)["cellar"].iloc[item]) in text
     page.page.select_option("#color-by", label="cellar")
     page.page.locator("#legend button", has_text="upper").wait_for()
-
-
-def exported(model: SSAVAE, loaded: LabelledData, folder: Path) -> Path:
-    """The exported page, written on a thread without playwright's event loop."""
-    api = Api(Service(model, Points.of(model, rows_to_show(loaded, NO_ROWS))), loaded.name)
-    path = folder / "map.html"
-    with ThreadPoolExecutor(1) as other:
-        other.submit(export_page, api, path).result()
-    return path

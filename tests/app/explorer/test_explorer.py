@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,10 @@ from PIL import Image
 from ssavae._checks import UsageError
 from ssavae.app.explorer import points as points_module
 from ssavae.app.explorer import serve
+from ssavae.app.explorer.app import create_app
 from ssavae.app.explorer.batching import Worker
+from ssavae.app.explorer.http import replies
+from ssavae.app.explorer.latent import umap_map
 from ssavae.app.explorer.points import Plane, Points, SelectedRows, rows_to_show, with_learned_labels
 from ssavae.app.runs.folder import POINTS_FILE, Run, RunFolder
 from ssavae.data.label_budget import LabelBudget, grant_labels
@@ -145,6 +149,139 @@ def test_trust_is_the_model_s_own(served):
     assert same.mean() > 0.99  # except for rounding at the edges
 
 
+def test_a_place_has_the_classes_that_the_model_reads_there(served):
+    _, client, model, points = served
+    codes = points.z[[0, 7, 20]].astype(float).round(3).tolist()
+    reply = ok(client.post("/api/decode", json={"z": codes}))
+    logits = model.predictor_.classify(torch.tensor(codes, dtype=torch.float32))
+    wanted = (logits / model.calibration_.temperature).softmax(dim=1).numpy()
+    np.testing.assert_allclose(reply["probabilities"], wanted, atol=1e-5)
+    assert reply["predicted"] == model.classes_[wanted.argmax(axis=1)].tolist()
+
+
+def test_neighbours_in_the_code_and_in_the_features(served):
+    kind, client, model, points = served
+    away = np.linalg.norm(points.z - points.z[9], axis=1)
+    reply = ok(client.get("/api/items/9/neighbours?n=5"))
+    assert reply["items"] == np.argsort(away)[1:6].tolist()
+    np.testing.assert_allclose(reply["distances"], np.sort(away)[1:6], rtol=1e-5)
+    features = model.predictor_.hidden(model.network_inputs(ROWS[kind]())).numpy()
+    away = np.linalg.norm(features - features[9], axis=1)
+    reply = ok(client.get("/api/items/9/neighbours?n=5&by=features"))
+    assert 9 not in reply["items"]
+    np.testing.assert_allclose(reply["distances"], np.sort(away)[1:6], rtol=1e-4)
+    assert len(ok(client.get("/api/items/9/neighbours?n=100"))["items"]) == 59
+    assert client.get("/api/items/60/neighbours").status_code == 404
+
+
+# ------------------------------------------------------------------------------ forms of a reply
+
+LISTS = {"accept": "application/json; arrays=lists"}
+
+
+def without_arrays(value):
+    """The JSON of a reply with lists in place of arrays, and null in place of NaN."""
+    if isinstance(value, dict) and isinstance(value.get("shape"), list):
+        numbers = array(value).astype(object)
+        numbers[~np.isfinite(array(value))] = None
+        return numbers.tolist()
+    if isinstance(value, dict):
+        return {name: without_arrays(each) for name, each in value.items()}
+    return [without_arrays(each) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("path", ["points", "items/3", "columns/part", "trust"])
+def test_accept_chooses_lists(served, path: str):
+    _, client, _, _ = served
+    wanted = without_arrays(ok(client.get(f"/api/{path}")))
+    assert ok(client.get(f"/api/{path}", headers=LISTS)) == wanted
+    assert ok(client.get(f"/api/{path}", headers={"accept": "text/html, */*;q=0.1"})) == ok(
+        client.get(f"/api/{path}")
+    )
+
+
+def test_lists_have_null_where_a_number_is_missing():
+    reply = ok(client_of(app_of("table")).get("/api/columns/width", headers=LISTS))
+    assert reply["values"][:4] == [None] * 4 and isinstance(reply["values"][4], float)
+
+
+def test_lists_have_a_limit(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(replies, "JSON_VALUES", 100)
+    client = client_of(app_of("image"))
+    answer = client.get("/api/points", headers=LISTS)
+    assert answer.status_code == 406 and "at most 100" in answer.json()["detail"]
+    assert client.get("/api/points").status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["image", "colour"])
+def test_one_image_comes_as_a_png(kind: str):
+    client = client_of(app_of(kind))
+    headers = {"accept": "image/avif,image/png,*/*;q=0.5"}  # as a browser asks for an <img>
+
+    def read(answer) -> np.ndarray:
+        assert answer.status_code == 200 and answer.headers["content-type"] == "image/png"
+        return np.asarray(Image.open(io.BytesIO(answer.content)))
+
+    assert (read(client.get("/api/items/4", headers=headers)) == ROWS[kind]()[4]).all()
+    code = {"z": [[0.5, -1.0]]}
+    decoded = array(ok(client.post("/api/decode", json=code))["x"][0])
+    assert (read(client.post("/api/decode", json=code, headers=headers)) == decoded).all()
+    for answer in (
+        client.post("/api/decode", json={"z": [[0, 0], [1, 1]]}, headers=headers),
+        client.get("/api/points", headers=headers),
+    ):
+        assert answer.status_code == 406 and "not a single image" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("kind", ["table", "signal"])
+def test_what_is_no_image_is_no_png(kind: str):
+    answer = client_of(app_of(kind)).get("/api/items/0", headers={"accept": "image/png"})
+    assert answer.status_code == 406
+
+
+# --------------------------------------------------------------------------- a code in two parts
+
+
+@pytest.mark.parametrize("kind", ["image", "table"])
+def test_an_item_goes_through_all_classes(kind: str):
+    client, (model, points) = client_of(app_of(kind, 6, map_dim=2)), model_and_points(kind, 6, map_dim=2)
+    assert ok(client.get("/api/model"))["map_dim"] == 2
+    reply = ok(client.get("/api/items/8/classes"))
+    z = np.array(reply["z"])
+    assert 1 <= len(reply["classes"]) == len(reply["x"]) <= 3
+    np.testing.assert_allclose(z[:, 2:], np.tile(points.z[8, 2:], (len(z), 1)), atol=1e-6)
+    assert reply["predicted"] == reply["classes"]  # the place of a class is read as that class
+    like = table()[8:9] if kind == "table" else images()[8:9]
+    wanted = model.inverse_transform(z[:, :2], like=like)
+    if kind == "image":
+        np.testing.assert_allclose([array(x) for x in reply["x"]], wanted, atol=1)
+    else:
+        np.testing.assert_allclose([x["width"] for x in reply["x"]], wanted["width"], rtol=1e-4)
+
+
+def test_a_code_in_one_part_goes_through_no_classes():
+    answer = client_of(app_of("image")).get("/api/items/8/classes")
+    assert answer.status_code == 404 and "map_dim" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("map_dim", "free"), [(None, set(range(6))), (2, {2, 3, 4, 5})])
+def test_dimensions_come_by_their_effect(map_dim: int | None, free: set[int]):
+    client = client_of(app_of("image", 6, map_dim=map_dim))
+    model, points = model_and_points("image", 6, map_dim=map_dim)
+    found = ok(client.get("/api/dimensions"))["dimensions"]
+    assert {each["index"] for each in found} == free
+    effects = [each["effect"] for each in found]
+    assert effects == sorted(effects, reverse=True) and effects[-1] < effects[0]
+    k = found[0]["index"]
+    probes = points.z[np.linspace(0, 59, 8).round().astype(int)]
+    step = points.z[:, k].astype(np.float64).std() * np.eye(6)[k]
+    lower, upper = (
+        model.predictor_.decode(torch.tensor(probes + s, dtype=torch.float32)) for s in (-step, step)
+    )
+    assert effects[0] == pytest.approx(float((upper - lower).abs().mean()), rel=1e-4)
+    assert found[0]["low"] == pytest.approx(np.percentile(points.z[:, k], 1), abs=1e-5)
+
+
 # --------------------------------------------------------------------------------------- files
 
 
@@ -225,6 +362,33 @@ def test_a_code_of_100_dimensions_is_seen_in_planes(query: str):
     np.testing.assert_allclose((points.z - origin) @ y_axis, array(reply["y"]), atol=1e-4)
     assert len(ok(client.get("/api/items/0"))["z"]) == 100
     assert len(ok(client.get(f"/api/trust{query}"))["x"]) == 64
+
+
+def test_a_map_of_its_own_has_no_codes_between_its_points():
+    model, points = model_and_points("image", 6)
+    placed = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    client = client_of(create_app(model, replace(points, umap=placed), "toy"))
+    assert ok(client.get("/api/model"))["has_umap"]
+    reply = ok(client.get("/api/points?axes=umap"))
+    np.testing.assert_array_equal(np.column_stack([array(reply["x"]), array(reply["y"])]), placed)
+    assert reply["projection"] is None
+    assert client.get("/api/trust?axes=umap").status_code == 422
+    other = client_of(app_of("image", 6))
+    assert not ok(other.get("/api/model"))["has_umap"]
+    assert "--umap" in other.get("/api/points?axes=umap").json()["detail"]
+
+
+def test_umap_keeps_neighbours_and_places_rows_that_it_was_not_fitted_to(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("umap")
+    monkeypatch.setattr(umap_map, "FIT_ROWS", 200)
+    rng = np.random.default_rng(0)
+    group = np.arange(300) % 3
+    z = (rng.normal(size=(3, 20)) * 5)[group] + rng.normal(size=(300, 20))
+    placed = umap_map.umap_of(z)
+    assert placed.shape == (300, 2) and placed.dtype == np.float32
+    away = np.linalg.norm(placed[:, None] - placed[None], axis=2) + 1e9 * np.eye(300)
+    assert (group[away.argmin(axis=1)] == group).mean() > 0.95
+    np.testing.assert_array_equal(placed, umap_map.umap_of(z))
 
 
 def test_a_code_of_one_dimension_is_a_line():

@@ -46,9 +46,10 @@ SETTINGS = Settings(
     learning_rate_disc=2e-3,
     patience=None,
     n_members=1,
+    dropout=0.0,
 )
 CASES = ("labelled", "unevenly", "one label", "augmented images", "few labels, a teacher")
-CASES += ("table, a teacher", "table, labels unseen by members")
+CASES += ("table, a teacher", "table, labels unseen by members", "table, dropout")
 
 
 def training_rows(case: str, device: torch.device, dtype: torch.dtype) -> TensorRows:
@@ -89,6 +90,7 @@ def train_case(case: str, n_processes: int, dtype: torch.dtype = torch.float64) 
                 SETTINGS,
                 weight_consistency=1.0 if "teacher" in case else 0.0,
                 augment=("translate", "flip") if case == "augmented images" else (),
+                dropout=0.3 if case == "table, dropout" else 0.0,
             ),
             rows=training_rows(case, fabric.device, dtype),
             seed=5,

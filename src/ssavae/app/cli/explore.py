@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         "explore runs/parts parts.csv --part train --port 9000 --no-browser",
         "explore runs/plant plant.csv --host 0.0.0.0 --token $(openssl rand -hex 16)",
         "explore runs/mnist mnist --part test --export mnist.html",
+        "explore runs/mnist100 mnist --part test --umap",
     )
 )
 @takes_reading(*APPLIED)
@@ -38,6 +40,9 @@ def explore(
     ] = None,
     part: Annotated[str, typer.Option(help="Rows to show: train, test or all.")] = "all",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
+    umap: Annotated[
+        bool, typer.Option("--umap", help="Add a map by UMAP of the codes; needs the extra umap.")
+    ] = False,
     export: Annotated[
         Path | None, typer.Option(help="Write the page as one .html that needs no server, and exit.")
     ] = None,
@@ -63,6 +68,10 @@ def explore(
     rows = rows_to_show(loaded, folder.read_split(loaded), part)
     rows = with_learned_labels(rows, folder.read_learned(loaded))
     points = Points.of(model, rows, progress_printer("reading rows"), run)
+    if umap:
+        from ssavae.app.explorer.latent.umap_map import umap_of
+
+        points = replace(points, umap=umap_of(points.z))
     if listening is None:
         print_values(f"{run} on {data}", export_page(Api(Service(model, points), folder.name), path))
         print_written(path)

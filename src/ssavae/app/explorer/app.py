@@ -17,7 +17,7 @@ from ssavae.app.explorer import errors, openapi, schema, uploads
 from ssavae.app.explorer.errors import Problem
 from ssavae.app.explorer.http.bodies import JSONRoute
 from ssavae.app.explorer.http.in_flight import InFlight
-from ssavae.app.explorer.limits import BODY_BYTES, IMAGE_PIXELS, ITEMS, JSON_VALUES, LANDED_ROWS
+from ssavae.app.explorer.limits import BODY_BYTES, IMAGE_PIXELS, ITEMS, JSON_VALUES, LANDED_ROWS, NEIGHBOURS
 from ssavae.app.explorer.points import Points, rows_at
 from ssavae.app.explorer.row_format import ArrayOrFrame, pack, show_cell
 from ssavae.app.explorer.security import LOOPBACK, AccessMiddleware, AccessPolicy
@@ -30,6 +30,11 @@ from ssavae.training.parameters import model_params
 SPREAD_ROWS = 1000
 COMPRESSED_BYTES = 100_000  # size from which replies are compressed
 Axis = Annotated[int, Query(ge=0, description="axis of the latent space")]
+NumberOf = Annotated[int, Query(ge=1, le=NEIGHBOURS, description="items")]
+MapAxes = Annotated[
+    Literal["pca", "umap"] | None,
+    Query(description="the first two principal components instead, or a UMAP where the server has one"),
+]
 Axes = Annotated[Literal["pca"] | None, Query(description="the first two principal components instead")]
 
 
@@ -115,6 +120,9 @@ class Api:
         router.get("/api/columns/{name:path}")(self.column)
         router.get("/api/trust")(self.trust)
         router.get("/api/items/{item}")(self.item)
+        router.get("/api/items/{item}/neighbours")(self.neighbours)
+        router.get("/api/items/{item}/classes")(self.through_classes)
+        router.get("/api/dimensions")(self.dimensions)
         for path, endpoint in self.posts.items():
             router.post(path)(endpoint)
         return router
@@ -132,10 +140,12 @@ class Api:
             kind=preprocess.kind,
             shape=list(preprocess.row_shape),
             latent_dim=self.service.latent_dim,
+            map_dim=self.service.n_map,
             classes=self.service.classes,
             parameters=model_params(model.get_params(deep=False), model.seed_),
             columns=[_column_info(*column) for column in self.format.columns] if is_table else None,
             novelty_limit=limit if np.isfinite(limit) else None,
+            has_umap=self.points.umap is not None,
             has_trust=len(model.calibration_.novelty_scores) > 0,
             n_points=len(self.points),
             extra_columns=list(self.points.columns),
@@ -150,11 +160,17 @@ class Api:
             ),
         )
 
-    async def map_points(self, x_axis: Axis = 0, y_axis: Axis = 1, axes: Axes = None) -> schema.PointsOnMap:
-        """Return all points on a plane of the latent space."""
+    async def map_points(
+        self, x_axis: Axis = 0, y_axis: Axis = 1, axes: MapAxes = None
+    ) -> schema.PointsOnMap:
+        """Return all points on a plane of the latent space, or on a UMAP of it."""
         points = self.points
-        plane = self.service.read_plane(x_axis, y_axis, axes)
-        x, y = plane.project(points.z)
+        if axes == "umap":
+            x, y, projection = *self._umap().T, None
+        else:
+            plane = self.service.read_plane(x_axis, y_axis, axes)
+            x, y = plane.project(points.z)
+            projection = schema.Projection(**plane.to_lists())
         return schema.PointsOnMap(
             n=len(points),
             n_all=points.n_all,
@@ -166,8 +182,13 @@ class Api:
             novelty=pack(points.novelty),
             row=pack(points.row),
             number=pack(points.number),
-            projection=schema.Projection(**plane.to_lists()),
+            projection=projection,
         )
+
+    def _umap(self) -> np.ndarray:
+        if self.points.umap is None:
+            raise Problem(422, "axes: this server has no UMAP; start it with --umap")
+        return self.points.umap
 
     async def trust(self, x_axis: Axis = 0, y_axis: Axis = 1, axes: Axes = None) -> schema.TrustGrid:
         """Return where a plane of the latent space is trustworthy."""
@@ -196,9 +217,8 @@ class Api:
 
     async def item(self, item: int) -> schema.Item:
         """Return a point with its row and reconstruction."""
+        self._check_item(item)
         points = self.points
-        if not 0 <= item < len(points):
-            raise Problem(404, f"there are items 0 to {len(points) - 1}")
         one = slice(item, item + 1)
         scored = (await self._scored_rows(rows_at(points.rows, one), points.z[one], points.novelty[one]))[0]
         index = points.label[item]
@@ -209,6 +229,41 @@ class Api:
             **dict(scored),
         )
 
+    def _check_item(self, item: int) -> None:
+        if not 0 <= item < len(self.points):
+            raise Problem(404, f"there are items 0 to {len(self.points) - 1}")
+
+    async def neighbours(
+        self, item: int, n: NumberOf = 12, by: Literal["code", "features"] = "code"
+    ) -> schema.Neighbours:
+        """Return the items nearest to one: in the code, or in the encoder's last hidden features.
+
+        The latter are of the 1,000 nearest in the code.
+        """
+        self._check_item(item)
+        items, distances = await self.service.neighbours(item, n, by)
+        return schema.Neighbours(items=items.tolist(), distances=distances.tolist())
+
+    async def through_classes(self, item: int) -> schema.ThroughClasses:
+        """Return an item as it would be in each class: its detail at a place of that class.
+
+        Only of models with a code in two parts (`map_dim`).
+        """
+        self._check_item(item)
+        if self.service.n_map == self.service.latent_dim:
+            raise Problem(404, "the code of this model has one part: it was trained without map_dim")
+        codes = self.service.through_classes(item)
+        some = list(codes)[: self.format.n_most]
+        z = np.array([codes[c] for c in some]).reshape(len(some), self.service.latent_dim)
+        decoded = await self._decoded(z)
+        return schema.ThroughClasses(
+            classes=[self.service.classes[c] for c in some], z=z.tolist(), **dict(decoded)
+        )
+
+    async def dimensions(self) -> schema.Dimensions:
+        """Return the dimensions of the detail, or of a code in one part, by their effect on rows."""
+        return schema.Dimensions(dimensions=await self.service.dimensions())
+
     # ------------------------------------------------------------------------- rows and codes
 
     async def encode(self, body: schema.Rows) -> schema.Encoded:
@@ -216,10 +271,18 @@ class Api:
         inputs, warnings = self.service.inputs(await self.service.read_rows(body.x))
         return schema.Encoded(z=(await self.service.encode(inputs)).tolist(), warnings=warnings)
 
-    async def decode(self, body: schema.CodesToDecode) -> schema.Decoded:
-        """Return the rows that codes decode to."""
-        rows = await self.service.decode(self.service.read_codes(body.z))
-        return schema.Decoded(x=self.format.to_values(rows))
+    async def decode(self, body: schema.CodesToDecode) -> schema.DecodedCodes:
+        """Return the rows that codes decode to, and the classes that the model reads in the codes."""
+        return await self._decoded(self.service.read_codes(body.z))
+
+    async def _decoded(self, z: np.ndarray) -> schema.DecodedCodes:
+        x = self.format.to_values(await self.service.decode(z)) if len(z) else []
+        classes = self.service.classes
+        if not classes:
+            return schema.DecodedCodes(x=x, predicted=None, probabilities=None)
+        probs = self.service.probabilities(np.asarray(z, dtype=np.float32))
+        names = [classes[c] for c in probs.argmax(axis=1)]
+        return schema.DecodedCodes(x=x, predicted=names, probabilities=probs.tolist())
 
     async def predict(self, body: schema.Rows) -> schema.Predicted:
         """Return the classes of rows, with their probabilities."""

@@ -13,6 +13,7 @@ from ssavae.app.explorer.errors import Problem
 # a request
 ROWS = 1000
 ITEMS = 200_000
+NEIGHBOURS = 100
 AXES = 8  # of an array
 LANDED_ROWS = 100
 CSV_CELLS = 300_000

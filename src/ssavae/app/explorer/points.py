@@ -141,6 +141,8 @@ class Points:
     novelty : (n,)
     row, number, columns, n_all :
         See :class:`SelectedRows`.
+    umap : (n, 2) or None
+        Positions on a map of their own.
     """
 
     rows: RowsLike
@@ -153,6 +155,7 @@ class Points:
     number: np.ndarray
     n_all: int
     columns: dict[str, np.ndarray] = field(default_factory=dict)
+    umap: np.ndarray | None = None
 
     @classmethod
     def of(

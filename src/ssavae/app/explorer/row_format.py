@@ -50,13 +50,18 @@ def unpack(value: object, path: str) -> np.ndarray:
     """
     packed = validate(TypeAdapter(ArrayData), value, path)
     try:
-        data = base64.b64decode(packed.bdata, validate=True)
-        array = np.frombuffer(data, DTYPES[packed.dtype]).reshape(packed.shape)
+        array = unpack_numbers(packed.model_dump())
     except ValueError:
         raise Problem(422, f"{path}: bdata is not base64 of as many bytes as dtype and shape say") from None
     if not np.isfinite(array).all():
         raise Problem(422, f"{path}: NaN or infinity in bdata")
     return array
+
+
+def unpack_numbers(packed: dict[str, Any]) -> np.ndarray:
+    """Return the array of dtype, shape and base64 of its bytes."""
+    data = base64.b64decode(packed["bdata"], validate=True)
+    return np.frombuffer(data, DTYPES[packed["dtype"]]).reshape(packed["shape"])
 
 
 def nested_lists(shape: Sequence[int], n_most: int) -> TypeAdapter[list[object]]:

@@ -101,11 +101,13 @@ class ModelInfo(BaseModel):
     kind: str = Field(json_schema_extra={"enum": ["table", "image", "signal"]})
     shape: list[int] = Field(description="of a row")
     latent_dim: int
+    map_dim: int = Field(description="leading dimensions of a code that are the map; the rest is the detail")
     classes: list[str]
     parameters: dict[str, Any]
     columns: list[ColumnInfo] | None
     novelty_limit: float | None
     has_trust: bool
+    has_umap: bool = Field(description="whether /api/points has axes=umap")
     n_points: int
     extra_columns: list[str]
     version: str
@@ -135,7 +137,9 @@ class PointsOnMap(BaseModel):
         description="row number in the training data, as `train --labels-from` counts; -1 for others"
     )
     number: ArrayData = Field(description="row number in the data, as `predict` counts")
-    projection: Projection
+    projection: Projection | None = Field(
+        description="null for axes=umap: between its points there are no codes"
+    )
 
 
 class ColumnValues(BaseModel):
@@ -184,6 +188,44 @@ class Decoded(BaseModel):
     """Decoded rows."""
 
     x: list[Value]
+
+
+class DecodedCodes(Decoded):
+    """Decoded rows, and the classes that the model reads in their codes."""
+
+    predicted: list[str] | None
+    probabilities: list[list[Probability]] | None = Field(description="of each class of /api/model")
+
+
+class ThroughClasses(DecodedCodes):
+    """An item with its detail at the place of each class."""
+
+    classes: list[str]
+    z: Codes
+
+
+class Neighbours(BaseModel):
+    """The nearest items, the nearest first."""
+
+    items: list[int]
+    distances: list[float]
+
+
+class Dimension(BaseModel):
+    """A dimension of the code, and how much it changes."""
+
+    index: int = Field(description="in the code, from 0")
+    low: float = Field(description="1st percentile of the items")
+    high: float = Field(description="99th percentile of the items")
+    effect: float = Field(
+        description="mean change of a decoded network input from -1 to +1 standard deviation"
+    )
+
+
+class Dimensions(BaseModel):
+    """Dimensions of the detail, or of a code in one part, those with the largest effect first."""
+
+    dimensions: list[Dimension]
 
 
 class Predicted(Encoded):

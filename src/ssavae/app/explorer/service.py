@@ -17,10 +17,12 @@ from torch import Tensor
 
 from ssavae.app.explorer.batching import Worker
 from ssavae.app.explorer.errors import Problem
+from ssavae.app.explorer.latent.neighbours import nearest
+from ssavae.app.explorer.latent.variation import class_places, ranges
 from ssavae.app.explorer.limits import LARGE_BODY, REPLY_BYTES, ROWS
-from ssavae.app.explorer.points import Plane, Points, score_all
+from ssavae.app.explorer.points import Plane, Points, rows_at, score_all
 from ssavae.app.explorer.row_format import ArrayOrFrame, RowFormat, nested_lists, validate
-from ssavae.app.explorer.schema import TrustGrid
+from ssavae.app.explorer.schema import Dimension, TrustGrid
 from ssavae.estimator import SSAVAE
 from ssavae.inference.calibration import conformal_limit
 
@@ -30,6 +32,9 @@ SAMPLING_COST = 8  # a sample takes about as long as so many decoded rows: other
 FARTHEST = 1e6  # largest value of codes and of scaled rows: float32 overflows not far beyond
 TRUST_SIDE = 64
 CACHED_PLANES = 16
+CANDIDATES = 1000  # nearest in the code, of which those nearest in the features are found
+PROBED_ITEMS = 8  # at which the effect of a dimension is measured
+PROBED_DIMENSIONS = 100  # those that spread most
 T = TypeVar("T")
 
 
@@ -57,6 +62,8 @@ class Service:
         self.plane = lru_cache(CACHED_PLANES)(self._plane)
         self.trust_grids: WeakKeyDictionary[Plane, TrustGrid] = WeakKeyDictionary()
         self.trust_locks: WeakKeyDictionary[Plane, asyncio.Lock] = WeakKeyDictionary()
+        self.known_dimensions: list[Dimension] | None = None
+        self.dimensions_lock = asyncio.Lock()
 
     @property
     def latent_dim(self) -> int:
@@ -140,6 +147,56 @@ class Service:
         codes = torch.from_numpy(np.asarray(z, dtype=np.float32))
         decoded = await self.worker.map_rows(self.predictor.decode, codes)
         return self.model.preprocess_.inverse(decoded.numpy())
+
+    # --------------------------------------------------------------------- neighbours, variations
+
+    async def neighbours(self, item: int, n: int, by: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the n items nearest to one, and their distances, in the code or in the hidden features."""
+        n_candidates = min(CANDIDATES, self.format.n_most) if by == "features" else n
+        items, distances = await self.read(nearest, self.points.z, item, n_candidates)
+        if by == "code":
+            return items, distances
+        rows = await self.read(rows_at, self.points.rows, np.concatenate([[item], items]))
+        inputs = await self.read(self.model.network_inputs, rows)
+        features = await self.worker.map_rows(self.predictor.hidden, inputs)
+        order, distances = nearest(features.numpy(), 0, n)
+        return items[order - 1], distances
+
+    async def dimensions(self) -> list[Dimension]:
+        """Return the dimensions of the detail, or of a code in one part, by their effect on rows."""
+        async with self.dimensions_lock:  # the first request computes them for all
+            if self.known_dimensions is None:
+                self.known_dimensions = await self._dimensions()
+        return self.known_dimensions
+
+    async def _dimensions(self) -> list[Dimension]:
+        z = self.points.z
+        spread, low, high = ranges(z)
+        first = self.n_map if self.n_map < self.latent_dim else 0
+        widest = first + np.argsort(-spread[first:], kind="stable")[:PROBED_DIMENSIONS]
+        probes = z[np.linspace(0, len(z) - 1, min(len(z), PROBED_ITEMS)).round().astype(np.int64)]
+        effects = [await self._effect(probes, k, float(spread[k])) for k in widest]
+        order = np.argsort(-np.array(effects), kind="stable")
+        return [
+            Dimension(index=int(k), low=float(low[k]), high=float(high[k]), effect=float(effects[i]))
+            for i, k in zip(order, widest[order], strict=True)
+        ]
+
+    async def _effect(self, z: np.ndarray, k: int, step: float) -> float:
+        """Return how far two steps of a dimension change what codes (n, K) decode to, in network inputs."""
+        shift = np.zeros(z.shape[1], dtype=np.float32)
+        shift[k] = step
+        codes = torch.from_numpy(np.concatenate([z - shift, z + shift]))
+        decoded = await self.worker.map_rows(self.predictor.decode, codes)
+        return float((decoded[: len(z)] - decoded[len(z) :]).abs().mean())
+
+    def through_classes(self, item: int) -> dict[int, np.ndarray]:
+        """Return the code of an item with its detail at the place of each class that has one."""
+        n_map = self.n_map
+        points = self.points
+        places = class_places(points.z[:, :n_map], points.label, points.predicted, len(self.classes))
+        detail = points.z[item, n_map:]
+        return {c: np.concatenate([place, detail]) for c, place in places.items()}
 
     # ------------------------------------------------------------------------------------ samples
 

@@ -23,6 +23,7 @@ FILE_BYTES = 12_000_000
 SCRIPT_BYTES = 200_000  # of our own page, at most
 ATLAS_BYTES = 3_300_000  # before gzip
 ATLAS_SIDE = 64  # on MNIST's map the decoder is smooth between such points
+ATLAS_PROBABILITIES = 1_000_000  # before gzip; of more classes there are none
 COLUMN_BYTES = 1_500_000  # of all columns to colour by, gzipped
 THUMBNAIL = 64  # pixels a side, of images that are larger
 SAMPLES = 400  # of all classes together, at most
@@ -85,6 +86,7 @@ def _content(api: Api) -> JSON:
     columns = _columns(api, model)
     included = {
         "columns": [column.model_dump() for column in model.columns or [] if column.name in columns] or None,
+        "has_umap": False,
         "extra_columns": [name for name in model.extra_columns if name in columns],
     }
     return {
@@ -250,11 +252,20 @@ def _atlas_side(service: Service) -> int:
 
 
 def _atlas(service: Service, plane: Plane) -> JSON:
-    """Return rows decoded over a grid of the points' plane, row of y by row of y."""
+    """Return rows over a grid of the points' plane, row of y by row of y, and the classes' surprisal there.
+
+    That is -log p in bytes of 1/16: it is smoother than p between the points of the grid.
+    """
     side = _atlas_side(service)
     x, y, codes = plane.grid(service.points.z, side)
     extent = [float(value) for value in (x[0], x[-1], y[0], y[-1])]
-    return {"side": side, "extent": extent, "stack": stack(service, service.model.inverse_transform(codes))}
+    content: JSON = {"side": side, "extent": extent}
+    content["stack"] = stack(service, service.model.inverse_transform(codes))
+    content["surprisal"] = None
+    if 0 < len(codes) * len(service.classes) <= ATLAS_PROBABILITIES:
+        probs = service.probabilities(codes.astype(np.float32))
+        content["surprisal"] = pack_gzip(np.rint(-16 * np.log(probs + 1e-9)).clip(0, 255).astype(np.uint8))
+    return content
 
 
 def _samples(service: Service) -> JSON:

@@ -1,4 +1,7 @@
-"""Bodies of requests, read within the budgets of their bytes, their time and the values of their JSON."""
+"""Bodies of requests, read within the budgets of their bytes, their time and the values of their JSON.
+
+Their replies take the form that Accept asks for.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
 
 import anyio
 from fastapi import HTTPException, Request, Response
@@ -16,6 +20,9 @@ from starlette.types import Receive, Scope
 
 from ssavae.app.explorer import limits
 from ssavae.app.explorer.errors import Problem
+from ssavae.app.explorer.http.replies import accepted_form, in_form
+
+T = TypeVar("T")
 
 
 class Bodies:
@@ -89,8 +96,12 @@ class JSONRequest(Request):
     async def _parse(self, body: bytes) -> object:
         if len(body) <= limits.LARGE_BODY:
             return from_json(body)
+        return await self.on_reader(from_json, body)
+
+    async def on_reader(self, function: Callable[..., T], *args: object) -> T:
+        """Call a function on the thread that reads large bodies."""
         reader: Executor = self.app.state.reader
-        return await asyncio.get_running_loop().run_in_executor(reader, from_json, body)
+        return await asyncio.get_running_loop().run_in_executor(reader, function, *args)
 
 
 def _check_values(body: bytes) -> None:
@@ -109,6 +120,12 @@ class JSONRoute(APIRoute):
         answer = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            return await answer(JSONRequest(request.scope, request.receive))
+            given = JSONRequest(request.scope, request.receive)
+            response = await answer(given)
+            form = accepted_form(request.headers.get("accept", ""))
+            if form == "base64" or response.status_code != 200:
+                return response
+            content, media_type = await given.on_reader(in_form, bytes(response.body), form)
+            return Response(content, media_type=media_type)
 
         return handle

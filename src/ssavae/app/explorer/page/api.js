@@ -30,7 +30,10 @@ export class Server {
   #headers;
   #answered;
   #most = 1;
+  #dimensions = null;
   canEncode = true; // the user's own rows can be encoded
+  takesCodes = true; // all of a code is decoded, not its position alone
+  neighbourKinds = ["code", "features"];
 
   /** `answered` is called at every reply. */
   constructor(token, answered) {
@@ -61,7 +64,7 @@ export class Server {
     return model;
   }
 
-  /** Positions and properties of all points; `axes` is {x, y}, or null for the first two principal components. */
+  /** Positions and properties of all points; `axes` is {x, y}, "umap", or null for the first two principal components. */
   async points(axes) {
     const reply = await this.#request(`points?${axesQuery(axes)}`);
     const arrays = ["x", "y", "label", "predicted", "confidence", "novelty", "row", "number"];
@@ -82,9 +85,26 @@ export class Server {
     return withValues(await this.#request(`items/${i}`), "x", "x_rec");
   }
 
+  /** What codes decode to, and the probabilities of the classes there: [{value, probabilities}]. */
   async decode(codes) {
-    const { x } = await this.#post("decode", { z: codes });
-    return x.map(unpackValue);
+    const { x, probabilities } = await this.#post("decode", { z: codes });
+    return x.map((value, k) => ({ value: unpackValue(value), probabilities: probabilities?.[k] ?? null }));
+  }
+
+  neighbours(i, n, kind) {
+    return this.#request(`items/${i}/neighbours?n=${n}&by=${kind}`);
+  }
+
+  /** An item with its detail at the place of each class: {classes, z, x}. */
+  async throughClasses(i) {
+    const reply = await this.#request(`items/${i}/classes`);
+    return { ...reply, x: reply.x.map(unpackValue) };
+  }
+
+  /** Dimensions of a code by their effect: [{index, low, high}]. */
+  async dimensions() {
+    this.#dimensions ??= this.#request("dimensions");
+    return (await this.#dimensions).dimensions;
   }
 
   async sample(n, name) {
@@ -113,7 +133,7 @@ export class Server {
   }
 }
 
-const axesQuery = (axes) => (axes ? `x_axis=${axes.x}&y_axis=${axes.y}` : "axes=pca");
+const axesQuery = (axes) => (axes === "umap" ? "axes=umap" : axes ? `x_axis=${axes.x}&y_axis=${axes.y}` : "axes=pca");
 
 function withValues(reply, ...names) {
   return { ...reply, ...Object.fromEntries(names.map((name) => [name, unpackValue(reply[name])])) };

@@ -23,6 +23,14 @@ export function drawMany(values, names, kind) {
   return el("div", { className: "many" }, ...values.map((value, i) => drawPicture(value, names[i])));
 }
 
+/** Draw an image, or the line of a signal, alone. */
+export function drawThumbnail(value, title, kind) {
+  if (kind === "image") return drawPicture(value, title);
+  const line = drawSignal(value, title, rangesOf([{ value }])).querySelector("svg");
+  line.style.height = "";
+  return line;
+}
+
 function drawPicture({ data, shape }, title) {
   const [height, width, channels = 1] = shape;
   const canvas = el("canvas", { width, height, className: "picture", role: "img", "aria-label": title, title });

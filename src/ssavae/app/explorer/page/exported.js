@@ -10,6 +10,8 @@ export class ExportedPage {
   #content;
   #unpacked = new Map();
   canEncode = false;
+  takesCodes = false;
+  neighbourKinds = ["map"];
 
   constructor(content) {
     this.#content = content;
@@ -64,7 +66,16 @@ export class ExportedPage {
   }
 
   decode(codes) {
-    return Promise.all(codes.map((z) => this.#atlas(positionOf(z, this.#content.points.projection))));
+    const decoded = async (position) => ({ value: await this.#atlas(position), probabilities: await this.#probabilities(position) });
+    return Promise.all(codes.map((z) => decoded(positionOf(z, this.#content.points.projection))));
+  }
+
+  /** The nearest items on the map. */
+  async neighbours(i, n) {
+    const { x, y } = await this.#once("points", () => this.points());
+    const distances = Float32Array.from(x, (_, k) => Math.hypot(x[k] - x[i], y[k] - y[i]));
+    const items = Array.from(distances.keys()).filter((k) => k !== i).sort((a, b) => distances[a] - distances[b] || a - b).slice(0, n);
+    return { items, distances: items.map((k) => distances[k]) };
   }
 
   async sample(n, name) {
@@ -125,15 +136,29 @@ export class ExportedPage {
     return Object.fromEntries(Object.keys(rows[0]).map((name) => [name, numeric(name) ? of((row) => row[name]) : null]));
   }
 
-  // bilinear interpolation between the four grid points around a position, clamped to the grid
-  async #atlas([x, y]) {
-    const { stack, extent, side } = this.#content.atlas;
-    const data = await this.#stack("atlas", stack);
+  async #atlas(position) {
+    const { stack } = this.#content.atlas;
+    return blended(await this.#stack("atlas", stack), stack, ...this.#corners(position));
+  }
+
+  async #probabilities(position) {
+    const packed = this.#content.atlas.surprisal; // -16 log p
+    if (!packed) return null;
+    const { data, shape } = await this.#once("surprisal", () => unpackGzip(packed));
+    const [corners, weights] = this.#corners(position);
+    const mean = (c) => corners.reduce((sum, row, k) => sum + weights[k] * data[row * shape[1] + c], 0);
+    const odds = Array.from({ length: shape[1] }, (_, c) => Math.exp(-mean(c) / 16));
+    const total = odds.reduce((sum, each) => sum + each, 0);
+    return odds.map((each) => each / total);
+  }
+
+  // the four grid points around a position, clamped to the grid, and their weights in a bilinear interpolation
+  #corners([x, y]) {
+    const { extent, side } = this.#content.atlas;
     const [column, u] = cellOf(x, extent[0], extent[1], side);
     const [row, v] = cellOf(y, extent[2], extent[3], side);
     const corner = row * side + column;
-    const corners = [corner, corner + 1, corner + side, corner + side + 1];
-    return blended(data, stack, corners, [(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v]);
+    return [[corner, corner + 1, corner + side, corner + side + 1], [(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v]];
   }
 }
 

@@ -154,6 +154,11 @@ export class LatentMap {
     this.look({ center: [(left + right) / 2, (bottom + top) / 2], unit });
   }
 
+  /** The rectangle that all points fill: left, right, bottom and top. */
+  get extent() {
+    return this.#index.extent;
+  }
+
   middle() {
     return this.center;
   }

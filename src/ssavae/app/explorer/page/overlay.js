@@ -1,4 +1,4 @@
-// Drawings above the points: hatching, class names, the probe, paths, the user's rows and the lasso.
+// Drawings above the points: hatching, density, class names, the probe, paths, the user's rows and the lasso.
 
 import { sized } from "./dom.js";
 import { surroundings } from "./palette.js";
@@ -12,6 +12,7 @@ export class Overlay {
   marks = []; // [{position, shape: "star" | "dot"}]
   lasso = null; // pixels
   hatch = null; // {x, y, trusted}
+  contours = []; // lines of contours.js
   names = []; // [{position, text}], the most important first
   dark = false;
   #scheduled = false;
@@ -47,6 +48,7 @@ export class Overlay {
     pen.clip();
     this.colors = surroundings(this.dark);
     if (this.hatch) this.#drawHatch();
+    for (const line of this.contours) this.#drawContour(line);
     this.#drawNames();
     if (this.path) this.#drawPath(this.path);
     for (const { position, shape } of this.marks) shape === "star" ? this.#drawStar(position) : this.#drawDot(position, 4);
@@ -71,6 +73,20 @@ export class Overlay {
     pen.drawImage(this.#mask.image, px0, py0, px1 - px0, py1 - py0);
     pen.globalCompositeOperation = "source-over";
     this.pen.drawImage(this.layer, 0, 0, this.canvas.width / ratio, this.canvas.height / ratio);
+  }
+
+  #drawContour(line) {
+    const { pen } = this;
+    pen.beginPath();
+    for (let k = 0; k < line.length; k += 4) {
+      pen.moveTo(...this.map.toPixel([line[k], line[k + 1]]));
+      pen.lineTo(...this.map.toPixel([line[k + 2], line[k + 3]]));
+    }
+    for (const [lineWidth, strokeStyle] of [[3, this.colors.ground], [1.2, this.colors.strong]]) {
+      Object.assign(pen, { lineWidth, strokeStyle, lineCap: "round", globalAlpha: 0.8 });
+      pen.stroke();
+    }
+    pen.globalAlpha = 1;
   }
 
   #stroke(width, color = this.colors.strong) {

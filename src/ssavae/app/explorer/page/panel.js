@@ -1,10 +1,10 @@
 // Side panel: the item or decoded row shown, the user's own rows, selections and samples.
 
+import { bars, probabilityBars } from "./bars.js";
 import { drawMany, drawValues } from "./draw.js";
 import { el, shortNumber } from "./dom.js";
 import { classCounts, itemTable, numberOf } from "./selection.js";
 
-const MOST_BARS = 8;
 const DECODED = "decoded";
 
 /** The panel; `release` is called when the user closes what is pinned. */
@@ -22,12 +22,14 @@ export class Panel {
     this.host.replaceChildren(el("div", { className: "title" }, el("h2", {}, title), pinned ? close : null), ...content.filter(Boolean));
   }
 
-  showHint() {
-    this.#show("Explore the map", false, el("p", { className: "empty" }, "Point at the map: over a point you see its row, elsewhere the row that the model decodes at that position."));
+  /** What to do first; between the points of some maps nothing is decoded. */
+  showHint(isDecoded) {
+    const elsewhere = isDecoded ? "elsewhere the row that the model decodes at that position." : "between the points of this map there are no codes.";
+    this.#show("Explore the map", false, el("p", { className: "empty" }, `Point at the map: over a point you see its row, ${elsewhere}`));
   }
 
-  /** An item; one that is pinned can be labelled, `page` as of selection.js, with `give(label, items)`. */
-  showItem(item, pinned, page) {
+  /** An item; one that is pinned can be labelled, `page` as of selection.js, with `give(label, items)`. `more` follows. */
+  showItem(item, pinned, page, more) {
     const decoded = item.x ? "reconstructed" : DECODED;
     this.#show(
       `Item ${item.item.toLocaleString("en")} · ${numberOf(page.points, item.item)}`, pinned, chips(item, this.model, page.labels.given.get(item.item)),
@@ -35,13 +37,18 @@ export class Panel {
       drawValues([{ title: "item", value: item.x }, { title: decoded, value: item.x_rec }], this.model.kind),
       item.x ? null : el("p", { className: "note" }, "This page holds the rows of some items only; shown is the row decoded at its position."),
       probabilityBars(this.model.classes, item.probabilities),
+      ...more,
     );
   }
 
-  showDecoded(position, value, pinned, trusted) {
+  /** What a position decodes to, and the classes there; `more` follows. */
+  showDecoded(position, { value, probabilities }, pinned, trusted, more) {
     const warning = el("p", { className: "facts" }, el("span", { className: "alarm" }, "not trustworthy here"));
     const at = position.map((each) => each.toFixed(2)).join(", ");
-    this.#show(`Decoded at ${at}`, pinned, trusted === false ? warning : null, drawValues([{ title: DECODED, value }], this.model.kind));
+    this.#show(
+      `Decoded at ${at}`, pinned, trusted === false ? warning : null, drawValues([{ title: DECODED, value }], this.model.kind),
+      probabilityBars(this.model.classes, probabilities), ...more,
+    );
   }
 
   /** The user's own rows, one at a time. */
@@ -76,6 +83,11 @@ export class Panel {
       itemTable(items, page),
       codeTable(selection),
     );
+  }
+
+  /** A selection of which the filters leave nothing. */
+  showNothing() {
+    this.#show("0 points selected", true, el("p", { className: "empty" }, "No point of the selection passes the filters."));
   }
 
   showSamples({ x, y, n_available }, name) {
@@ -114,21 +126,6 @@ function chips(item, model, given) {
   const limit = model.novelty_limit === null ? "" : ` (limit ${model.novelty_limit.toFixed(2)})`;
   texts.push([`${item.is_novel ? "novel: " : ""}novelty ${item.novelty.toFixed(2)}${limit}`, item.is_novel]);
   return el("p", { className: "facts" }, ...texts.map(([text, alarm]) => el("span", { className: alarm ? "alarm" : "" }, text)));
-}
-
-function probabilityBars(classes, probabilities) {
-  if (!probabilities || !probabilities.length) return null;
-  const ranked = probabilities.map((p, c) => [classes[c], p, p.toFixed(3)]).sort((a, b) => b[1] - a[1]);
-  return el("div", {}, el("h3", {}, "Class"), bars(ranked.slice(0, MOST_BARS)));
-}
-
-function bars(lines) {
-  const cells = lines.flatMap(([name, fraction, text]) => {
-    const bar = el("span", { className: "bar" });
-    bar.style.width = `${Math.max(0.5, 100 * fraction)}%`;
-    return [el("span", { className: "name", title: name }, name), bar, el("span", {}, text)];
-  });
-  return el("div", { className: "bars" }, ...cells);
 }
 
 function codeTable({ z_mean, z_std }) {

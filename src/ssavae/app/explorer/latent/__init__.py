@@ -1,0 +1,1 @@
+"""Neighbours and variations of items in the latent space."""
