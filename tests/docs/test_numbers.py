@@ -78,7 +78,10 @@ def typed_numbers(text: str) -> list[str]:
     return [line for section in unmarked for line in section.splitlines() if TYPED.search(line)]
 
 
-@pytest.mark.parametrize("page", render.pages(), ids=lambda page: page.stem)
+WRITTEN = [page for page in render.pages() if page.name not in ("changelog.md", "command-line.md")]
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.stem)  # the others are written by the build
 def test_no_measured_number_is_typed_without_its_date_and_commit(page: Path) -> None:
     assert typed_numbers(page.read_text("utf-8")) == []
 
