@@ -184,9 +184,9 @@ def test_step_2_exchanges_the_details_of_a_code_in_two_parts_alone(images, monke
     SSAVAE(K, **settings).fit(*images)
     assert exchanges == []
     SSAVAE(K, map_dim=N_MAP, **settings).fit(*images)
-    assert len(exchanges) == 120 // 16
+    assert len(exchanges) == 120 // 32
     SSAVAE(K, map_dim=N_MAP, beta=0.0, gamma=0.0, **settings).fit(*images)
-    assert len(exchanges) == 120 // 16
+    assert len(exchanges) == 120 // 32
 
 
 def test_moments_of_a_mixture_are_those_of_its_draws():

@@ -102,7 +102,7 @@ def deterministic(device: torch.device, *, warn_only: bool = False) -> Iterator[
     ValueError
         If cuBLAS has been used before without the workspace that it needs for it.
     """
-    if device.type != "cuda":
+    if not _is_cuda(device):
         yield
         return
     algorithms = _setting("algorithms", partial(_algorithms, warn_only))
@@ -113,12 +113,16 @@ def deterministic(device: torch.device, *, warn_only: bool = False) -> Iterator[
 
 def deterministic_convolutions(device: torch.device) -> AbstractContextManager[object]:
     """Let cuDNN choose the same algorithm each time, and one that gives the same bits."""
-    return _setting("convolutions", _convolutions) if device.type == "cuda" else nullcontext()
+    return _setting("convolutions", _convolutions) if _is_cuda(device) else nullcontext()
 
 
 def tf32_matrices(device: torch.device) -> AbstractContextManager[object]:
     """Let a GPU multiply matrices of float32 with ten bits of fraction (TensorFloat-32)."""
-    return _setting("tf32", _tf32) if device.type == "cuda" else nullcontext()
+    return _setting("tf32", _tf32) if _is_cuda(device) else nullcontext()
+
+
+def _is_cuda(device: torch.device) -> bool:
+    return device.type == "cuda"
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def dropout_masks(noise: Float[Tensor, "b u"], rate: float) -> Float[Tensor, "b 
     tensor([[0., 2.],
             [2., 0.]])
     """
-    return (noise > NormalDist().inv_cdf(rate)) / (1.0 - rate)
+    return (noise > NormalDist().inv_cdf(rate)).to(noise.dtype) / (1.0 - rate)
 
 
 def _for_members(rows: Tensor, k: int) -> Tensor:

@@ -23,11 +23,12 @@ from torch.utils.data import Dataset
 from ssavae._checks import check
 from ssavae._serialize import plain
 from ssavae._torch_state import drawn_from
+from ssavae.inference import SAMPLERS
 from ssavae.inference.active_learning import suggest_rows
 from ssavae.inference.calibration import Calibration, conformal_limit
 from ssavae.inference.codes import Whitening, complete
 from ssavae.inference.predictor import Predictor
-from ssavae.inference.samplers import SAMPLERS, Mixture, draw_accepted, fit_samplers, log_density, prior
+from ssavae.inference.samplers import Mixture, draw_accepted, fit_samplers, log_density, prior
 from ssavae.networks import Networks, Spec, build_networks, build_step2
 from ssavae.persistence.hub import fetch, is_on_hub
 from ssavae.persistence.model_document import ModelDocument, OwnNetwork
@@ -150,8 +151,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         takes 4 for tables, and 1 where that loss is at work, for images, signals and an encoder of yours.
     dropout : float or None
         Of a table: share of the encoder's hidden units that step 1 leaves out of each row, others in each
-        batch. None takes 0.3 where the encoder has several members, ``loss_consistency`` is not at work and
-        there are under 1,000 rows, else 0.
+        batch. None takes 0.3 where the encoder has several members, ``loss_consistency`` is not at work,
+        ``widths`` is None and there are under 1,000 rows, else 0.
     encoder, decoder : torch.nn.Module or None
         Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
     validation_fraction : float or None

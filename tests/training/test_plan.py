@@ -141,6 +141,8 @@ def test_a_table_has_four_members_unless_the_encoder_is_the_user_s():
 def test_dropout_is_for_the_ensembles_of_small_tables():
     assert settings(999, kind="table").dropout == 0.3
     assert settings(1000, kind="table").dropout == 0.0
+    assert settings(999, kind="table", widths=(32, 16)).dropout == 0.0
+    assert settings(999, kind="table", widths=(32, 16), dropout=0.3).dropout == 0.3
     assert settings(999, kind="table", n_members=1).dropout == 0.0
     assert settings(999, kind="table", n_members=1, dropout=0.5).dropout == 0.5
     assert settings(999, kind="table", dropout=0.0).dropout == 0.0

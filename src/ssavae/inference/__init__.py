@@ -1,1 +1,3 @@
 """Trained networks applied to rows and codes: prediction, sampling, calibration."""
+
+SAMPLERS = ("class", "aggregate", "prior")

@@ -22,7 +22,6 @@ from ssavae._checks import check
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-SAMPLERS = ("class", "aggregate", "prior")
 MAX_COMPONENTS = 5
 MAX_ROWS = 2000  # rows per mixture: enough for a full covariance of 100 dimensions, and fast to fit
 BLAS_LOCK = threading.Lock()  # the limit is of the whole process: one thread sets it and puts it back

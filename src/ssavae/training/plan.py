@@ -162,7 +162,8 @@ def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classe
     epochs = partial(_enough_epochs, kind, n_rows)
     is_own_table = kind == "table" and params["encoder"] is None
     n_members = _default(params["n_members"], MEMBERS if is_own_table and not is_consistent else 1)
-    is_left_out = n_members > 1 and not is_consistent and n_rows < FEW_ROWS
+    is_wide = params["widths"] is None  # fewer units than the library's can spare none
+    is_left_out = is_wide and n_members > 1 and not is_consistent and n_rows < FEW_ROWS
     dropout = _default(params["dropout"], DROPOUT if is_left_out else 0.0)
     check(is_own_table or not dropout, f"dropout={dropout} is for tables, with an encoder of ssavae's")
     return Settings(

@@ -154,7 +154,7 @@ def sample(
     A picture, or the values as .npz or .csv.
     """
     path = output_path(out, run / "samples.png", ROW_SUFFIXES)
-    from ssavae.inference.samplers import SAMPLERS
+    from ssavae.inference import SAMPLERS
 
     check_choice("--sampler", sampler, SAMPLERS)
     check_run(run)

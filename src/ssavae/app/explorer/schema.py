@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from ssavae.app.explorer.limits import AXES, ITEMS, ROWS
-from ssavae.inference.samplers import SAMPLERS
+from ssavae.inference import SAMPLERS
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Codes = list[list[float]]
