@@ -15,6 +15,7 @@ from hypothesis import settings
 from jaxtyping import Float, Int, install_import_hook
 
 ROOT = Path(__file__).resolve().parents[1]
+collect_ignore = ["conftest.py"]  # it has no doctests, and shares its name with those of subfolders
 SEED = 20200901
 
 # Shapes and dtypes in signatures are checked while the tests run. The hook has to stand before the modules
