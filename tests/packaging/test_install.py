@@ -78,11 +78,11 @@ def test_explore_alone(wheel: Path, tmp_path: Path) -> None:
     programs = new_environment(tmp_path, f"{wheel}[explore]", constraints=ROOT / "constraints.txt")
     check_run(programs / "ssavae", "train", "digits", "--out", "run", *QUICK, folder=tmp_path)
     check_run(programs / "ssavae", "explore", "run", "digits", "--export", "map.html", folder=tmp_path)
-    assert (tmp_path / "map.html").stat().st_size > 1_000_000
+    assert (tmp_path / "map.html").stat().st_size > 300_000
 
 
 def test_lowest_versions(wheel: Path, tmp_path: Path) -> None:
-    tools = ["pytest", "pytest-timeout", "hypothesis", "beartype", "jaxtyping", "httpx"]
+    tools = ["pytest", "pytest-timeout", "hypothesis", "beartype", "jaxtyping", "httpx", "polars"]
     programs = new_environment(tmp_path, f"{wheel}[parquet,explore]", *tools, constraints=FILE)
     # old libraries warn of what new ones deprecate
     tests = ["test_losses.py", "test_algorithms.py", "test_student.py", "preprocessing", "data", "figures"]

@@ -22,7 +22,7 @@ from ssavae import SSAVAE, figures, load
 from ssavae._checks import UsageError
 from ssavae.app import cli
 from ssavae.app.cli.experiments import repeated
-from ssavae.app.experiments.optuna_worker import CELL, Worker, open_study
+from ssavae.app.experiments.optuna_worker import CELL, WORKER, Worker, open_study
 from ssavae.app.experiments.search_space import Space, name_of, plan_space
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -216,6 +216,20 @@ def test_a_cell_queued_twice_is_done_once(tmp_path):
     twice.study.enqueue_trial(SPACE.grid()[1], user_attrs={CELL: name_of(SPACE.grid()[1])})
     twice.run()
     assert sorted(done) == sorted(map(name_of, SPACE.grid()))
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed")  # ask() sends none, as one that dies
+def test_a_worker_that_dies_before_its_first_heartbeat_blocks_nobody(tmp_path):
+    done = []
+    survivor = worker(tmp_path, lambda cell: done.append(name_of(cell)) or {"loss": 1.0})
+    survivor.grace = 1
+    for cell in SPACE.grid()[:2]:
+        survivor.study.enqueue_trial(cell, user_attrs={CELL: name_of(cell)})
+    survivor.study.ask()  # of workers killed before they have said who they are, and after it
+    survivor.study.ask().set_user_attr(WORKER, "gone:1")
+    survivor.run()
+    assert sorted(done) == sorted(map(name_of, SPACE.grid()))
+    assert {result.state for result in survivor.results()} == {"done"}
 
 
 def test_a_sampler_draws_so_many_cells_within_the_range(tmp_path):

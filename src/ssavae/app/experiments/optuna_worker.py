@@ -39,7 +39,9 @@ MAX_DEATHS = 3  # workers that may die running a cell before it counts as failed
 LOCK_TIMEOUT = 60  # seconds to wait for a database that others write to
 POLL_INTERVAL = 2.0  # seconds between two looks at the trials of other workers
 STATES = {"COMPLETE": "done", "RUNNING": "running", "WAITING": "waiting"}  # best first
-CELL, ERROR, STOPPED, METRICS, WORKER = "cell", "error", "stopped", "found", "worker"  # attributes of trials
+# Attributes of trials. A worker may be killed after it has taken a trial and before its first heartbeat.
+CELL, ERROR, STOPPED, METRICS, WORKER = "cell", "error", "stopped", "found", "worker"
+HEARTBEAT = "heartbeat"
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Worker:
             optuna.storages.fail_stale_trials(self.study)
         for trial in self._trials():  # of workers that died before their first heartbeat
             start = trial.datetime_start
-            if _state(trial) != "RUNNING" or WORKER in trial.user_attrs or start is None:
+            if _state(trial) != "RUNNING" or HEARTBEAT in trial.user_attrs or start is None:
                 continue
             if (datetime.now() - start).total_seconds() > self.grace:
                 with suppress(ValueError, RuntimeError):  # another worker was first
@@ -267,7 +269,7 @@ def _open_storage(url: str, grace: int, n_tries: int = 5) -> RDBStorage:
     try:
         with _creation_lock(url), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            storage = optuna.storages.RDBStorage(
+            storage = _storage_class()(
                 with_driver(url),
                 engine_kwargs=engine,
                 heartbeat_interval=max(1, grace // 4),
@@ -283,6 +285,19 @@ def _open_storage(url: str, grace: int, n_tries: int = 5) -> RDBStorage:
     if is_file:
         _lock_at_begin(storage)
     return storage
+
+
+def _storage_class() -> type[RDBStorage]:
+    """Return a storage that notes at a trial that its worker has sent a heartbeat."""
+    import optuna
+
+    class Storage(optuna.storages.RDBStorage):
+        def record_heartbeat(self, trial_id: int) -> None:
+            super().record_heartbeat(trial_id)
+            with suppress(optuna.exceptions.UpdateFinishedTrialError):
+                self.set_trial_user_attr(trial_id, HEARTBEAT, True)
+
+    return Storage
 
 
 def _creation_lock(url: str) -> AbstractContextManager[object]:
