@@ -33,6 +33,15 @@ BATCH_SIZES = {
     "batch_size_decoder": 32,
 }  # where it is None, on any device (docs/decisions.md)
 WEIGHTS = ("beta", "gamma", "weight_kl", "weight_detail", "weight_consistency")
+# Step 1 does not depend on these.
+STEP_2 = (
+    "beta",
+    "gamma",
+    "n_epochs_decoder",
+    "batch_size_decoder",
+    "learning_rate_decoder",
+    "learning_rate_disc",
+)
 # Parameters that say where and how a model is trained, but do not change the model.
 RUNTIME = (
     "encoder",

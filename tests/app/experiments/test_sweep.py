@@ -24,6 +24,8 @@ from ssavae.app import cli
 from ssavae.app.cli.experiments import repeated
 from ssavae.app.experiments.optuna_worker import CELL, WORKER, Worker, open_study
 from ssavae.app.experiments.search_space import Space, name_of, plan_space
+from ssavae.app.runs.folder import RunFolder
+from ssavae.app.runs.train import _shared_vec
 
 ROOT = Path(__file__).resolve().parents[3]
 SHORT = ["--set", "n_epochs=1", "--set", "n_epochs_decoder=1"]
@@ -367,6 +369,25 @@ def test_a_model_with_anothers_vec_is_the_same_to_the_bit(toy_images):
     assert [row["step"] for row in given.history_] == ["vec", "vec", "decoder", "decoder"]
     with pytest.raises(ValueError, match="other rows"):
         SSAVAE(beta=0.1, **settings).fit(X[:40], y[:40], vec=step_1)
+
+
+def test_step_1_that_one_cell_began_is_resumed_by_another(toy_images, tmp_path, monkeypatch):
+    X, y = toy_images
+    data = {"X": X, "y": y}
+    settings: dict[str, Any] = {"n_epochs": 2, "n_epochs_decoder": 2, "random_state": 3}
+    folder = RunFolder(tmp_path / "vec")
+
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as disk, pytest.raises(OSError, match="no space"):
+        disk.setattr(RunFolder, "save_model", full)
+        _shared_vec(folder, SSAVAE(beta=0.1, **settings), data)
+    assert folder.has_state
+    resumed = _shared_vec(folder, SSAVAE(beta=0.2, learning_rate_disc=1e-4, **settings), data)
+    assert not folder.has_state
+    alone = SSAVAE(**{**settings, "n_epochs_decoder": 0}).fit(X, y)
+    assert np.array_equal(resumed.transform(X), alone.transform(X))
 
 
 def test_curves_join_cells_that_differ_in_one_parameter_alone():

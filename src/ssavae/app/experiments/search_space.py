@@ -10,16 +10,8 @@ from dataclasses import dataclass
 from ssavae._checks import UsageError
 from ssavae._serialize import JSONObject
 from ssavae.app.runs.settings import plan_parameters
+from ssavae.training.parameters import STEP_2
 
-# step 1 does not depend on these: cells that differ in nothing else share their VEC
-STEP_2_PARAMETERS = (
-    "beta",
-    "gamma",
-    "n_epochs_decoder",
-    "batch_size_decoder",
-    "learning_rate_decoder",
-    "learning_rate_disc",
-)
 NOT_SWEPT = ("device", "n_workers")  # they should not change the result
 LOG_RATIO = 10.0  # a range whose ends differ by this factor is sampled on a logarithmic scale
 
@@ -54,9 +46,9 @@ class Space:
 
     def vec_name(self, cell: Cell) -> str | None:
         """Return a name for the step 1 of a cell; None if no other cell can have the same."""
-        if not set(self.swept) & set(STEP_2_PARAMETERS):
+        if not set(self.swept) & set(STEP_2):
             return None
-        return name_of({k: v for k, v in cell.items() if k not in STEP_2_PARAMETERS}) or "all"
+        return name_of({k: v for k, v in cell.items() if k not in STEP_2}) or "all"
 
 
 def _numbers(values: Sequence[object]) -> list[int | float] | None:

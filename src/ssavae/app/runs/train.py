@@ -26,6 +26,7 @@ from ssavae.preprocessing.labels import encode_labels
 from ssavae.preprocessing.lazy import LazyArray
 from ssavae.training.distributed.fabric import find_device
 from ssavae.training.distributed.launcher import is_first
+from ssavae.training.parameters import STEP_2
 
 UNLABELLED = "loss_class, accuracy, predict and samples by class are off"
 
@@ -145,10 +146,15 @@ def _fit(
 
 
 def _shared_vec(folder: RunFolder, model: SSAVAE, data: dict[str, Any]) -> SSAVAE:
-    """Load the model that was trained in step 1 alone, or train it while other processes wait."""
+    """Load the model that was trained in step 1 alone, or train it while other processes wait.
+
+    Its parameters of step 2 are the defaults: a run with others may have begun it, and been killed.
+    """
     with folder.locked(wait=True):
         if folder.has_state or not folder.has_model:
+            defaults = SSAVAE().get_params()
             step_1: Any = clone(model)
+            step_1.set_params(**{name: defaults[name] for name in STEP_2})
             step_1.set_params(checkpoint_folder=folder.path, n_epochs_decoder=0)
             folder.save_model(step_1.fit(**data, resume=folder.has_state))
     return folder.load_model()
