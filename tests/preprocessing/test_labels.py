@@ -86,13 +86,17 @@ def test_floats_without_gaps_and_fractions_stay_floats():
     assert encode_labels([0.5, 6.0, np.nan])[1].tolist() == [0.5, 6.0]
 
 
+NUMPY_2 = hasattr(np.dtypes, "StringDType")
+STRINGS = [np.array(["a", "b", ""], dtype=np.dtypes.StringDType())] if NUMPY_2 else []
+
+
 @pytest.mark.parametrize(
     "y",
     [
         np.ma.masked_array(["a", "b", "c"], mask=[False, False, True]),
         np.array(["a", "b", ""]),
         np.array([b"a", b"b", b""]).astype(str),
-        np.array(["a", "b", ""], dtype=np.dtypes.StringDType()),
+        *STRINGS,
         pd.Series(["a", "b", None], dtype="string"),
         pd.Series(["a", "b", None], dtype="category"),
         pl.Series(["a", "b", None]),
