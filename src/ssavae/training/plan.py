@@ -25,7 +25,7 @@ MANY_LABELS = 10000  # from which rows are held out without being asked for
 MIN_UPDATES = 2000  # of a stage, at least, where n_epochs is None: few rows need more epochs
 MEMBERS = 4  # of the encoder of a table
 DROPOUT = 0.3  # of hidden units of an ensemble, where a table has so few rows that it is learnt by heart
-FEW_ROWS = 1000
+FEW_ROWS = 1000  # below these a table has so few
 LEAST_UPDATES = 500  # of a stage of the smallest tables
 UPDATES_PER_ROW = 2  # of a stage of tables, up to MIN_UPDATES (docs/decisions.md)
 EPOCHS = 10  # of step 1 and of step 2, where that is as many updates
@@ -54,6 +54,11 @@ class Settings:
     patience: int | None
     n_members: int
     dropout: float
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether step 2 decodes more than the codes of rows: with beta = gamma = 0 nothing would use it."""
+        return self.beta > 0 or self.gamma > 0
 
 
 @dataclass(frozen=True)

@@ -278,9 +278,9 @@ def run_decoder(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None
 
 
 def _detail_law(plan: TrainingPlan, predictor: Predictor) -> DetailLaw | None:
-    """Return the law of the detail in each class, of a code in two parts."""
+    """Return the law of the detail in each class, of a code in two parts whose details are exchanged."""
     spec = plan.spec
-    if spec.n_map == spec.latent_dim:
+    if spec.n_map == spec.latent_dim or not plan.settings.has_prior:
         return None
     codes, labels = predictor.draws(*sample_inputs(plan.rows, LAW_ROWS), plan.seed)
     gaussians = fit_samplers(codes, labels, spec.n_classes, plan.seed, max_components=1)
@@ -326,7 +326,7 @@ def decoder_stage(
         context=session.context,
         latent_dim=plan.spec.latent_dim,
         generator=session.generator,
-        with_prior=settings.beta > 0 or settings.gamma > 0,
+        with_prior=settings.has_prior,
     )
     if settings.beta == 0:  # the discriminator is not trained
         del optimizers["discriminator"]

@@ -29,11 +29,11 @@ def rows_of(X: Data, y: Labels | None = None) -> Part:
     return Part(rows, labels)
 
 
-def _row_of(X: Data, row: int) -> Part:
+def _rows_with(X: Data, row: int) -> Part:
     part = rows_of(X)
     if not 0 <= row < len(part.x):
         raise ValueError(f"row={row}: X has rows 0 to {len(part.x) - 1}")
-    return part.take(slice(row, row + 1))
+    return part
 
 
 def plot_map(model: SSAVAE, X: Data, y: Labels | None = None) -> Figure:
@@ -73,8 +73,7 @@ def plot_traversal(model: SSAVAE, X: Data, *, row: int = 0) -> Figure:
     ValueError
         If X has no such row.
     """
-    _row_of(X, row)
-    return walks.draw_traversal(model, rows_of(X), row)
+    return walks.draw_traversal(model, _rows_with(X, row), row)
 
 
 def plot_novelty(model: SSAVAE, X: Data, new: Data) -> Figure:
@@ -105,9 +104,9 @@ def plot_explanation(model: SSAVAE, X: Data, *, row: int = 0, other: object = No
     """
     from ssavae.analysis import explain
 
-    x = _row_of(X, row).x
+    x = _rows_with(X, row).take(slice(row, row + 1)).x
     why = explain.why(model, x, other)
-    return walks.draw_explanation(model, x, why, title=f"row {row}: why {why.predicted}, and not {why.other}")
+    return walks.draw_explanation(model, x, why, title=walks.title_of(row, why))
 
 
 def plot_history(model: SSAVAE) -> Figure:

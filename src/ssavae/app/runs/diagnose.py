@@ -15,7 +15,7 @@ from ssavae.analysis.monitoring import normal_class
 from ssavae.app.runs.folder import RunFolder
 from ssavae.app.runs.output import to_frame, write_rows
 from ssavae.app.runs.pictures import axis_labels, class_index, draw_track, label_indices
-from ssavae.app.runs.walks import draw_explanation
+from ssavae.app.runs.walks import draw_explanation, title_of
 from ssavae.data.labelled import DEFAULT_READING, LabelledData, Reading
 from ssavae.data.partition import Part, divide, with_options
 from ssavae.estimator import SSAVAE
@@ -171,8 +171,8 @@ def explain_row(
         "compared_with": str(why.other),
         "on_the_way": " ".join(f"{p:.2f}" for p in why.probability),
     }
-    title = f"row {row}: why {why.predicted}, and not {why.other}"
-    return summary, columns, draw_explanation(model, x, why, axis_labels(folder.reading), title)
+    figure = draw_explanation(model, x, why, axis_labels(folder.reading), title_of(row, why))
+    return summary, columns, figure
 
 
 def _class_to_compare(model: SSAVAE, x: ArrayLike, to: str | None) -> object:

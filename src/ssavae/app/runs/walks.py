@@ -92,6 +92,11 @@ def _dimension(k: int, n_map: int, n_dims: int) -> str:
     return f"{'map' if k < n_map else 'detail'} z{k}"
 
 
+def title_of(row: int, why: Explanation) -> str:
+    """Return the title of the picture that explains a row."""
+    return f"row {row}: why {why.predicted}, and not {why.other}"
+
+
 def draw_explanation(
     model: SSAVAE, x: RowsLike, why: Explanation, labels: AxisLabels = AS_MEASURED, title: str = ""
 ) -> figures.Figure:
