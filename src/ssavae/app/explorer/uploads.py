@@ -195,6 +195,8 @@ def _parse(text: str, column: Column, position: str) -> Cell:
 def _read_numbers(lines: list[list[str]], format: RowFormat) -> np.ndarray:
     """Return images or signals: one as it is, (T, C) or (H, W), or one a line, below a header or not."""
     shape = format.preprocess.row_shape
+    if len(lines) - 1 > shape[0]:  # several rows, perhaps below a header: too many are refused unread
+        _check_count(len(lines) - 1)
     numbers = [_parse_numbers(line) for line in lines]
     if numbers[0] is None:  # a header
         numbers = numbers[1:]
