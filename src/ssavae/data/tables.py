@@ -139,7 +139,7 @@ def _read_frame(path: Path, source: Source, features: Sequence[str]) -> pd.DataF
         if cells.dtype == object:
             categories[i] = np.asarray(cells)
         else:
-            numbers[:, i] = cells
+            numbers[:, i] = cells.to_numpy(np.float64, na_value=np.nan)
     if refused:
         raise ValueError(f"{path}: {_refusal(refused)}")
     frame = pd.DataFrame(numbers, columns=list(features), copy=False)
