@@ -573,8 +573,14 @@ def test_csv_with_categories(tmp_path):
             None,
             "'id' holds 60 different texts in 60 rows",
         ),
-        ("a,b\n1,2\n3,4,5\n", None, "a.csv is not a readable csv: .*line 3"),
-        ("a,b\n1,2,3\n4,5,6\n", None, "a.csv is not a readable csv: Length of header"),
+        ("a,y\n1,u\n3\n", "y", "row 3 has 1 cells, the header 2"),
+        ("a,b\n1,2\n3,4,5\n", None, "row 3 has 3 cells, the header 2: a cell that holds the separator needs"),
+        ("a,b\n1,2,3\n4,5,6\n", None, "row 2 has 3 cells, the header 2"),
+        (
+            "# 2 columns\na,b\n1,2\n",
+            None,
+            "row 2 has 2 cells, the header 1: .* first line has to be the header",
+        ),
         ("a,when\n1,2024-01-01\n", None, "column 'when' holds dates, in row 2 '2024-01-01'"),
     ],
 )
