@@ -27,14 +27,11 @@ def measure(model: SSAVAE, judge: Judge, split: Split, n_epochs: int) -> JSONObj
     """Train step 2 for so many epochs, and compare the reconstructions of test rows with the rows."""
     model.set_params(n_epochs_decoder=n_epochs).fit_decoder(split.x)
     x, decoded = (np.asarray(each) / 255.0 for each in (split.x_test, model.reconstruct(split.x_test)))
-    rows = [row for row in model.history_ if row["step"] == "decoder"]
     return {
         "agreement": classification.agreement(judge_logits(judge, decoded), split.y_test),
         "frechet": generation.frechet_distance(judge_features(judge, x), judge_features(judge, decoded)),
         "sharpness": generation.sharpness(decoded, x),
         "pixel_error": generation.pixel_error(x, decoded),
-        "seconds": sum(float(row["seconds"]) for row in rows),
-        "seconds_vec": sum(float(row["seconds"]) for row in model.history_ if row["step"] == "vec"),
     }
 
 

@@ -718,6 +718,16 @@ def test_truncated_image(tmp_path):
         load_dataset(tmp_path)
 
 
+@pytest.mark.parametrize("parts", [("train", "test"), ("Train", "Test"), ("Training", "Testing")])
+def test_parts_of_a_folder_by_their_usual_names(tmp_path, parts):
+    for part in parts:
+        for name in "ab":
+            write_image(tmp_path / part / name / "1.png")
+    data = load_dataset(tmp_path)
+    assert data.class_names == ("a", "b") and len(data.x_train) == 2
+    assert data.x_test is not None and len(data.x_test) == 2
+
+
 def test_folder_beside_train_and_test(tmp_path):
     for part in ("train", "test", "val"):
         write_image(tmp_path / part / "a" / "1.png")
