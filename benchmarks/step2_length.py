@@ -1,4 +1,4 @@
-"""For how many epochs step 2 pays: Fréchet distance and agreement of the same VEC's reconstructions by epochs.
+"""For how many epochs step 2 pays: the reconstructions of one VEC after trainings of several lengths.
 
     python benchmarks/step2_length.py runs/mnist2 mnist --epochs 1 2 4 8
 
