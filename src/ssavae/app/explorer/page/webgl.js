@@ -8,8 +8,8 @@ uniform float size;
 out vec4 tint;
 void main() {
   tint = color;
-  // a hidden point is moved out of the picture
-  gl_Position = color.a == 0.0 ? vec4(2.0, 2.0, 0.0, 1.0) : vec4(position * scale + offset, 0.0, 1.0);
+  // a hidden point is moved out of the picture, a faint one behind the others
+  gl_Position = color.a == 0.0 ? vec4(2.0, 2.0, 0.0, 1.0) : vec4(position * scale + offset, 0.5 - 0.5 * color.a, 1.0);
   gl_PointSize = size + 1.0; // with room for a smooth edge
 }`;
 const FRAGMENT = `#version 300 es
@@ -70,6 +70,8 @@ export class PointCloud {
     };
     this.positions = attribute("position", 2, gl.FLOAT, false, 8);
     this.colors = attribute("color", 4, gl.UNSIGNED_BYTE, true, 4);
+    gl.enable(gl.DEPTH_TEST);
+    gl.depthFunc(gl.LEQUAL);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   }
@@ -105,7 +107,7 @@ export class PointCloud {
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     gl.viewport(0, 0, width, height);
     gl.clearColor(0, 0, 0, 0);
-    gl.clear(gl.COLOR_BUFFER_BIT);
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     if (!this.rgba || this.rgba.length !== 4 * this.#n) return;
     gl.uniform2f(uniforms.scale, 2 / (x1 - x0), 2 / (y1 - y0));
     gl.uniform2f(uniforms.offset, -(x1 + x0) / (x1 - x0), -(y1 + y0) / (y1 - y0));
