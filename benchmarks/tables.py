@@ -131,7 +131,7 @@ METHODS: dict[str, Callable[[int], Any]] = {
 
 
 def build(method: str, seed: int) -> Any:
-    """Return the model of a method, or of a candidate for the defaults: ``ssavae n_members=4 dropout=0.3``."""
+    """Return the model of a method, or of a candidate for defaults: ``ssavae n_members=4 dropout=0.3``."""
     name, *pairs = method.split()
     params = {key: ast.literal_eval(value) for key, _, value in (pair.partition("=") for pair in pairs)}
     return METHODS[name](seed).set_params(**params)
