@@ -48,8 +48,9 @@ def train_and_judge(name: str) -> None:
     """Train with the command line, evaluate with a judge, and copy numbers and figures to the results."""
     program = str(Path(sys.executable).with_name("ssavae"))
     folder = RUNS / name
-    call(program, "train", *SSAVAE[name], "--out", str(folder), "--overwrite")
-    call(program, "evaluate", str(folder), SSAVAE[name][0], "--judge")
+    relative = str(folder.relative_to(ROOT))  # the commands are in the results, and run in ROOT
+    call(program, "train", *SSAVAE[name], "--out", relative, "--overwrite")
+    call(program, "evaluate", relative, SSAVAE[name][0], "--judge")
     (RESULTS / name).mkdir(parents=True, exist_ok=True)
     for pattern in SAVED:
         for path in folder.glob(pattern):

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from report import command, parser, write_json
+from report import command, parser, read_json, write_json
 
 from ssavae.app.runs.environment import machine
 
@@ -81,13 +81,18 @@ def main() -> None:
     options.add_argument("--table", action="append", choices=TABLES)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "small_tables.json")
+    options.add_argument("--busy", type=int, nargs="+", default=[0, 2], help="processes beside the fit")
     parsed = options.parse_args()
-    results = []
-    for n_busy in (0, 2):
+    for n_busy in parsed.busy:
         for table in parsed.table or TABLES:
-            results.append(measure(table, parsed.before.resolve(), n_busy, parsed.rounds))
-            print(results[-1], flush=True)
-            write_json(parsed.out, {"command": command(), **machine(), "results": results})
+            measured = {**measure(table, parsed.before.resolve(), n_busy, parsed.rounds), **machine()}
+            print(measured, flush=True)
+            others = [
+                result
+                for result in read_json(parsed.out).get("results", [])
+                if (result["table"], result["busy"]) != (table, n_busy)
+            ]
+            write_json(parsed.out, {"command": command(), "results": [*others, measured]})
 
 
 if __name__ == "__main__":

@@ -92,6 +92,7 @@ def test_it_is_saved_loaded_and_exported(model, digits, tmp_path):
     loaded = load(tmp_path / "model")
     assert loaded.student_widths == (128, 64)
     assert np.array_equal(loaded.transform(X), model.transform(X))
+    pytest.importorskip("onnxscript")
     export_onnx(model, tmp_path / "onnx")
     np.testing.assert_allclose(Exported(tmp_path / "onnx").transform(X), model.transform(X), atol=1e-4)
 

@@ -573,8 +573,14 @@ def test_csv_with_categories(tmp_path):
             None,
             "'id' holds 60 different texts in 60 rows",
         ),
-        ("a,b\n1,2\n3,4,5\n", None, "a.csv is not a readable csv: .*line 3"),
-        ("a,b\n1,2,3\n4,5,6\n", None, "a.csv is not a readable csv: Length of header"),
+        ("a,y\n1,u\n3\n", "y", "row 3 has 1 cells, the header 2"),
+        ("a,b\n1,2\n3,4,5\n", None, "row 3 has 3 cells, the header 2: a cell that holds the separator needs"),
+        ("a,b\n1,2,3\n4,5,6\n", None, "row 2 has 3 cells, the header 2"),
+        (
+            "# 2 columns\na,b\n1,2\n",
+            None,
+            "row 2 has 2 cells, the header 1: .* first line has to be the header",
+        ),
         ("a,when\n1,2024-01-01\n", None, "column 'when' holds dates, in row 2 '2024-01-01'"),
     ],
 )
@@ -710,6 +716,16 @@ def test_truncated_image(tmp_path):
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(ValueError, match=r"1\.png is not a readable image"):
         load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("parts", [("train", "test"), ("Train", "Test"), ("Training", "Testing")])
+def test_parts_of_a_folder_by_their_usual_names(tmp_path, parts):
+    for part in parts:
+        for name in "ab":
+            write_image(tmp_path / part / name / "1.png")
+    data = load_dataset(tmp_path)
+    assert data.class_names == ("a", "b") and len(data.x_train) == 2
+    assert data.x_test is not None and len(data.x_test) == 2
 
 
 def test_folder_beside_train_and_test(tmp_path):

@@ -33,7 +33,7 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
     ),
     sep=st.sampled_from(";\t|"),
     decimal=st.sampled_from(".,"),
-    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]),
 )
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.filterwarnings("ignore:.*as its first lines say")
@@ -180,6 +180,64 @@ def test_prediction_reads_each_file_in_its_own_dialect(tmp_path):
     with pytest.warns(UserWarning, match="--sep"):
         data = read_like(str(path), reading, "table")
     assert np.asarray(data.x_train).tolist() == [[1.5, 2], [2.5, 3]]
+
+
+@pytest.mark.parametrize("index", [np.arange(6), np.arange(1, 7), np.array([5, 0, 3, 1, 17, 2])])
+def test_the_index_that_pandas_writes_is_no_column(tmp_path, index):
+    frame = pd.DataFrame({"a": np.arange(6.0), "y": list("uvuvuv")}, index=index)
+    frame.to_csv(tmp_path / "a.csv")
+    with pytest.warns(UserWarning, match="column 1 has no name and numbers the rows: it is left out"):
+        data = load_dataset(tmp_path / "a.csv", Reading(label="y"))
+    assert data.feature_names == ("a",) and np.asarray(data.x_train)[:, 0].tolist() == frame.a.tolist()
+    frame.a = ["1", "2", "3", "x", "5", "6"]
+    frame.to_csv(tmp_path / "a.csv")
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="column 'a' holds text in row 5"):
+        load_dataset(tmp_path / "a.csv", Reading(label="y"))
+
+
+def test_separators_at_the_end_of_all_lines_make_no_column(tmp_path):
+    path = write(tmp_path / "a.csv", "a,y,,\n1,u,,\n2,v,,\n")
+    with pytest.warns(UserWarning, match="column [34] has no name and no values"):
+        assert load_dataset(path, Reading(label="y")).feature_names == ("a",)
+
+
+@pytest.mark.parametrize("cells", ["0.5,0.5,0.7", "u,v,u"])
+def test_a_column_with_values_is_read_without_a_name(tmp_path, cells):
+    text = "".join(f"{cell},{i},u\n" for i, cell in enumerate(cells.split(",")))
+    data = load_dataset(write(tmp_path / "a.csv", ",a,y\n" + text), Reading(label="y"))
+    assert np.asarray(data.x_train).shape == (3, 2)
+
+
+def test_spaces_after_separators_belong_to_no_name(tmp_path):
+    path = write(tmp_path / "a.csv", "a, b, y\n1, 2, u\n3, 4, v\n")
+    data = load_dataset(path, Reading(label="y"))
+    assert data.feature_names == ("a", "b") and np.asarray(data.x_train).tolist() == [[1, 2], [3, 4]]
+    assert np.asarray(data.y_train).tolist() == ["u", "v"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "content"),
+    [
+        (["5%", "12.5 %", "7"], "numbers with a percent sign"),
+        (["$5", "-$1,200.50", "7"], "amounts with a currency sign"),
+        (["5 €", "1.200,50 €", "7"], "amounts with a currency sign"),
+        (["1,200.5", "12,000", "7"], "numbers with thousands separators"),
+        (["1\u202f200", "12\u00a0000", "7"], "numbers with thousands separators"),
+        (["−5.5", "−3", "7"], "numbers whose minus sign is no hyphen"),
+    ],
+)
+def test_numbers_written_for_people_are_no_categories(tmp_path, cells, content):
+    path = write(tmp_path / "a.csv", "a;b\n" + "".join(f"{cell};1\n" for cell in cells))
+    with pytest.warns(UserWarning, match="--sep"), pytest.raises(ValueError) as caught:
+        load_dataset(path)
+    assert f"column 'a' holds {content}, in row 2 {cells[0]!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize("words", [["50%", "half", "100%"], ["2x4", "1st", "3A"], ["a-b", "c d", "−"]])
+def test_words_with_such_signs_are_categories(tmp_path, words):
+    path = write(tmp_path / "a.csv", "a;b\n" + "".join(f"{word};1\n" for word in words))
+    with pytest.warns(UserWarning, match="--sep"):
+        assert np.asarray(load_dataset(path).x_train)[:, 0].tolist() == words
 
 
 # ---- parquet

@@ -22,7 +22,8 @@ def offsets(figure: Figure) -> list[np.ndarray]:
 
 
 def legend_texts(figure: Figure) -> list[str]:
-    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
+    return [text.get_text() for legend in legends if legend is not None for text in legend.get_texts()]
 
 
 def picture(figure: Figure, i: int = 0) -> np.ndarray:

@@ -156,7 +156,7 @@ def test_characters_without_a_font_are_boxes_with_one_warning() -> None:
         figure.draw_without_rendering()
     figure.draw_without_rendering()
     assert len(caught) == 1
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["□□", "a"]
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["□□", "a"]
 
 
 @pytest.mark.usefixtures("no_other_fonts")
@@ -165,6 +165,6 @@ def test_an_installed_font_is_found_for_characters_that_the_default_lacks(tmp_pa
     fontManager.addfont(tmp_path / "squares.ttf")
     figure = fg.latent_map(Z, np.arange(12) % 2, ["中文", "a"])
     figure.draw_without_rendering()
-    first, second = figure.legends[0].get_texts()
+    first, second = figure.axes[0].get_legend().get_texts()
     assert first.get_text() == "中文" and first.get_fontfamily()[-1] == "Squares Sans"
     assert "Squares Sans" not in second.get_fontfamily()

@@ -320,3 +320,18 @@ def test_labels_are_those_of_pairs_alone():
 
     assert labels_in(Pairs()) == [0, 1, 2]
     assert labels_in(np.zeros((3, 2))) is None
+
+
+@pytest.mark.parametrize("pack", [list, tuple, lambda rows: np.array(rows, dtype=object)])
+@pytest.mark.parametrize("row", [np.asarray, list, torch.tensor])
+def test_records_of_several_lengths_are_refused_with_both(pack: Callable, row: Callable):
+    rows = [row([0.0] * 20), row([0.0] * 20), row([0.0] * 21)]
+    with pytest.raises(ValueError, match=r"row 0 has \(20,\), row 2 \(21,\): cut them to one"):
+        SSAVAE(kind="signal", **QUICK).fit(pack(rows))
+
+
+def test_a_kind_that_does_not_fit_is_named():
+    with pytest.raises(ValueError, match=r"kind='image' does not fit X of shape \(9, 64\)"):
+        SSAVAE(kind="image", **QUICK).fit(np.zeros((9, 64)))
+    with pytest.raises(ValueError, match=r"if they are signals of 3 channels, give kind='signal'"):
+        SSAVAE(**QUICK).fit(np.zeros((9, 64, 3)))

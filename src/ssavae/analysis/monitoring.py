@@ -169,10 +169,11 @@ def follow_stream(
     first = next(lines, "").removeprefix("\ufeff")
     sep = reading.sep or separator_of([first])
     reader = csv.reader(chain([first], lines), delimiter=sep)
-    header = next(reader, [])
+    header = [name.strip() for name in next(reader, [])]
     has_commas = reading.decimal == "," or (reading.decimal is None and sep != ",")
     columns = dict(zip(model.preprocess_.names, model.preprocess_.columns, strict=True))
-    inputs = [i for i, name in enumerate(header) if name not in reading.columns]
+    others = {*reading.columns, "" if "" not in columns else None}  # an index has no name
+    inputs = [i for i, name in enumerate(header) if name not in others]
     names = [header[i] for i in inputs]
     window = deque[list[Cell]](maxlen=reading.window or 1)
     n_windows = 0

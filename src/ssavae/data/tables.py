@@ -16,6 +16,7 @@ from ssavae._checks import check, nearest
 from ssavae.data.files.delimited import (
     TEXT_SUFFIXES,
     Dialect,
+    columns_left_out,
     line_of,
     read_delimited,
     say_what_was_sniffed,
@@ -37,6 +38,10 @@ REMEDY = "correct it, leave it out (--drop), or give it as label or group"
 NO_CATEGORY = {
     "numbers with decimal commas (--decimal ,)": r"[+-]?[0-9]{1,3}(\.?[0-9]{3})*,[0-9]+|[+-]?[0-9]+,[0-9]+",
     "dates": r"([0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2,4})([T ].*)?",
+    "numbers with thousands separators": r"[+-]?[0-9]{1,3}([,'’\s][0-9]{3})+(\.[0-9]+)?",
+    "numbers with a percent sign": r"[+-]?[0-9.,]+\s*%",
+    "amounts with a currency sign": r"[+-]?\s*[$€£¥]\s*[+-]?[0-9.,]+|[+-]?[0-9.,]+\s*[$€£¥]",
+    "numbers whose minus sign is no hyphen": r"[−–][0-9.]+",
     "lists (which a .parquet file can hold)": r"(?s)\[.*\]",
 }
 MOST_QUANTITIES = 20  # different numbers with decimals that may yet be classes
@@ -61,7 +66,11 @@ def table_columns(path: Path, reading: Reading) -> list[str]:
 
 
 def _columns_of(dialect: Dialect, reading: Reading) -> list[str]:
-    return [str(i) for i in range(len(dialect.header))] if reading.no_header else list(dialect.header)
+    return (
+        [str(i) for i in range(len(dialect.header))]
+        if reading.no_header
+        else [name.strip() for name in dialect.header]
+    )
 
 
 def read_table(path: Path, reading: Reading) -> LabelledData:
@@ -108,9 +117,10 @@ def _open_text_table(path: Path, reading: Reading) -> Source:
     dialect = sniff(path, reading)
     say_what_was_sniffed(path, dialect, reading)
     frame = read_delimited(path, dialect, reading)
-    columns = frame.columns.tolist()
-    numeric = {name for name, dtype in zip(columns, frame.dtypes, strict=True) if dtype.kind in "iuf"}
-    row_number = partial(_row_number, path, dialect, columns)
+    left_out = set() if reading.no_header else columns_left_out(path, frame, dialect)
+    columns = [name for name in frame.columns if name not in left_out]
+    numeric = {name for name, dtype in frame.dtypes.items() if dtype.kind in "iuf"}
+    row_number = partial(_row_number, path, dialect, frame.columns.tolist())
     return Source(columns, len(frame), partial(_column, frame), frozenset(numeric), row_number=row_number)
 
 
@@ -139,7 +149,7 @@ def _read_frame(path: Path, source: Source, features: Sequence[str]) -> pd.DataF
         if cells.dtype == object:
             categories[i] = np.asarray(cells)
         else:
-            numbers[:, i] = cells
+            numbers[:, i] = pd.Series(cells).to_numpy(np.float64, na_value=np.nan)
     if refused:
         raise ValueError(f"{path}: {_refusal(refused)}")
     frame = pd.DataFrame(numbers, columns=list(features), copy=False)
@@ -247,9 +257,10 @@ def _parse_categories(source: Source, cells: pd.Series, name: str) -> np.ndarray
     """Return a column of text as objects, None where it is empty; refuse what is no category."""
     texts = [text.strip() for text in _texts(cells)]
     known = [text for text in texts if text]
+    words = [i for i, text in enumerate(texts) if text and not NUMBER_PATTERN.fullmatch(text)]
     for content, pattern in NO_CATEGORY.items():
-        if all(re.fullmatch(pattern, text) for text in known):
-            first = int(np.flatnonzero(texts)[0])
+        if words and all(re.fullmatch(pattern, texts[i]) for i in words):
+            first = words[0]
             text = str(cells.iloc[first])
             row = source.row_number(name, first, text)
             raise RefusedColumnError(f"holds {content}, in row {row} {text[:80]!r}")

@@ -62,11 +62,12 @@ def _draw_points(axes: Axes, z: np.ndarray, y: NDArray[np.int64], colors: Sequen
         scatter(rows[:, 0], rows[:, 1], color=colors[c], marker=markers[c], alpha=alpha, zorder=2)
 
 
-def _draw_legend(figure: Figure, names: Sequence[str], colors: Sequence[RGB], *, unlabelled: bool) -> None:
+def _draw_legend(axes: Axes, names: Sequence[str], colors: Sequence[RGB], *, unlabelled: bool) -> None:
     """Name up to ten classes to the right of the map."""
     dots = style.legend_dots([*colors, GREY] if unlabelled else colors)
     labels = [*names, "unlabelled"] if unlabelled else names
-    figure.legend(dots, labels, loc="outside right upper", fontsize=9, frameon=False, handletextpad=0.2)
+    beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.0}
+    axes.legend(dots, labels, **beside, fontsize=9, frameon=False, handletextpad=0.2)
 
 
 def _draw_key(figure: Figure, names: Sequence[str], colors: Sequence[RGB], notes: Sequence[str]) -> None:
@@ -137,7 +138,7 @@ def latent_map(
         note += "; grey: unlabelled" if unlabelled else ""
         _draw_key(figure, names, colors, [note] if untrusted is None else [note, HATCHED])
     else:
-        _draw_legend(figure, names, colors, unlabelled=unlabelled)
+        _draw_legend(axes, names, colors, unlabelled=unlabelled)
         figure.supxlabel("" if untrusted is None else HATCHED, fontsize=8)
     xlabel, ylabel = _axis_labels(explained)
     style.style_axes(axes, xlabel, ylabel)

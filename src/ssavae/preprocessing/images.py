@@ -26,6 +26,7 @@ SUFFIXES_OF = {  # formats that Pillow decodes itself: EPS, for one, it would ha
 }
 IMAGE_SUFFIXES = tuple(suffix for suffixes in SUFFIXES_OF.values() for suffix in suffixes)
 IMAGE_PIXELS = 89_478_485  # from which Pillow warns of a decompression bomb
+ORIENTATION = 0x0112  # the EXIF tag
 TURNED = (5, 6, 7, 8)  # EXIF orientations whose width is the height of the stored pixels
 
 
@@ -69,7 +70,8 @@ def read_image(source: Path | bytes, name: object, size: tuple[int, int] | None 
 
 def shape_of(image: Image) -> tuple[int, ...]:
     """Return the shape of an open image's pixels, (H, W) or (H, W, 3), not yet decoded unless it must be."""
-    if image.mode[0] == "P":  # of grays alone, perhaps
+    is_turned_tiff = image.format == "TIFF" and image.getexif().get(ORIENTATION) in TURNED
+    if image.mode[0] == "P" or is_turned_tiff:  # of grays alone, perhaps; Pillow 10 gives the size as stored
         return pixels_of(image).shape
     width, height = image.size[::-1] if _orientation(image) in TURNED else image.size
     return (height, width) if _is_gray(image) else (height, width, 3)
@@ -131,4 +133,4 @@ def _orientation(image: Image) -> int:
         return 1
     if image.format == "PNG" and "exif" not in image.info:  # to look behind the pixels would decode them
         return 1
-    return image.getexif().get(0x0112, 1)
+    return image.getexif().get(ORIENTATION, 1)

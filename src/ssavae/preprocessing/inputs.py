@@ -134,11 +134,29 @@ def open_rows(X: object, *, min_samples: int = 1) -> Rows:
         few = f"Found array with {len(lazy)} sample(s) (shape={lazy.shape}) while a minimum of {min_samples}"
         check(len(lazy) >= min_samples, f"{few} is required by SSAVAE.")  # scikit-learn's own words
         return Rows(load_if_small(lazy), lazy.names)
+    _check_one_shape(X)
     X = plain_array(X)
     cells = object_cells(X)
     if cells is None:
         cells = _numbers(X, min_samples)
     return Rows(load_if_small(cells), column_names(X), categorical=categorical_columns(X))
+
+
+def _check_one_shape(X: object) -> None:
+    """Refuse rows of different shapes in a list, or in an array of objects: records of several lengths."""
+    if not isinstance(X, list | tuple) and not (isinstance(X, np.ndarray) and X.dtype == object):
+        return
+    shapes = [
+        (len(row),) if isinstance(row, list | tuple) else tuple(row.shape)
+        for row in X
+        if isinstance(row, list | tuple) or hasattr(row, "shape")
+    ]
+    other = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
+    if other is not None:
+        raise ValueError(
+            f"X has rows of several shapes: row 0 has {shapes[0]}, row {other} {shapes[other]}: "
+            "cut them to one, records for example into windows"
+        )
 
 
 def plain_array(X: object) -> object:

@@ -40,6 +40,8 @@ def is_labelled(y: Labels) -> np.ndarray:
         return y != -1
     if y.dtype.kind == "f":
         return ~(np.isnan(y) | (y == -1))
+    if y.dtype.kind == "V":  # records, which some versions of pandas cannot look into
+        y = y.astype(object)
     from pandas import isna  # here, since reading parameters needs no pandas
 
     unmarked = np.fromiter((not _is_mark(value) for value in y.tolist()), dtype=bool, count=len(y))

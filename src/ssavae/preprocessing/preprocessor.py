@@ -49,7 +49,9 @@ def detect_kind(shape: Sequence[int], kind: str | None = None) -> str:
         raise ValueError(f"kind={kind!r} is unknown: choose one of {', '.join(KINDS)}, or None to detect it")
     if not allowed or (kind is not None and kind not in allowed):
         wanted = "(n, d) for a table, (n, H, W[, C]) for images, (n, T[, C]) for signals"
-        raise ValueError(f"Expected 2D array for a table, found X of shape {tuple(shape)}: wanted {wanted}")
+        is_table = kind in (None, "table")
+        found = "Expected 2D array for a table, found" if is_table else f"kind={kind!r} does not fit"
+        raise ValueError(f"{found} X of shape {tuple(shape)}: wanted {wanted}")
     return kind or allowed[0]
 
 
@@ -299,6 +301,8 @@ def _check_sides(row_shape: Sequence[int], kind: str) -> None:
     if min(row_shape[:n_sides]) < SHORTEST[kind]:
         is_first = has_channels and min(channels_last[:n_sides]) >= SHORTEST[kind]
         advice = f"; {remedy}" if is_first else ""
+        if kind == "image" and not has_channels and row_shape[0] >= SHORTEST["signal"]:
+            advice = f"; if they are signals of {row_shape[1]} channels, give kind='signal'"
         raise ValueError(f"{rows}: every side must be at least {SHORTEST[kind]}{advice}")
     if has_channels and _seems_channels_first(row_shape):
         guess = f"{rows}, read as {row_shape[-1]} channels"

@@ -727,6 +727,9 @@ def test_a_stream_is_followed_as_the_file_is(ssavae, plant, tmp_path, monkeypatc
     for one_by_one, at_once in zip(streamed, written, strict=True):
         assert (one_by_one["class"], one_by_one["alarm"]) == (at_once["class"], at_once["alarm"])
         assert float(one_by_one["novelty"]) == pytest.approx(float(at_once["novelty"]), abs=1e-3)
+    indexed = ["," + its[0], *(f"{i},{line}" for i, line in enumerate(its[1:]))]
+    monkeypatch.setattr("sys.stdin", iter(indexed))
+    assert list(csv.DictReader(succeeds(ssavae("monitor", out, "-")).out.splitlines())) == streamed
     monkeypatch.setattr("sys.stdin", iter([its[0], "run 1,2\n"]))
     fails(ssavae("monitor", out, "-"), 1, "line 2 has 2 cells, the header 4")
 

@@ -371,6 +371,7 @@ def test_a_map_of_its_own_has_items_but_no_codes_between(screen, digits, two_par
         page.page.wait_for_function("() => map.map.titles.join() === 'UMAP 1,UMAP 2'")
         page.page.wait_for_function("(x) => Math.abs(map.map.x[0] - x) < 1e-5", arg=float(placed[0, 0]))
         assert np.allclose(page.drawn(), placed)
+        assert page.page.locator("#trust-choice").is_hidden(), "regions of trust are of codes"
         item, pixel = click_an_item(page)
         assert page.page.locator(".variation").count() == 0
         page.page.locator(".neighbours button").nth(11).wait_for()

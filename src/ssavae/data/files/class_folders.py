@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 UNLABELLED = ("unlabelled", "unlabeled")
+TRAIN = ("train", "training")
+TEST = ("test", "testing")
 LITTER = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir")  # that file managers leave
 
 
@@ -97,14 +99,19 @@ def _entries(folder: Path, suffixes: Collection[str]) -> tuple[list[Path], list[
 
 def _find_parts(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """Return the folders of the training part, and of the test part if there is one."""
-    train = folder / "train"
-    test = folder / "test"
-    if not train.is_dir() or _entries(train, suffixes)[1]:  # with files right inside, "train" names a class
-        return [folder]
     folders, loose = _entries(folder, suffixes)
+    train = _named(folders, TRAIN)
+    test = _named(folders, TEST)
+    if train is None or _entries(train, suffixes)[1]:  # with files right inside, "train" names a class
+        return [folder]
     if others := [other.name for other in (*folders, *loose) if other not in (train, test)]:
-        raise ValueError(f"{folder}: only train/ and test/ may stand side by side, found {', '.join(others)}")
-    return [train, test] if test.is_dir() else [train]
+        names = f"{train.name}/ and {'test' if test is None else test.name}/"
+        raise ValueError(f"{folder}: only {names} may stand side by side, found {', '.join(others)}")
+    return [train] if test is None else [train, test]
+
+
+def _named(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
+    return next((folder for folder in folders if folder.name.lower() in names), None)
 
 
 def _list_part(folder: Path, suffixes: Collection[str], content: str) -> list[tuple[str | None, Path]]:

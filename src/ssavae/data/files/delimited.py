@@ -33,6 +33,7 @@ COMPRESSIONS = (".gz", ".bz2", ".xz", ".zip")
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE_CHARACTERS = 2**16  # of the first lines, from which separator and decimal sign are sniffed
 SAMPLE_ROWS = 200
+SAMPLE_BYTES = 200  # of the file, from which its encoding is sniffed
 DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+")  # "1,234" may be either
 DECIMAL_POINT = re.compile(r"[+-]?[0-9]*\.[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
@@ -119,8 +120,13 @@ def _decimal_of(rows: Iterable[Sequence[str]], sep: str) -> str:
 def _encoding_of(path: Path) -> str:
     """Return the encoding that the first bytes of a file say; UTF-8 where they say nothing."""
     with open_bytes(path) as stream:
-        start = stream.read(2)
-    return "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        start = stream.read(SAMPLE_BYTES)
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    for encoding, high_bytes in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
+        if 2 * high_bytes.count(0) > len(high_bytes):  # of Latin letters and digits
+            return encoding
+    return "utf-8-sig"
 
 
 def _check_options(reading: Reading) -> None:
@@ -266,40 +272,62 @@ def read_delimited(path: Path, dialect: Dialect, reading: Reading) -> pd.DataFra
     import pandas as pd
 
     # A mark before each such cell keeps it as written: a class may well be called "NA" or "None".
-    converters = dict.fromkeys(reading.columns, "={}".format)
-    names = [str(i) for i in range(len(dialect.header))] if reading.no_header else None
-    with open_text(path, dialect.encoding) as text, guard(path, "csv"), warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        frame = pd.read_csv(
-            text,
-            sep=dialect.sep,
-            decimal=dialect.decimal,
-            names=names,
-            header=None if reading.no_header else 0,
-            converters=converters,  # pyright: ignore[reportArgumentType]
-            index_col=False,
-            low_memory=False,
-            keep_default_na=False,
-            na_values=sorted(MISSING_MARKS),
-        )
-    frame.columns = frame.columns.map(str)
-    if len(frame) and frame.iloc[:, -1].isna().any():
-        _refuse_short_rows(path, dialect, len(frame.columns))
-    for column in converters.keys() & set(frame.columns):
+    names = [str(i) for i in range(len(dialect.header))] if reading.no_header else list(dialect.header)
+    as_written = [name for name in names if name.strip() in reading.columns]
+    try:
+        with open_text(path, dialect.encoding) as text, guard(path, "csv"), warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                text,
+                sep=dialect.sep,
+                decimal=dialect.decimal,
+                names=names if reading.no_header else None,
+                header=None if reading.no_header else 0,
+                converters=dict.fromkeys(as_written, "={}".format),  # pyright: ignore[reportArgumentType]
+                index_col=False,
+                low_memory=False,
+                keep_default_na=False,
+                na_values=sorted(MISSING_MARKS),
+            )
+    except ValueError:
+        _refuse_uneven_rows(path, dialect, len(names))
+        raise
+    last = frame.iloc[:, -1]
+    if (last.isna() | (last == "=")).any():
+        _refuse_uneven_rows(path, dialect, len(frame.columns))
+    for column in as_written:
         frame[column] = [str(cell).removeprefix("=") for cell in frame[column]]
+    frame.columns = frame.columns.map(lambda name: str(name).strip())
     return frame
 
 
-def _refuse_short_rows(path: Path, dialect: Dialect, n_columns: int) -> None:
-    """Raise ValueError for a row with too few cells, which pandas fills up as if they were missing."""
+def columns_left_out(path: Path, frame: pd.DataFrame, dialect: Dialect) -> set[str]:
+    """Warn of columns without a name that are an index, as pandas writes one, or have no values."""
+    left_out = set()
+    for i, name in enumerate(dialect.header):
+        cells = frame.iloc[:, i]
+        is_index = i == 0 and cells.dtype.kind == "i" and cells.is_unique
+        if not name.strip() and (is_index or cells.isna().all()):
+            content = "numbers the rows" if is_index else "no values"
+            problem = f"column {i + 1} has no name and {content}"
+            warnings.warn(f"{path}: {problem}: it is left out; name it to use it", stacklevel=2)
+            left_out.add(frame.columns[i])
+    return left_out
+
+
+def _refuse_uneven_rows(path: Path, dialect: Dialect, n_columns: int) -> None:
+    """Raise ValueError for a row with more or fewer cells than the header.
+
+    pandas fills up short rows as if their cells were missing.
+    """
     with open_text(path, dialect.encoding) as lines, guard(path, "csv"):
         reader = csv.reader(lines, delimiter=dialect.sep)
-        short = next(((reader.line_num, len(row)) for row in reader if row and len(row) < n_columns), None)
-    if short is not None:
-        raise ValueError(
-            f"{path}: row {short[0]} has {short[1]} cells, the header {n_columns}: "
-            "an empty cell needs its separator"
-        )
+        uneven = ((reader.line_num, len(row)) for row in reader if row and len(row) != n_columns)
+        number, n_cells = next(uneven, (0, n_columns))
+    hint = "an empty cell needs its separator"
+    if n_cells > n_columns:
+        hint = "a cell that holds the separator needs quotes, and the first line has to be the header"
+    check(n_cells == n_columns, f"{path}: row {number} has {n_cells} cells, the header {n_columns}: {hint}")
 
 
 def line_of(path: Path, dialect: Dialect, column: int, text: str) -> int:

@@ -16,7 +16,6 @@ export function connect(page) {
 function fill({ model, points, source, colorKey }) {
   byId("color-by").append(...choices(model, points).map(([value, text]) => el("option", { value, selected: value === colorKey }, text)));
   byId("sample-class").append(el("option", { value: "" }, "any"), ...model.classes.map((name) => el("option", { value: name }, name)));
-  byId("trust-choice").hidden = !model.has_trust;
   byId("axes-choice").hidden = model.latent_dim <= 2 || !source.canEncode;
   byId("axes-kind").querySelector('[value="pca"]').textContent = model.map_dim === 2 ? "map" : "PCA";
   byId("axes-kind").querySelector('[value="umap"]').hidden = !model.has_umap;

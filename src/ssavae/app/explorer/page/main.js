@@ -99,9 +99,11 @@ class Explorer {
     Object.assign(this.overlay, { probe: null, ring: null, path: null, marks: [] });
     this.panel.showHint(this.points.projection !== null);
     this.trust = null;
+    const hasTrust = this.model.has_trust && this.points.projection !== null;
+    byId("trust-choice").hidden = !hasTrust;
     const keys = choices(this.model, this.points).map(([key]) => key);
     await this.recolor(keys.includes(this.colorKey) ? this.colorKey : keys[0]);
-    if (this.model.has_trust && this.points.projection) guarded(() => this.#fetchTrust())();
+    if (hasTrust) guarded(() => this.#fetchTrust())();
   }
 
   // separately from the points, since a whole grid is decoded for it
