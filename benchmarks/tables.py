@@ -14,6 +14,7 @@ process and one thread. The file is written after each result, and results that 
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import time
 import warnings
@@ -129,20 +130,32 @@ METHODS: dict[str, Callable[[int], Any]] = {
 }
 
 
+def build(method: str, seed: int) -> Any:
+    """Return the model of a method, or of a candidate for defaults: ``ssavae n_members=4 dropout=0.3``."""
+    name, *pairs = method.split()
+    params = {key: ast.literal_eval(value) for key, _, value in (pair.partition("=") for pair in pairs)}
+    return METHODS[name](seed).set_params(**params)
+
+
 def evaluate(name: str, seed: int, labels: int, method: str, step_1: bool) -> JSONObject:
     """Fit a method on one split of a table, and measure it on the held-out fifth."""
     x, y = read(name)
     train, test = split(y, seed)
     known = few_labels(y[train], labels, seed) if labels else y[train]
-    seen = train if method in FEW else train[known >= 0]
-    model = METHODS[method](seed)
+    sees_all = method.split()[0] in FEW
+    seen = train if sees_all else train[known >= 0]
+    model = build(method, seed)
     if step_1 and isinstance(model, SSAVAE):
         model.set_params(n_epochs_decoder=0)
     begin = time.perf_counter()
-    model.fit(x.iloc[seen], known if method in FEW else known[known >= 0])
+    model.fit(x.iloc[seen], known if sees_all else known[known >= 0])
     seconds = time.perf_counter() - begin
     probs = np.asarray(model.predict_proba(x.iloc[test]), dtype=np.float64)
-    result = measure(y[test], probs) | {"seconds": seconds, "rows": len(train), "load": os.getloadavg()[0]}
+    unlabelled = train[known < 0]
+    result = measure(y[test], probs)
+    if len(unlabelled):
+        result["unlabelled"] = measure(y[unlabelled], model.predict_proba(x.iloc[unlabelled]))
+    result |= {"seconds": seconds, "rows": len(train), "load": os.getloadavg()[0]}
     if isinstance(model, SSAVAE):
         result |= {"training_accuracy": float(model.score(x.iloc[train], y[train])), "step_1": step_1}
     return result
@@ -233,7 +246,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--splits", type=int, default=5)
     options.add_argument("--labels", type=int, default=0, help="of each class [default: all]")
-    options.add_argument("--methods", nargs="+", choices=METHODS)
+    options.add_argument("--methods", nargs="+", metavar="NAME", help="e.g. ssavae, or 'ssavae n_members=1'")
     options.add_argument("--tables", nargs="+", metavar="NAME", help="[default: all]")
     options.add_argument("--step-1", action="store_true", help="SSAVAE without step 2, which decides nothing")
     options.add_argument("--table", action="store_true", help="print the table of the file")

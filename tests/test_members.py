@@ -10,6 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from ssavae import SSAVAE, load
 from ssavae.algorithms import dropout_masks, vec_step
+from ssavae.consistency import Consistency, Teacher
 from ssavae.networks import Encoder, MemberLinear, Spec, build_vec, count_weights
 from ssavae.preprocessing.splits import member_weights
 
@@ -118,6 +119,44 @@ def test_masks_leave_out_hidden_units_of_each_member():
     assert same == [True, False, True, True]
     masks[0][2:] = 1.0
     assert torch.equal(encoder(x, masks).mu[2:], encoder(x).mu[2:])
+
+
+def test_a_changed_row_misses_the_same_units():
+    torch.manual_seed(0)
+    vec = build_vec(SPEC, with_detail=False)
+    teacher = Teacher(vec, SPEC.n_classes)
+    teacher.confidence.zero_()  # every guess counts
+    x, x_strong = torch.randn(2, 12, 6)
+    eps, eps_strong = torch.randn(2, 12, 2)
+    masks = (torch.ones(12, 4 * 8), torch.ones(12, 4 * 4))
+    masks[0][:, :3] = 0.0
+    vec_step(
+        vec,
+        x,
+        torch.full((12,), -1),
+        eps,
+        1,
+        x_strong,
+        eps_strong,
+        masks=masks,
+        optimizer=torch.optim.SGD(vec.parameters(), 0.1),
+        backward=torch.Tensor.backward,
+        weight_kl=0.0,
+        weight_detail=0.0,
+        variance=1.0,
+        consistency=Consistency(teacher, vec, teacher.vec, weight=1.0),
+    )
+    gradient = vec.encoder.get_submodule("layers.0.linear").get_parameter("weight").grad
+    assert gradient is not None
+    assert gradient.abs().sum(dim=1).gt(0).tolist() == [False] * 3 + [True] * 29
+
+
+def test_few_labels_are_learned_by_an_ensemble_with_dropout(split):
+    few = np.where(np.arange(len(split[2])) < 20, split[2], -1)
+    fits = [SSAVAE(**{**SHORT, "n_epochs": 2}, dropout=rate).fit(split[0], few) for rate in (None, 0.3, 0.0)]
+    assert [fit.spec_.n_members for fit in fits] == [4] * 3
+    codes = [fit.transform(split[1]) for fit in fits]
+    assert np.array_equal(codes[0], codes[1]) and not np.array_equal(codes[0], codes[2])
 
 
 def test_dropout_leaves_out_the_share_and_keeps_the_mean():

@@ -105,7 +105,7 @@ def vec_step(
         total = total + weight_detail * losses["loss_detail"]
     if consistency is not None:
         assert x_strong is not None and eps_strong is not None
-        mu, logvar, _ = vec.encoder(x_strong)
+        mu, logvar, _ = vec.encoder(x_strong, masks) if masks else vec.encoder(x_strong)
         logits = vec.classifier(reparameterize(mu, logvar, _for_members(eps_strong, k)))
         probs = consistency.probs(x)
         threshold = consistency.threshold(probs)

@@ -148,11 +148,11 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         Of a table: members of the encoder, an ensemble whose codes are averaged to one map; each has half the
         widths and learns alone. Where no rows are held out and ``loss_consistency`` is not at work, each
         does without the labels of another part of the rows, on which the confidence is calibrated. None
-        takes 4 for tables, and 1 where that loss is at work, for images, signals and an encoder of yours.
+        takes 4 for tables, and 1 for images, signals and an encoder of yours.
     dropout : float or None
         Of a table: share of the encoder's hidden units that step 1 leaves out of each row, others in each
-        batch. None takes 0.3 where the encoder has several members, ``loss_consistency`` is not at work,
-        ``widths`` is None and there are under 1,000 rows, else 0.
+        batch. None takes 0.3 where the encoder has several members, ``widths`` is None and there are under
+        1,000 rows, or labels where ``loss_consistency`` is at work, else 0.
     encoder, decoder : torch.nn.Module or None
         Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
     validation_fraction : float or None

@@ -16,9 +16,16 @@ from ssavae.networks import Spec, build_networks
 from ssavae.persistence.model_folder import network_weights
 from ssavae.persistence.training_state import load_state, save_state
 from ssavae.preprocessing.tensors import LazyInputs
-from ssavae.training.batches import TensorRows
+from ssavae.training.batches import TensorRows, epoch_order
 from ssavae.training.distributed.remote import load_result, plan_from, plan_state, save_result
-from ssavae.training.plan import Settings, Trained, TrainingPlan, resolve, resolve_validation_fraction
+from ssavae.training.plan import (
+    Settings,
+    Trained,
+    TrainingPlan,
+    min_updates,
+    resolve,
+    resolve_validation_fraction,
+)
 
 CPU = torch.device("cpu")
 PARAMS: dict[str, Any] = SSAVAE().get_params()
@@ -131,6 +138,16 @@ def test_the_updates_of_a_table_follow_its_rows(n_rows, n_updates):
         assert n_updates <= n_epochs * n_batches < n_updates + n_batches
 
 
+@given(n_rows=st.integers(5, 5000), share=st.floats(0.0, 1.0), batch_size=st.integers(2, 300))
+def test_the_updates_of_a_table_do_not_grow_where_few_rows_have_a_label(n_rows, share, batch_size):
+    n_labelled = round(share * n_rows)
+    resolved = settings(n_rows, n_labelled, kind="table", batch_size=batch_size)
+    y = np.where(np.arange(n_rows) < n_labelled, 0, -1)
+    n_batches = len(epoch_order(y, resolved.batch_size, (0,)))
+    assert (resolved.n_epochs - 1) * n_batches < max(9 * n_batches + 1, min_updates("table", n_rows))
+    assert resolved.n_epochs * n_batches >= min_updates("table", n_rows)
+
+
 def test_a_table_has_four_members_unless_the_encoder_is_the_user_s():
     assert settings(kind="table").n_members == 4
     assert settings(kind="table", n_members=1).n_members == 1
@@ -146,7 +163,8 @@ def test_dropout_is_for_the_ensembles_of_small_tables():
     assert settings(999, kind="table", n_members=1).dropout == 0.0
     assert settings(999, kind="table", n_members=1, dropout=0.5).dropout == 0.5
     assert settings(999, kind="table", dropout=0.0).dropout == 0.0
-    assert settings(999, kind="table", n_members=4, weight_consistency=1.0).dropout == 0.0
+    assert settings(9000, 999, kind="table").dropout == 0.3  # few labels
+    assert settings(9000, 1000, kind="table").dropout == 0.0
     assert settings(999).dropout == settings(999, kind="signal").dropout == 0.0
 
 

@@ -153,15 +153,26 @@ def epoch_order(y: np.ndarray, batch_size: int, seed: Sequence[int]) -> np.ndarr
     rng = np.random.default_rng(list(seed))
     batch_size = min(batch_size, len(y))
     labelled = np.flatnonzero(y >= 0)
-    if len(labelled) == 0 or len(labelled) >= MIN_LABELLED_FRACTION * len(y):
-        n_batches = len(y) // batch_size
+    n_batches, n_labelled = batch_counts(len(y), len(labelled), batch_size)
+    if n_labelled == 0:
         return rng.permutation(len(y))[: n_batches * batch_size].reshape(n_batches, batch_size)
-    n_labelled = max(1, round(MIN_LABELLED_FRACTION * batch_size))
-    n_unlabelled = batch_size - n_labelled
     unlabelled = rng.permutation(np.flatnonzero(y < 0))
-    n_batches = max(1, len(unlabelled) // n_unlabelled)
     n_repeats = math.ceil(n_batches * n_labelled / len(labelled))
     repeated = np.concatenate([rng.permutation(labelled) for _ in range(n_repeats)])
     first = repeated[: n_batches * n_labelled].reshape(n_batches, n_labelled)
-    second = np.resize(unlabelled, (n_batches, n_unlabelled))
+    second = np.resize(unlabelled, (n_batches, batch_size - n_labelled))
     return np.hstack([first, second])
+
+
+def batch_counts(n_rows: int, n_labelled: int, batch_size: int) -> tuple[int, int]:
+    """Return the number of batches in an epoch, and with how many labelled rows each is filled: 0 for none.
+
+    Examples
+    --------
+    >>> batch_counts(1000, 1000, 100), batch_counts(1000, 100, 100)
+    ((10, 0), (12, 25))
+    """
+    if n_labelled == 0 or n_labelled >= MIN_LABELLED_FRACTION * n_rows:
+        return n_rows // batch_size, 0
+    filled = max(1, round(MIN_LABELLED_FRACTION * batch_size))
+    return max(1, (n_rows - n_labelled) // (batch_size - filled)), filled

@@ -15,7 +15,7 @@ from torch import Tensor
 from ssavae._checks import check
 from ssavae.networks import Networks, Spec
 from ssavae.preprocessing.tensors import NetworkInputs
-from ssavae.training.batches import MIN_LABELLED_FRACTION, TrainingRows
+from ssavae.training.batches import MIN_LABELLED_FRACTION, TrainingRows, batch_counts
 from ssavae.training.parameters import BATCH_SIZES, Params
 from ssavae.training.progress import HistoryRow
 
@@ -25,7 +25,7 @@ MANY_LABELS = 10000  # from which rows are held out without being asked for
 MIN_UPDATES = 2000  # of a stage, at least, where n_epochs is None: few rows need more epochs
 MEMBERS = 4  # of the encoder of a table
 DROPOUT = 0.3  # of hidden units of an ensemble, where a table has so few rows that it is learnt by heart
-FEW_ROWS = 1000  # below these a table has so few
+FEW_ROWS = 1000  # below these a table has so few; where consistency is at work, rows with a label
 LEAST_UPDATES = 500  # of a stage of the smallest tables
 UPDATES_PER_ROW = 2  # of a stage of tables, up to MIN_UPDATES (docs/decisions.md)
 EPOCHS = 10  # of step 1 and of step 2, where that is as many updates
@@ -164,11 +164,11 @@ def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classe
     n_processes = params["devices"] * params["nodes"]
     batch_size = _batch_size("batch_size", params, n_rows, n_processes)
     batch_size_decoder = _batch_size("batch_size_decoder", params, n_rows, n_processes)
-    epochs = partial(_enough_epochs, kind, n_rows)
+    epochs = partial(_enough_epochs, kind, n_rows, n_labelled)
     is_own_table = kind == "table" and params["encoder"] is None
-    n_members = _default(params["n_members"], MEMBERS if is_own_table and not is_consistent else 1)
-    is_wide = params["widths"] is None  # fewer units than the library's can spare none
-    is_left_out = is_wide and n_members > 1 and not is_consistent and n_rows < FEW_ROWS
+    n_members = _default(params["n_members"], MEMBERS if is_own_table else 1)
+    is_wide = is_own_table and params["widths"] is None  # fewer units than the library's can spare none
+    is_left_out = is_wide and n_members > 1 and (n_labelled if is_consistent else n_rows) < FEW_ROWS
     dropout = _default(params["dropout"], DROPOUT if is_left_out else 0.0)
     check(is_own_table or not dropout, f"dropout={dropout} is for tables, with an encoder of ssavae's")
     return Settings(
@@ -211,9 +211,11 @@ def _batch_size(name: str, params: Params, n_rows: int, n_processes: int) -> int
     return divisible
 
 
-def _enough_epochs(kind: str, n_rows: int, least: int, batch_size: int) -> int:
+def _enough_epochs(kind: str, n_rows: int, n_labelled: int, least: int, batch_size: int) -> int:
     """Return the epochs of a stage: ``least``, and more where these are fewer than :func:`min_updates`."""
-    return max(least, math.ceil(min_updates(kind, n_rows) / (n_rows // batch_size)))
+    # Images and signals take more than that where few rows have a label, and batches are filled with them.
+    n_batches, _ = batch_counts(n_rows, n_labelled if kind == "table" else n_rows, batch_size)
+    return max(least, math.ceil(min_updates(kind, n_rows) / n_batches))
 
 
 def min_updates(kind: str, n_rows: int) -> int:
