@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
+from matplotlib.text import Text
 
 from ssavae import figures as fg
 from ssavae.figures import plain_text
@@ -149,6 +150,12 @@ def no_other_fonts(monkeypatch: pytest.MonkeyPatch):
     plain_text._find_fonts.cache_clear()
 
 
+def legend_of(figure: Figure) -> list[Text]:
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    return legend.get_texts()
+
+
 @pytest.mark.usefixtures("no_other_fonts")
 def test_characters_without_a_font_are_boxes_with_one_warning() -> None:
     figure = fg.latent_map(Z, np.arange(12) % 2, ["中文", "a"], title="中")
@@ -156,7 +163,7 @@ def test_characters_without_a_font_are_boxes_with_one_warning() -> None:
         figure.draw_without_rendering()
     figure.draw_without_rendering()
     assert len(caught) == 1
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["□□", "a"]
+    assert [text.get_text() for text in legend_of(figure)] == ["□□", "a"]
 
 
 @pytest.mark.usefixtures("no_other_fonts")
@@ -165,6 +172,6 @@ def test_an_installed_font_is_found_for_characters_that_the_default_lacks(tmp_pa
     fontManager.addfont(tmp_path / "squares.ttf")
     figure = fg.latent_map(Z, np.arange(12) % 2, ["中文", "a"])
     figure.draw_without_rendering()
-    first, second = figure.axes[0].get_legend().get_texts()
+    first, second = legend_of(figure)
     assert first.get_text() == "中文" and first.get_fontfamily()[-1] == "Squares Sans"
     assert "Squares Sans" not in second.get_fontfamily()
