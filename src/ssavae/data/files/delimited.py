@@ -271,8 +271,8 @@ def read_delimited(path: Path, dialect: Dialect, reading: Reading) -> pd.DataFra
     """
     import pandas as pd
 
-    # A mark before each such cell keeps it as written: a class may well be called "NA" or "None".
     names = [str(i) for i in range(len(dialect.header))] if reading.no_header else list(dialect.header)
+    # A mark before each cell keeps these as they are: a class may well be called "NA" or "None".
     as_written = [name for name in names if name.strip() in reading.columns]
     try:
         with open_text(path, dialect.encoding) as text, guard(path, "csv"), warnings.catch_warnings():
