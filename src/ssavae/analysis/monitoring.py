@@ -172,8 +172,8 @@ def follow_stream(
     header = [name.strip() for name in next(reader, [])]
     has_commas = reading.decimal == "," or (reading.decimal is None and sep != ",")
     columns = dict(zip(model.preprocess_.names, model.preprocess_.columns, strict=True))
-    others = {*reading.columns, "" if "" not in columns else None}  # an index has no name
-    inputs = [i for i, name in enumerate(header) if name not in others]
+    no_inputs = {*reading.columns, *({""} - columns.keys())}  # an index has no name
+    inputs = [i for i, name in enumerate(header) if name not in no_inputs]
     names = [header[i] for i in inputs]
     window = deque[list[Cell]](maxlen=reading.window or 1)
     n_windows = 0

@@ -50,8 +50,8 @@ def detect_kind(shape: Sequence[int], kind: str | None = None) -> str:
     if not allowed or (kind is not None and kind not in allowed):
         wanted = "(n, d) for a table, (n, H, W[, C]) for images, (n, T[, C]) for signals"
         is_table = kind in (None, "table")
-        found = "Expected 2D array for a table, found" if is_table else f"kind={kind!r} does not fit"
-        raise ValueError(f"{found} X of shape {tuple(shape)}: wanted {wanted}")
+        problem = "Expected 2D array for a table, found" if is_table else f"kind={kind!r} does not fit"
+        raise ValueError(f"{problem} X of shape {tuple(shape)}: wanted {wanted}")
     return kind or allowed[0]
 
 
