@@ -66,11 +66,7 @@ def table_columns(path: Path, reading: Reading) -> list[str]:
 
 
 def _columns_of(dialect: Dialect, reading: Reading) -> list[str]:
-    return (
-        [str(i) for i in range(len(dialect.header))]
-        if reading.no_header
-        else [name.strip() for name in dialect.header]
-    )
+    return [str(i) if reading.no_header else name.strip() for i, name in enumerate(dialect.header)]
 
 
 def read_table(path: Path, reading: Reading) -> LabelledData:

@@ -304,10 +304,10 @@ def read_delimited(path: Path, dialect: Dialect, reading: Reading) -> pd.DataFra
 def columns_left_out(path: Path, frame: pd.DataFrame, dialect: Dialect) -> set[str]:
     """Warn of columns without a name that are an index, as pandas writes one, or have no values."""
     left_out = set()
-    for i, name in enumerate(dialect.header):
+    for i in (i for i, name in enumerate(dialect.header) if not name.strip()):
         cells = frame.iloc[:, i]
         is_index = i == 0 and cells.dtype.kind == "i" and cells.is_unique
-        if not name.strip() and (is_index or cells.isna().all()):
+        if is_index or cells.isna().all():
             content = "numbers the rows" if is_index else "no values"
             problem = f"column {i + 1} has no name and {content}"
             warnings.warn(f"{path}: {problem}: it is left out; name it to use it", stacklevel=2)
