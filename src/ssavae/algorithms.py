@@ -88,7 +88,7 @@ def vec_step(
     dict
         The losses by name, detached, on the device.
     """
-    vec.train()
+    in_training(vec)
     mu, logvar, _ = vec.encoder(x, masks) if masks else vec.encoder(x)
     k = len(mu) // len(x)  # members of the encoder
     y = _for_members(y, k)
@@ -174,7 +174,7 @@ def student_step(
     dict
         The loss by name, detached, on the device.
     """
-    student.train()
+    in_training(student)
     with frozen(vec):
         with torch.no_grad():
             mu, logits = vec(x)
@@ -230,8 +230,8 @@ def decoder_step(
     dict
         The losses by name, detached, on the device.
     """
-    decoder.train()
-    discriminator.train()
+    in_training(decoder)
+    in_training(discriminator)
     with frozen(vec):
         with torch.no_grad():
             mu, logvar, features = vec.encoder(x)
@@ -309,14 +309,27 @@ def frozen(module: nn.Module) -> Iterator[nn.Module]:
     """
     modes = [(part, part.training) for part in module.modules()]
     flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
-    module.eval().requires_grad_(False)
+    # What is frozen already is left alone: in each update of a small table that would take longer than the rest.
+    if any(training for _, training in modes):
+        module.eval()
+    if any(flag for _, flag in flags):
+        module.requires_grad_(False)
     try:
         yield module
     finally:
         for part, training in modes:
-            part.training = training
+            if part.training != training:
+                part.training = training
         for parameter, requires_grad in flags:
-            parameter.requires_grad_(requires_grad)
+            if parameter.requires_grad != requires_grad:
+                parameter.requires_grad_(requires_grad)
+
+
+def in_training(module: nn.Module) -> None:
+    """Set a module to training mode, if a part of it is not."""
+    if not all(part.training for part in module.modules()):
+        module.train()
+    return module
 
 
 # One hundredth of the fraction of variance: with it the paper's regimes of beta begin where it reports them

@@ -316,6 +316,7 @@ class Guard:
         self.stage = stage
         self.loop = loop
         self.unread: list[Losses] = []
+        self.n_since_copy = 0
         self.good = self.candidate = copy_weights(session.modules)
         self.clock = time.perf_counter()
 
@@ -342,6 +343,10 @@ class Guard:
                 if not math.isfinite(value):
                     self._stop(name, value, batch)
                 self.loop.sums[name] = self.loop.sums.get(name, 0.0) + value
+        self.n_since_copy += len(values)
+        if self.n_since_copy < self.session.read_every:  # epochs of a small table are shorter
+            return
+        self.n_since_copy = 0
         # Weights count as good only once the losses of later batches were finite.
         self.good = self.candidate
         self.candidate = copy_weights(self.session.modules)

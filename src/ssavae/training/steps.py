@@ -274,7 +274,8 @@ def run_decoder(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> None
     detail_law = _detail_law(plan, predictor)
     stage = decoder_stage(plan, session, fabric, weights, weight_latent, detail_law)
     schedule = Schedule(settings.n_epochs_decoder, settings.batch_size_decoder, plan.seed, settings.patience)
-    train(session, stage, plan.rows, schedule)
+    with frozen(plan.networks.vec):  # once, and not in every update
+        train(session, stage, plan.rows, schedule)
 
 
 def _detail_law(plan: TrainingPlan, predictor: Predictor) -> DetailLaw | None:
