@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -128,7 +129,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         classes weigh the same. The loss on held-out rows is not weighted.
     n_epochs, n_epochs_decoder, n_epochs_student : int or None
         Epochs of step 1, of step 2 and of the student; None takes 10, of the student 30, and more where that
-        is under 2,000 updates, or of a table under two a row (from 500 to 2,000). ``n_epochs_decoder=0``
+        is under 2,000 updates, or of a table under one a row (from 300 to 1,000). ``n_epochs_decoder=0``
         trains the VEC alone, for :meth:`fit_decoder` to go on from.
     augment : tuple of {"translate", "flip", "erase", "noise", "mixup"}
         Random changes of the rows of step 1 that leave their class as it is: images are shifted, mirrored
@@ -149,10 +150,15 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         widths and learns alone. Where no rows are held out and ``loss_consistency`` is not at work, each
         does without the labels of another part of the rows, on which the confidence is calibrated. None
         takes 4 for tables, and 1 for images, signals and an encoder of yours.
+    embedding_dim : int or None
+        Of a table: values that the encoder makes of each network input, itself among them; the others are
+        learned waves along it, by which steps are learned sooner (PBLD, Holzmueller 2024). 1 takes the inputs
+        as they are. None takes 4 where the encoder has several members and there are under 1,000 inputs,
+        else 1.
     dropout : float or None
         Of a table: share of the encoder's hidden units that step 1 leaves out of each row, others in each
         batch. None takes 0.3 where the encoder has several members, ``widths`` is None and there are under
-        1,000 rows, or labels where ``loss_consistency`` is at work, else 0.
+        1,500 rows, or labels where ``loss_consistency`` is at work, else 0.
     encoder, decoder : torch.nn.Module or None
         Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
     validation_fraction : float or None
@@ -260,6 +266,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         widths: tuple[int, ...] | None = None,
         student_widths: tuple[int, ...] | None = None,
         n_members: int | None = None,
+        embedding_dim: int | None = None,
         dropout: float | None = None,
         encoder: nn.Module | None = None,
         decoder: nn.Module | None = None,
@@ -299,6 +306,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.widths = widths
         self.student_widths = student_widths
         self.n_members = n_members
+        self.embedding_dim = embedding_dim
         self.dropout = dropout
         self.encoder = encoder
         self.decoder = decoder
@@ -383,8 +391,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         weights = row_weights(labels, self.classes_, self.class_weight, sample_weight, in_training)
         self.data_sha256_ = data_sha256(rows, labels, in_training, weights)
         settings = self._resolve(labels[in_training])
-        if earlier is not None and self.n_members is None:
-            settings = replace(settings, n_members=earlier.spec.n_members)
+        if earlier is not None:
+            sizes = {name: getattr(earlier.spec, name) for name in ("n_members", "embedding_dim")}
+            undecided = {name: size for name, size in sizes.items() if getattr(self, name) is None}
+            settings = replace(settings, **undecided)
         is_whole = validation is None and not folds
         unseen = self._unseen_by_members(labels, weights, groups, settings) if is_whole else []
         of_members = member_weights(len(labels), unseen, weights) if unseen else weights
@@ -587,6 +597,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return resolve(
             self.get_params(deep=False),
             kind=self.preprocess_.kind,
+            n_inputs=math.prod(self.preprocess_.input_shape),
             n_rows=len(labels),
             n_labelled=int((labels >= 0).sum()),
             n_classes=len(self.classes_),
@@ -604,6 +615,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             student_widths,
             map_dim=None if self.map_dim is None else int(self.map_dim),
             n_members=settings.n_members,
+            embedding_dim=settings.embedding_dim,
         )
         self._build_networks(with_detail=settings.weight_detail > 0)
         self.whitening_: Whitening | None = None  # until there are samplers
@@ -1096,6 +1108,7 @@ def _model_arguments(params: dict[str, Any]) -> dict[str, Any]:
     arguments = read_arguments(SSAVAE.__init__, params, "model.params")
     arguments["augment"] = current_names(arguments.get("augment", ()))
     arguments.setdefault("n_members", 1)  # of models that were saved before there were several
+    arguments.setdefault("embedding_dim", 1)
     arguments.setdefault("dropout", 0.0)  # or before there was any
     check_params(arguments)
     return arguments

@@ -28,6 +28,8 @@ SHORT_SIDE = 4  # convolutions halve the sides until none is longer than this
 MOST_VALUES = 2**26  # of a row: twice the pixels of the largest cameras, and far more than memory allows
 HIDDEN_DIM = 256  # units of the dense layer between the convolutions and the code
 CLASSIFIER_DIM = 64  # units of the classifier's hidden layer
+N_FREQUENCIES = 16  # of each column of a table that is embedded
+FREQUENCY_STD = 0.1  # in periods for one scale of the column: most waves are long at first
 Net = TypeVar("Net", bound=nn.Module)
 _CONVS = {1: (nn.Conv1d, nn.ConvTranspose1d), 2: (nn.Conv2d, nn.ConvTranspose2d)}
 
@@ -54,6 +56,8 @@ class Spec:
         Of a table: members of the encoder, each with half the widths, whose codes are averaged.
     map_dim : int or None
         Leading dimensions of the code that the classifier reads; None means all of them.
+    embedding_dim : int
+        Of a table: values that the encoder makes of each input, itself among them; 1 means the input alone.
     """
 
     input_shape: tuple[int, ...]
@@ -64,17 +68,19 @@ class Spec:
     student_widths: tuple[int, ...] = ()
     n_members: int = 1
     map_dim: int | None = None
+    embedding_dim: int = 1
 
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that no network can have."""
         check(len(self.input_shape) in (1, 2, 3), f"input_shape {self.input_shape} must have 1 to 3 axes")
-        numbers = (self.n_map, self.n_classes, self.n_members)
+        numbers = (self.n_map, self.n_classes, self.n_members, self.embedding_dim)
         sizes = (*self.input_shape, *numbers, *self.widths, *self.student_widths)
         check(min(sizes) >= 1, f"sizes of networks must be at least 1, found {min(sizes)}")
         n_values = math.prod(self.input_shape)
         check(n_values <= MOST_VALUES, f"a row has {n_values} values, {MOST_VALUES} are allowed: resize it")
         is_table = len(self.input_shape) == 1
         check(is_table or self.n_members == 1, f"n_members={self.n_members} is for tables: others have one")
+        check(is_table or self.embedding_dim == 1, f"embedding_dim={self.embedding_dim} is for tables")
         check(self.n_map <= self.latent_dim, f"map_dim {self.map_dim} is above latent_dim {self.latent_dim}")
 
     @property
@@ -177,6 +183,26 @@ class MemberLinear(nn.Module):
         return torch.baddbmm(self.bias, blocks, self.weight).transpose(0, 1).flatten(1)
 
 
+class Embedding(nn.Module):
+    r"""Embeds each column of a table: itself, and linear maps of waves along it.
+
+    .. math:: x_j \mapsto (x_j, \; W_j \cos(2 \pi f_j x_j + \varphi_j) + c_j)
+
+    with frequencies, phases and weights that are learned (PBLD, Holzmueller 2024). A network of plain numbers
+    learns steps along a column late, and many of the rows by heart before.
+    """
+
+    def __init__(self, n_columns: int, dim: int) -> None:
+        super().__init__()
+        self.frequency = nn.Parameter(torch.empty(n_columns, N_FREQUENCIES).normal_(std=FREQUENCY_STD))
+        self.phase = nn.Parameter(torch.empty(n_columns, N_FREQUENCIES).uniform_(-math.pi, math.pi))
+        self.linear = MemberLinear(n_columns, N_FREQUENCIES, dim - 1)
+
+    def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
+        waves = torch.cos(2.0 * math.pi * self.frequency * x.unsqueeze(2) + self.phase)
+        return torch.cat([x, self.linear(waves.flatten(1))], dim=1)
+
+
 def _dense(k: int, n_in: int, n_out: int) -> nn.Module:
     return nn.Linear(n_in, n_out) if k == 1 else MemberLinear(k, n_in, n_out)
 
@@ -214,7 +240,13 @@ class Encoder(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.layers, size = _encoder_layers(spec, batch_norm=True)
+        self.embedding = nn.Identity()
+        stack = spec
+        if spec.embedding_dim > 1:
+            n_columns = spec.input_shape[0]
+            self.embedding = Embedding(n_columns, spec.embedding_dim)
+            stack = replace(spec, input_shape=(n_columns * spec.embedding_dim,))
+        self.layers, size = _encoder_layers(stack, batch_norm=True)
         if len(spec.input_shape) > 1:
             dense = nn.Sequential(nn.Flatten(), nn.Linear(size, HIDDEN_DIM))
             self.layers.append(Layer(dense, _norm(0, HIDDEN_DIM)))
@@ -225,6 +257,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Float[Tensor, "b *shape"], masks: tuple[Tensor, ...] = ()) -> Encoding:
         features = []
+        x = self.embedding(x)
         for i, layer in enumerate(self.layers):
             x = layer(x) * masks[i] if masks else layer(x)
             features.append(x)
@@ -232,6 +265,7 @@ class Encoder(nn.Module):
 
     def member(self, x: Float[Tensor, "b *shape"], index: int) -> Float[Tensor, "b k"]:
         """Return the mean of the code of one member of an ensemble."""
+        x = self.embedding(x)
         for layer in self.layers:
             x = layer(x)
         return self.mu(x).unflatten(1, (self.n_members, -1))[:, index]
@@ -344,6 +378,7 @@ def count_weights(spec: Spec, custom: Collection[str] = ()) -> int:
     472
     """
     n_dims = len(spec.input_shape) - 1
+    n_embedded = spec.input_shape[0] * (spec.embedding_dim - 1)  # values of waves
     channels = (spec.input_shape[0], *spec.layer_widths)
     convolutions = 3**n_dims * sum(n_in * n_out for n_in, n_out in pairwise(channels))
     size = channels[-1] * math.prod(_sides(spec.input_shape, len(channels) - 1)[-1])
@@ -352,6 +387,7 @@ def count_weights(spec: Spec, custom: Collection[str] = ()) -> int:
     if spec.n_members > 1:
         member = (spec.input_shape[0], *spec.member_widths, 2 * spec.latent_dim)
         encoder = spec.n_members * sum(n_in * n_out for n_in, n_out in pairwise(member))
+    encoder += n_embedded * (N_FREQUENCIES + spec.n_members * spec.member_widths[0])
     decoder = spec.latent_dim * size + convolutions
     classifier = CLASSIFIER_DIM * (spec.n_map + spec.n_classes)
     student = (math.prod(spec.input_shape), *spec.student_widths, spec.latent_dim)

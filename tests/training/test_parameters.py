@@ -32,6 +32,7 @@ TAKEN: dict[str, list[object]] = {  # of VALUES, where it is not [32]
     "n_epochs_decoder": [32, None],
     "n_epochs_student": [32, None],
     "n_members": [32, None],
+    "embedding_dim": [32, None],
     "class_weight": [None, {"a": 1}],
     "weight_kl": [2.5, 32, None],
     "weight_detail": [2.5, 32, None],

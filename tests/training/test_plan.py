@@ -39,13 +39,19 @@ OPTIONAL = {
     "batch_size": 50,
     "batch_size_decoder": 60,
     "n_members": 2,
+    "embedding_dim": 1,
 }
 
 
 def settings(
-    n_rows: int = 1000, n_labelled: int = 1000, n_classes: int = 3, kind: str = "image", **params: object
+    n_rows: int = 1000,
+    n_labelled: int = 1000,
+    n_classes: int = 3,
+    kind: str = "image",
+    n_inputs: int = 8,
+    **params: object,
 ) -> Settings:
-    numbers = {"n_rows": n_rows, "n_labelled": n_labelled, "n_classes": n_classes}
+    numbers = {"n_inputs": n_inputs, "n_rows": n_rows, "n_labelled": n_labelled, "n_classes": n_classes}
     return resolve(PARAMS | params, kind=kind, **numbers)
 
 
@@ -127,7 +133,7 @@ def test_no_stage_has_fewer_updates_than_2000_or_more_epochs_than_they_take(
         assert n_epochs == least or (n_epochs - 1) * n_batches < 2000
 
 
-@pytest.mark.parametrize(("n_rows", "n_updates"), [(120, 500), (800, 1600), (4000, 2000)])
+@pytest.mark.parametrize(("n_rows", "n_updates"), [(120, 300), (800, 800), (2000, 1000)])
 def test_the_updates_of_a_table_follow_its_rows(n_rows, n_updates):
     resolved = settings(n_rows, n_rows, kind="table")
     for n_epochs, batch_size in (
@@ -155,16 +161,28 @@ def test_a_table_has_four_members_unless_the_encoder_is_the_user_s():
     assert settings(kind="image").n_members == settings(kind="signal").n_members == 1
 
 
+def test_columns_are_embedded_by_ensembles_where_they_are_not_too_many():
+    assert settings(kind="table").embedding_dim == 4
+    assert settings(kind="table", n_members=1).embedding_dim == 1
+    assert settings(kind="table", n_members=1, embedding_dim=3).embedding_dim == 3
+    assert settings(kind="table", encoder=torch.nn.Identity()).embedding_dim == 1
+    assert settings(kind="image").embedding_dim == settings(kind="signal").embedding_dim == 1
+    assert settings(kind="table", n_inputs=999).embedding_dim == 4
+    assert settings(kind="table", n_inputs=1000).embedding_dim == 1
+    with pytest.raises(ValueError, match="embedding_dim=3 is for tables"):
+        settings(kind="image", embedding_dim=3)
+
+
 def test_dropout_is_for_the_ensembles_of_small_tables():
-    assert settings(999, kind="table").dropout == 0.3
-    assert settings(1000, kind="table").dropout == 0.0
-    assert settings(999, kind="table", widths=(32, 16)).dropout == 0.0
-    assert settings(999, kind="table", widths=(32, 16), dropout=0.3).dropout == 0.3
-    assert settings(999, kind="table", n_members=1).dropout == 0.0
-    assert settings(999, kind="table", n_members=1, dropout=0.5).dropout == 0.5
-    assert settings(999, kind="table", dropout=0.0).dropout == 0.0
-    assert settings(9000, 999, kind="table").dropout == 0.3  # few labels
-    assert settings(9000, 1000, kind="table").dropout == 0.0
+    assert settings(1499, kind="table").dropout == 0.3
+    assert settings(1500, kind="table").dropout == 0.0
+    assert settings(1499, kind="table", widths=(32, 16)).dropout == 0.0
+    assert settings(1499, kind="table", widths=(32, 16), dropout=0.3).dropout == 0.3
+    assert settings(1499, kind="table", n_members=1).dropout == 0.0
+    assert settings(1499, kind="table", n_members=1, dropout=0.5).dropout == 0.5
+    assert settings(1499, kind="table", dropout=0.0).dropout == 0.0
+    assert settings(9000, 1499, kind="table").dropout == 0.3  # few labels
+    assert settings(9000, 1500, kind="table").dropout == 0.0
     assert settings(999).dropout == settings(999, kind="signal").dropout == 0.0
 
 

@@ -13,7 +13,8 @@ from ssavae.training.augmentations import AUGMENTATIONS
 from ssavae.training.parameters import MINIMUM, WEIGHTS
 
 NULLABLE = ("weight_kl", "weight_detail", "weight_consistency", "n_epochs", "n_epochs_decoder")
-NULLABLE += ("n_epochs_student", "n_members", "patience", "batch_size", "batch_size_decoder", "map_dim")
+NULLABLE += ("n_epochs_student", "n_members", "embedding_dim", "patience", "map_dim")
+NULLABLE += ("batch_size", "batch_size_decoder")
 
 
 class Number(Interval):

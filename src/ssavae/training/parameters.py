@@ -25,6 +25,7 @@ MINIMUM = {
     "nodes": 1,
     "calibration_folds": 0,
     "n_members": 1,
+    "embedding_dim": 1,
     "n_workers": 0,
     "checkpoint_every": 0,
 }

@@ -25,9 +25,12 @@ MANY_LABELS = 10000  # from which rows are held out without being asked for
 MIN_UPDATES = 2000  # of a stage, at least, where n_epochs is None: few rows need more epochs
 MEMBERS = 4  # of the encoder of a table
 DROPOUT = 0.3  # of hidden units of an ensemble, where a table has so few rows that it is learnt by heart
-FEW_ROWS = 1000  # below these a table has so few; where consistency is at work, rows with a label
-LEAST_UPDATES = 500  # of a stage of the smallest tables
-UPDATES_PER_ROW = 2  # of a stage of tables, up to MIN_UPDATES (docs/decisions.md)
+EMBEDDING_DIM = 4  # values that an ensemble makes of each input of a table (docs/decisions.md)
+MANY_INPUTS = 1000  # from which on they stay as they are: memory and time grow with them
+FEW_ROWS = 1500  # below these a table has so few; where consistency is at work, rows with a label
+LEAST_UPDATES = 300  # of a stage of the smallest tables
+MOST_UPDATES = 1000  # of a stage of larger ones, unless EPOCHS are more
+UPDATES_PER_ROW = 1  # between these (docs/decisions.md)
 EPOCHS = 10  # of step 1 and of step 2, where that is as many updates
 
 Labelled = tuple[NetworkInputs, np.ndarray]  # network inputs, and their class indices (n,)
@@ -53,6 +56,7 @@ class Settings:
     learning_rate_disc: float
     patience: int | None
     n_members: int
+    embedding_dim: int
     dropout: float
 
     @property
@@ -140,7 +144,9 @@ class Trained:
     stopped: str = ""
 
 
-def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classes: int) -> Settings:
+def resolve(
+    params: Params, *, kind: str, n_inputs: int, n_rows: int, n_labelled: int, n_classes: int
+) -> Settings:
     """Give every parameter that is None its value: the only place that knows what None means.
 
     Parameters
@@ -148,6 +154,8 @@ def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classe
     params : mapping
         Parameters of :class:`ssavae.SSAVAE`.
     kind : {"table", "image", "signal"}
+    n_inputs : int
+        Network inputs of a row.
     n_rows, n_labelled : int
         Training rows, and how many of them have a label.
     n_classes : int
@@ -167,10 +175,13 @@ def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classe
     epochs = partial(_enough_epochs, kind, n_rows, n_labelled)
     is_own_table = kind == "table" and params["encoder"] is None
     n_members = _default(params["n_members"], MEMBERS if is_own_table else 1)
+    most_embedded = EMBEDDING_DIM if n_members > 1 and n_inputs < MANY_INPUTS else 1
+    embedding_dim = _default(params["embedding_dim"], most_embedded)
     is_wide = is_own_table and params["widths"] is None  # fewer units than the library's can spare none
     is_left_out = is_wide and n_members > 1 and (n_labelled if is_consistent else n_rows) < FEW_ROWS
     dropout = _default(params["dropout"], DROPOUT if is_left_out else 0.0)
-    check(is_own_table or not dropout, f"dropout={dropout} is for tables, with an encoder of ssavae's")
+    for name, value in (("embedding_dim", embedding_dim > 1 and embedding_dim), ("dropout", dropout)):
+        check(is_own_table or not value, f"{name}={value} is for tables, with an encoder of ssavae's")
     return Settings(
         weight_kl=_default(params["weight_kl"], 0.001 if is_consistent else 0.02),
         weight_detail=float(_default(params["weight_detail"], most_detail)),
@@ -188,6 +199,7 @@ def resolve(params: Params, *, kind: str, n_rows: int, n_labelled: int, n_classe
         learning_rate_disc=params["learning_rate_disc"],
         patience=params["patience"],
         n_members=n_members,
+        embedding_dim=embedding_dim,
         dropout=dropout,
     )
 
@@ -224,11 +236,11 @@ def min_updates(kind: str, n_rows: int) -> int:
     Examples
     --------
     >>> min_updates("table", 100), min_updates("table", 800), min_updates("image", 100)
-    (500, 1600, 2000)
+    (300, 800, 2000)
     """
     if kind != "table":
         return MIN_UPDATES
-    return min(MIN_UPDATES, max(LEAST_UPDATES, UPDATES_PER_ROW * n_rows))
+    return min(MOST_UPDATES, max(LEAST_UPDATES, UPDATES_PER_ROW * n_rows))
 
 
 def _default(value: T | None, default: T) -> T:
