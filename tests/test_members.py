@@ -1,5 +1,6 @@
 """The encoder of a table as an ensemble: one map, members that learn alone, labels that they do not see."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from ssavae import SSAVAE, load
 from ssavae.algorithms import dropout_masks, vec_step
 from ssavae.consistency import Consistency, Teacher
-from ssavae.networks import Encoder, MemberLinear, Spec, build_vec, count_weights
+from ssavae.networks import Embedding, Encoder, MemberLinear, Spec, build_vec, count_weights
 from ssavae.preprocessing.splits import member_weights
 
 SPEC = Spec((6,), latent_dim=2, n_classes=3, bounded=False, widths=(16, 8), n_members=4)
@@ -53,11 +54,23 @@ def test_a_layer_of_members_is_one_linear_layer_for_each():
     torch.testing.assert_close(layer(h), torch.cat(blocks, dim=1))
 
 
-def test_the_count_of_weights_is_that_of_the_members():
-    encoder = Encoder(SPEC)
+def test_each_number_is_embedded_in_linear_maps_of_its_own_waves():
+    embedding = Embedding((0, 3, 4), 4)
+    x = torch.randn(7, 5)
+    embedded = embedding(x)
+    assert torch.equal(embedded[:, :5], x)
+    for j, column in enumerate((0, 3, 4)):
+        waves = torch.cos(2 * torch.pi * x[:, column, None] * embedding.frequency[j] + embedding.phase[j])
+        values = waves @ embedding.linear.weight[j] + embedding.linear.bias[j]
+        torch.testing.assert_close(embedded[:, 5 + 3 * j : 8 + 3 * j], values)
+
+
+@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, embedded=(0, 5), embedding_dim=4)])
+def test_the_count_of_weights_is_that_of_the_members(spec):
+    encoder = Encoder(spec)
     matrices = sum(p.numel() for name, p in encoder.named_parameters() if "linear.weight" in name)
     heads = encoder.mu.get_parameter("weight").numel() + encoder.logvar.get_parameter("weight").numel()
-    assert count_weights(SPEC) - count_weights(SPEC, ["encoder"]) == matrices + heads
+    assert count_weights(spec) - count_weights(spec, ["encoder"]) == matrices + heads
 
 
 @pytest.mark.parametrize("shape", [(1, 16), (1, 8, 8)])

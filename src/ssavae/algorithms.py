@@ -309,7 +309,7 @@ def frozen(module: nn.Module) -> Iterator[nn.Module]:
     """
     modes = [(part, part.training) for part in module.modules()]
     flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
-    # What is frozen already is left alone: in each update of a small table that would take longer than the rest.
+    # What is frozen already is left alone: an update of a small table has no time for it.
     if any(training for _, training in modes):
         module.eval()
     if any(flag for _, flag in flags):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -151,10 +150,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         does without the labels of another part of the rows, on which the confidence is calibrated. None
         takes 4 for tables, and 1 for images, signals and an encoder of yours.
     embedding_dim : int or None
-        Of a table: values that the encoder makes of each network input, itself among them; the others are
-        learned waves along it, by which steps are learned sooner (PBLD, Holzmueller 2024). 1 takes the inputs
-        as they are. None takes 4 where the encoder has several members and there are under 1,000 inputs,
-        else 1.
+        Of a table: values that the encoder makes of each number, itself among them; the others are linear maps
+        of learned waves along its column (PBLD, Holzmueller 2024). 1 takes the numbers as they are. None
+        takes 4 where the encoder has several members and there are under 1,000 columns of numbers, else 1.
     dropout : float or None
         Of a table: share of the encoder's hidden units that step 1 leaves out of each row, others in each
         batch. None takes 0.3 where the encoder has several members, ``widths`` is None and there are under
@@ -597,7 +595,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         return resolve(
             self.get_params(deep=False),
             kind=self.preprocess_.kind,
-            n_inputs=math.prod(self.preprocess_.input_shape),
+            n_numbers=len(self.preprocess_.number_inputs),
             n_rows=len(labels),
             n_labelled=int((labels >= 0).sum()),
             n_classes=len(self.classes_),
@@ -615,6 +613,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             student_widths,
             map_dim=None if self.map_dim is None else int(self.map_dim),
             n_members=settings.n_members,
+            embedded=self.preprocess_.number_inputs if settings.embedding_dim > 1 else (),
             embedding_dim=settings.embedding_dim,
         )
         self._build_networks(with_detail=settings.weight_detail > 0)

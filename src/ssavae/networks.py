@@ -56,8 +56,10 @@ class Spec:
         Of a table: members of the encoder, each with half the widths, whose codes are averaged.
     map_dim : int or None
         Leading dimensions of the code that the classifier reads; None means all of them.
+    embedded : tuple of int
+        Of a table: inputs that the encoder embeds, those of numbers.
     embedding_dim : int
-        Of a table: values that the encoder makes of each input, itself among them; 1 means the input alone.
+        Values that it makes of each of them, the input itself among them; 1 means that it embeds none.
     """
 
     input_shape: tuple[int, ...]
@@ -68,6 +70,7 @@ class Spec:
     student_widths: tuple[int, ...] = ()
     n_members: int = 1
     map_dim: int | None = None
+    embedded: tuple[int, ...] = ()
     embedding_dim: int = 1
 
     def __post_init__(self) -> None:
@@ -81,6 +84,8 @@ class Spec:
         is_table = len(self.input_shape) == 1
         check(is_table or self.n_members == 1, f"n_members={self.n_members} is for tables: others have one")
         check(is_table or self.embedding_dim == 1, f"embedding_dim={self.embedding_dim} is for tables")
+        are_inputs = all(0 <= i < self.input_shape[0] for i in self.embedded)
+        check(are_inputs, f"embedded must be some of {self.input_shape[0]} inputs, found {self.embedded}")
         check(self.n_map <= self.latent_dim, f"map_dim {self.map_dim} is above latent_dim {self.latent_dim}")
 
     @property
@@ -97,6 +102,11 @@ class Spec:
     def member_widths(self) -> tuple[int, ...]:
         """Units or channels of each layer of one member of the encoder."""
         return halved(self.layer_widths) if self.n_members > 1 else self.layer_widths
+
+    @property
+    def n_embedded(self) -> int:
+        """Number of values that the encoder adds to the inputs."""
+        return len(self.embedded) * (self.embedding_dim - 1)
 
     @property
     def n_hidden_layers(self) -> int:
@@ -184,22 +194,24 @@ class MemberLinear(nn.Module):
 
 
 class Embedding(nn.Module):
-    r"""Embeds each column of a table: itself, and linear maps of waves along it.
+    r"""Adds to the inputs of a table an embedding of its numbers: linear maps of waves along each.
 
-    .. math:: x_j \mapsto (x_j, \; W_j \cos(2 \pi f_j x_j + \varphi_j) + c_j)
+    .. math:: W_j \cos(2 \pi f_j x_j + \varphi_j) + c_j
 
-    with frequencies, phases and weights that are learned (PBLD, Holzmueller 2024). A network of plain numbers
-    learns steps along a column late, and many of the rows by heart before.
+    with frequencies, phases and weights that are learned (PBLD, Holzmueller 2024; docs/decisions.md).
     """
 
-    def __init__(self, n_columns: int, dim: int) -> None:
+    def __init__(self, embedded: tuple[int, ...], dim: int) -> None:
         super().__init__()
-        self.frequency = nn.Parameter(torch.empty(n_columns, N_FREQUENCIES).normal_(std=FREQUENCY_STD))
-        self.phase = nn.Parameter(torch.empty(n_columns, N_FREQUENCIES).uniform_(-math.pi, math.pi))
-        self.linear = MemberLinear(n_columns, N_FREQUENCIES, dim - 1)
+        shape = (len(embedded), N_FREQUENCIES)
+        self.register_buffer("embedded", torch.tensor(embedded), persistent=False)
+        self.frequency = nn.Parameter(torch.empty(shape).normal_(std=FREQUENCY_STD))
+        self.phase = nn.Parameter(torch.empty(shape).uniform_(-math.pi, math.pi))
+        self.linear = MemberLinear(*shape, dim - 1)
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
-        waves = torch.cos(2.0 * math.pi * self.frequency * x.unsqueeze(2) + self.phase)
+        numbers = x.index_select(1, self.get_buffer("embedded"))
+        waves = torch.cos(2.0 * math.pi * self.frequency * numbers.unsqueeze(2) + self.phase)
         return torch.cat([x, self.linear(waves.flatten(1))], dim=1)
 
 
@@ -242,10 +254,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.embedding = nn.Identity()
         stack = spec
-        if spec.embedding_dim > 1:
-            n_columns = spec.input_shape[0]
-            self.embedding = Embedding(n_columns, spec.embedding_dim)
-            stack = replace(spec, input_shape=(n_columns * spec.embedding_dim,))
+        if spec.n_embedded:
+            self.embedding = Embedding(spec.embedded, spec.embedding_dim)
+            stack = replace(spec, input_shape=(spec.input_shape[0] + spec.n_embedded,))
         self.layers, size = _encoder_layers(stack, batch_norm=True)
         if len(spec.input_shape) > 1:
             dense = nn.Sequential(nn.Flatten(), nn.Linear(size, HIDDEN_DIM))
@@ -378,7 +389,6 @@ def count_weights(spec: Spec, custom: Collection[str] = ()) -> int:
     472
     """
     n_dims = len(spec.input_shape) - 1
-    n_embedded = spec.input_shape[0] * (spec.embedding_dim - 1)  # values of waves
     channels = (spec.input_shape[0], *spec.layer_widths)
     convolutions = 3**n_dims * sum(n_in * n_out for n_in, n_out in pairwise(channels))
     size = channels[-1] * math.prod(_sides(spec.input_shape, len(channels) - 1)[-1])
@@ -387,7 +397,7 @@ def count_weights(spec: Spec, custom: Collection[str] = ()) -> int:
     if spec.n_members > 1:
         member = (spec.input_shape[0], *spec.member_widths, 2 * spec.latent_dim)
         encoder = spec.n_members * sum(n_in * n_out for n_in, n_out in pairwise(member))
-    encoder += n_embedded * (N_FREQUENCIES + spec.n_members * spec.member_widths[0])
+    encoder += spec.n_embedded * (N_FREQUENCIES + spec.n_members * spec.member_widths[0])
     decoder = spec.latent_dim * size + convolutions
     classifier = CLASSIFIER_DIM * (spec.n_map + spec.n_classes)
     student = (math.prod(spec.input_shape), *spec.student_widths, spec.latent_dim)

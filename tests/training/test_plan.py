@@ -48,10 +48,10 @@ def settings(
     n_labelled: int = 1000,
     n_classes: int = 3,
     kind: str = "image",
-    n_inputs: int = 8,
+    n_numbers: int = 8,
     **params: object,
 ) -> Settings:
-    numbers = {"n_inputs": n_inputs, "n_rows": n_rows, "n_labelled": n_labelled, "n_classes": n_classes}
+    numbers = {"n_numbers": n_numbers, "n_rows": n_rows, "n_labelled": n_labelled, "n_classes": n_classes}
     return resolve(PARAMS | params, kind=kind, **numbers)
 
 
@@ -167,8 +167,8 @@ def test_columns_are_embedded_by_ensembles_where_they_are_not_too_many():
     assert settings(kind="table", n_members=1, embedding_dim=3).embedding_dim == 3
     assert settings(kind="table", encoder=torch.nn.Identity()).embedding_dim == 1
     assert settings(kind="image").embedding_dim == settings(kind="signal").embedding_dim == 1
-    assert settings(kind="table", n_inputs=999).embedding_dim == 4
-    assert settings(kind="table", n_inputs=1000).embedding_dim == 1
+    assert settings(kind="table", n_numbers=999).embedding_dim == 4
+    assert settings(kind="table", n_numbers=1000).embedding_dim == 1
     with pytest.raises(ValueError, match="embedding_dim=3 is for tables"):
         settings(kind="image", embedding_dim=3)
 

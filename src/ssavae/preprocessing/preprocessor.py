@@ -174,6 +174,11 @@ class Preprocessor:
         return np.asarray(self.low, dtype=dtype), np.asarray(self.scale, dtype=dtype)
 
     @property
+    def number_inputs(self) -> tuple[int, ...]:
+        """Network inputs that hold the numbers of a table; none of other kinds."""
+        return tuple(self._numbers.inputs.tolist()) if self.kind == "table" else ()
+
+    @property
     def input_names(self) -> list[str]:
         """Names of a table's network inputs, in order; none of other kinds."""
         pairs = zip(self.columns, self.names, strict=True)

@@ -25,8 +25,8 @@ MANY_LABELS = 10000  # from which rows are held out without being asked for
 MIN_UPDATES = 2000  # of a stage, at least, where n_epochs is None: few rows need more epochs
 MEMBERS = 4  # of the encoder of a table
 DROPOUT = 0.3  # of hidden units of an ensemble, where a table has so few rows that it is learnt by heart
-EMBEDDING_DIM = 4  # values that an ensemble makes of each input of a table (docs/decisions.md)
-MANY_INPUTS = 1000  # from which on they stay as they are: memory and time grow with them
+EMBEDDING_DIM = 4  # values that an ensemble makes of each number of a table (docs/decisions.md)
+MANY_NUMBERS = 1000  # from which on they stay as they are: memory and time grow with them
 FEW_ROWS = 1500  # below these a table has so few; where consistency is at work, rows with a label
 LEAST_UPDATES = 300  # of a stage of the smallest tables
 MOST_UPDATES = 1000  # of a stage of larger ones, unless EPOCHS are more
@@ -145,7 +145,7 @@ class Trained:
 
 
 def resolve(
-    params: Params, *, kind: str, n_inputs: int, n_rows: int, n_labelled: int, n_classes: int
+    params: Params, *, kind: str, n_numbers: int, n_rows: int, n_labelled: int, n_classes: int
 ) -> Settings:
     """Give every parameter that is None its value: the only place that knows what None means.
 
@@ -154,8 +154,8 @@ def resolve(
     params : mapping
         Parameters of :class:`ssavae.SSAVAE`.
     kind : {"table", "image", "signal"}
-    n_inputs : int
-        Network inputs of a row.
+    n_numbers : int
+        Columns of numbers, of a table.
     n_rows, n_labelled : int
         Training rows, and how many of them have a label.
     n_classes : int
@@ -175,7 +175,7 @@ def resolve(
     epochs = partial(_enough_epochs, kind, n_rows, n_labelled)
     is_own_table = kind == "table" and params["encoder"] is None
     n_members = _default(params["n_members"], MEMBERS if is_own_table else 1)
-    most_embedded = EMBEDDING_DIM if n_members > 1 and n_inputs < MANY_INPUTS else 1
+    most_embedded = EMBEDDING_DIM if n_members > 1 and n_numbers < MANY_NUMBERS else 1
     embedding_dim = _default(params["embedding_dim"], most_embedded)
     is_wide = is_own_table and params["widths"] is None  # fewer units than the library's can spare none
     is_left_out = is_wide and n_members > 1 and (n_labelled if is_consistent else n_rows) < FEW_ROWS
