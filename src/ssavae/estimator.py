@@ -128,8 +128,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         classes weigh the same. The loss on held-out rows is not weighted.
     n_epochs, n_epochs_decoder, n_epochs_student : int or None
         Epochs of step 1, of step 2 and of the student; None takes 10, of the student 30, and more where that
-        is under 2,000 updates, or of a table under one a row (from 300 to 1,000). ``n_epochs_decoder=0``
-        trains the VEC alone, for :meth:`fit_decoder` to go on from.
+        is under 2,000 updates, or of a table under one a row (300 to 3,000; of step 2 300
+        to 1,000). ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on from.
     augment : tuple of {"translate", "flip", "erase", "noise", "mixup"}
         Random changes of the rows of step 1 that leave their class as it is: images are shifted, mirrored
         or in part covered, tables and signals get noise as large as their own spread, or move towards one
@@ -150,8 +150,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         does without the labels of another part of the rows, on which the confidence is calibrated. None
         takes 4 for tables, and 1 for images, signals and an encoder of yours.
     embedding_dim : int or None
-        Of a table: values that the encoder makes of each number, itself among them; the others are linear maps
-        of learned waves along its column (PBLD, Holzmueller 2024). 1 takes the numbers as they are. None
+        Of a table: values that the encoder makes of each number, itself among them; the others are linear
+        maps of learned waves along its column (PBLD, Holzmueller 2024). 1 takes the numbers as they are. None
         takes 4 where the encoder has several members and there are under 1,000 columns of numbers, else 1.
     dropout : float or None
         Of a table: share of the encoder's hidden units that step 1 leaves out of each row, others in each

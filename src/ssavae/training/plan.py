@@ -29,8 +29,8 @@ EMBEDDING_DIM = 4  # values that an ensemble makes of each number of a table (do
 MANY_NUMBERS = 1000  # from which on they stay as they are: memory and time grow with them
 FEW_ROWS = 1500  # below these a table has so few; where consistency is at work, rows with a label
 LEAST_UPDATES = 300  # of a stage of the smallest tables
-MOST_UPDATES = 1000  # of a stage of larger ones, unless EPOCHS are more
-UPDATES_PER_ROW = 1  # between these (docs/decisions.md)
+MOST_UPDATES = 3000  # of step 1 of larger ones, which have one a row between these (docs/decisions.md)
+MOST_UPDATES_DECODER = 1000  # of step 2
 EPOCHS = 10  # of step 1 and of step 2, where that is as many updates
 
 Labelled = tuple[NetworkInputs, np.ndarray]  # network inputs, and their class indices (n,)
@@ -172,7 +172,7 @@ def resolve(
     n_processes = params["devices"] * params["nodes"]
     batch_size = _batch_size("batch_size", params, n_rows, n_processes)
     batch_size_decoder = _batch_size("batch_size_decoder", params, n_rows, n_processes)
-    epochs = partial(_enough_epochs, kind, n_rows, n_labelled)
+    enough = partial(_enough_epochs, kind, n_rows, n_labelled)
     is_own_table = kind == "table" and params["encoder"] is None
     n_members = _default(params["n_members"], MEMBERS if is_own_table else 1)
     most_embedded = EMBEDDING_DIM if n_members > 1 and n_numbers < MANY_NUMBERS else 1
@@ -189,9 +189,11 @@ def resolve(
         beta=params["beta"],
         gamma=params["gamma"],
         augment=tuple(params["augment"]),
-        n_epochs=_default(params["n_epochs"], epochs(EPOCHS, batch_size)),
-        n_epochs_student=_default(params["n_epochs_student"], epochs(30, batch_size)),
-        n_epochs_decoder=_default(params["n_epochs_decoder"], epochs(EPOCHS, batch_size_decoder)),
+        n_epochs=_default(params["n_epochs"], enough(EPOCHS, batch_size, MOST_UPDATES)),
+        n_epochs_student=_default(params["n_epochs_student"], enough(30, batch_size, MOST_UPDATES)),
+        n_epochs_decoder=_default(
+            params["n_epochs_decoder"], enough(EPOCHS, batch_size_decoder, MOST_UPDATES_DECODER)
+        ),
         batch_size=batch_size,
         batch_size_decoder=batch_size_decoder,
         learning_rate=params["learning_rate"],
@@ -223,24 +225,24 @@ def _batch_size(name: str, params: Params, n_rows: int, n_processes: int) -> int
     return divisible
 
 
-def _enough_epochs(kind: str, n_rows: int, n_labelled: int, least: int, batch_size: int) -> int:
+def _enough_epochs(kind: str, n_rows: int, n_labelled: int, least: int, batch_size: int, most: int) -> int:
     """Return the epochs of a stage: ``least``, and more where these are fewer than :func:`min_updates`."""
     # Images and signals take more than that where few rows have a label, and batches are filled with them.
     n_batches, _ = batch_counts(n_rows, n_labelled if kind == "table" else n_rows, batch_size)
-    return max(least, math.ceil(min_updates(kind, n_rows) / n_batches))
+    return max(least, math.ceil(min_updates(kind, n_rows, most) / n_batches))
 
 
-def min_updates(kind: str, n_rows: int) -> int:
-    """Return how many updates a stage takes at least: of a small table fewer, which it else learns by heart.
+def min_updates(kind: str, n_rows: int, most: int) -> int:
+    """Return how many updates a stage takes at least: of a table one a row, in bounds.
+
+    More of them learn a small table by heart.
 
     Examples
     --------
-    >>> min_updates("table", 100), min_updates("table", 800), min_updates("image", 100)
+    >>> min_updates("table", 100, 3000), min_updates("table", 800, 3000), min_updates("image", 100, 3000)
     (300, 800, 2000)
     """
-    if kind != "table":
-        return MIN_UPDATES
-    return min(MOST_UPDATES, max(LEAST_UPDATES, UPDATES_PER_ROW * n_rows))
+    return min(most, max(LEAST_UPDATES, n_rows)) if kind == "table" else MIN_UPDATES
 
 
 def _default(value: T | None, default: T) -> T:
