@@ -155,7 +155,7 @@ def test_functions_are_short():
 
 # A quarter of it documents and stores parameters, in the form that scikit-learn wants; the rest is one short
 # method after the other, each of which calls its package.
-LONGER = {"src/ssavae/estimator.py": 1110, "src/ssavae/networks.py": 460}
+LONGER = {"src/ssavae/estimator.py": 1115, "src/ssavae/networks.py": 505}
 
 
 def test_files_are_small():

@@ -137,7 +137,7 @@ def test_unlabelled_digits_help_where_labels_are_few(digits):
     scores = {}
     for weight in (0.0, None):  # None takes 1, since labels are few
         model = SSAVAE(
-            n_epochs=25, n_epochs_decoder=0, widths=(16, 32, 32), random_state=0, weight_consistency=weight
+            n_epochs=18, n_epochs_decoder=0, widths=(16, 32, 32), random_state=0, weight_consistency=weight
         )
         scores[weight] = model.fit(X, few).score(X_test, y_test)
         assert ("loss_consistency" in model.history_[-1]) == (weight is None)

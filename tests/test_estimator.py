@@ -38,7 +38,7 @@ EXPECTED_FAILURES = {
 @parametrize_with_checks(
     [
         SSAVAE(
-            n_epochs=60, n_epochs_decoder=1, batch_size=32, learning_rate=1e-2, widths=(32,), random_state=0
+            n_epochs=40, n_epochs_decoder=1, batch_size=32, learning_rate=1e-2, widths=(32,), random_state=0
         )
     ],
     expected_failed_checks=lambda _: EXPECTED_FAILURES,
@@ -58,7 +58,7 @@ def digits():
 @pytest.fixture(scope="module")
 def model(digits):
     X, _, y, _ = digits
-    return SSAVAE(n_epochs=20, n_epochs_decoder=25, widths=(16, 32, 32), random_state=0).fit(X, y)
+    return SSAVAE(n_epochs=20, n_epochs_decoder=12, widths=(16, 32, 32), random_state=0).fit(X, y)
 
 
 def weights(model: SSAVAE) -> list[torch.Tensor]:
@@ -191,7 +191,7 @@ def test_few_labels_among_many_rows_help(digits):
     for c in range(10):
         labelled = rng.choice(np.flatnonzero(y == c), 8, replace=False)
         few[labelled] = f"digit {c}"
-    model = SSAVAE(n_epochs=25, n_epochs_decoder=1, random_state=0, widths=(16, 32, 32)).fit(X, few)
+    model = SSAVAE(n_epochs=18, n_epochs_decoder=1, random_state=0, widths=(16, 32, 32)).fit(X, few)
     assert model.classes_.tolist() == [f"digit {c}" for c in range(10)]
     names = np.array([f"digit {c}" for c in y_test])
     assert model.score(X_test, names) > 0.6

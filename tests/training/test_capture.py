@@ -35,7 +35,7 @@ SPECS = {
     "image": IMAGE,
     "table": TABLE,
     "signal": SIGNAL,
-    "ensemble": replace(TABLE, n_members=2),
+    "ensemble": replace(TABLE, n_members=2, embedded=(1, 3), embedding_dim=4),
     "two parts": replace(IMAGE, latent_dim=5, map_dim=2),
 }
 KINDS = {1: "table", 2: "signal", 3: "image"}  # by the number of axes of an input

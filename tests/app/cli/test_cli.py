@@ -480,7 +480,7 @@ def test_stop_and_resume(ssavae, table, tmp_path):
         "--label",
         "kind",
         "--set",
-        "n_epochs=100",
+        "n_epochs=40",
         "--set",
         "n_epochs_decoder=1",
         "--set",

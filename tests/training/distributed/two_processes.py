@@ -28,7 +28,17 @@ from ssavae.training.plan import Settings, TrainingPlan
 from ssavae.training.stage import Stage
 
 IMAGE = Spec((1, 8, 8), 2, 3, bounded=True, widths=(8, 8), student_widths=(8,))
-TABLE = Spec((6,), 2, 3, bounded=False, widths=(8, 8), student_widths=(8,), n_members=2)
+TABLE = Spec(
+    (6,),
+    2,
+    3,
+    bounded=False,
+    widths=(8, 8),
+    student_widths=(8,),
+    n_members=2,
+    embedded=(0, 5),
+    embedding_dim=3,
+)
 SETTINGS = Settings(
     weight_kl=0.02,
     weight_detail=0.5,
@@ -46,6 +56,7 @@ SETTINGS = Settings(
     learning_rate_disc=2e-3,
     patience=None,
     n_members=1,
+    embedding_dim=1,
     dropout=0.0,
 )
 CASES = ("labelled", "unevenly", "one label", "augmented images", "few labels, a teacher")
