@@ -10,7 +10,7 @@ from ssavae.app.experiments.database import DATABASES, FAST, FULL, Budget, Study
 from ssavae.app.experiments.figure7 import figure7
 from ssavae.app.experiments.figure9 import figure9
 
-COLOUR = Budget(updates=20000, latent_dims=(128,), betas=(0.0, 0.01))  # section 4.5
+COLOUR = Budget(updates=20000, latent_dims=(128,), betas=(0.0, 0.01), judge_epochs=8)  # section 4.5
 
 
 def reproduce_figures(
@@ -23,6 +23,7 @@ def reproduce_figures(
     n_train: int | None,
     seed: int,
     device: str,
+    judge: Path | None = None,
     command: str,
     suffix: str = ".png",
 ) -> Iterator[Path]:
@@ -30,7 +31,7 @@ def reproduce_figures(
 
     def study(data: str, budget: Budget) -> Study:
         budget = replace(budget, updates=updates or budget.updates, n_train=n_train or budget.n_train)
-        return Study(data, root, budget, seed=seed, device=device)
+        return Study(data, root, budget, seed=seed, device=device, judge=judge)
 
     names = () if experiment == "cifar10" else databases or DATABASES
     studies = [study(name, FAST if fast else FULL) for name in names]
