@@ -210,7 +210,7 @@ def test_perceptual_distance_needs_images_of_the_judge_s_shape(judge: Judge) -> 
 
 @pytest.fixture(scope="module")
 def photographs() -> tuple[np.ndarray, np.ndarray]:
-    """Coloured stripes with noise, (n, 16, 20, 3): the class is their direction, which mirrors leave alone."""
+    """Coloured stripes with noise, (n, 16, 20, 3); the class is the direction, the same in a mirror."""
     rng = np.random.default_rng(1)
     y = np.arange(240) % 2
     waves = np.sin(rng.uniform(0, 6, (240, 1)) + np.arange(20) * 1.3)

@@ -83,8 +83,8 @@ def photograph_body(n_channels: int, feature_dim: int) -> nn.Sequential:
 def whiten(body: nn.Sequential, images: Tensor) -> None:
     """Set the first layer of `photograph_body` to whiten the 2x2 patches of images (n, C, H, W).
 
-    Filter i is v_i / sqrt(lambda_i + eps), with an eigenvector and eigenvalue of the covariance of all patches;
-    the second half of the filters are the negatives of the first.
+    Filter i is v_i / sqrt(lambda_i + eps), of eigenvectors and eigenvalues of the patches' covariance. The
+    second half of the filters are the negatives of the first.
     """
     n_channels = images.shape[1]
     patches = images.unfold(2, PATCH_SIZE, 1).unfold(3, PATCH_SIZE, 1)
