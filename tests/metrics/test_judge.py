@@ -251,7 +251,7 @@ def test_first_layer_of_the_photograph_network_whitens_patches(
 ) -> None:
     images = torch.from_numpy(photographs[0]).permute(0, 3, 1, 2)
     body = photograph_body(3, 24)
-    whiten(body, images)
+    whiten(body[0], images)
     with torch.no_grad():
         rows = body[0](images).permute(0, 2, 3, 1).reshape(-1, 24)
     assert torch.equal(rows[:, :12], -rows[:, 12:])

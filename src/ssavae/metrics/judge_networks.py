@@ -80,18 +80,19 @@ def photograph_body(n_channels: int, feature_dim: int) -> nn.Sequential:
 
 
 @torch.no_grad()
-def whiten(body: nn.Sequential, images: Tensor) -> None:
+def whiten(layer: nn.Module, images: Tensor) -> None:
     """Set the first layer of `photograph_body` to whiten the 2x2 patches of images (n, C, H, W).
 
     Filter i is v_i / sqrt(lambda_i + eps), of eigenvectors and eigenvalues of the patches' covariance. The
     second half of the filters are the negatives of the first.
     """
+    assert isinstance(layer, nn.Conv2d)
     n_channels = images.shape[1]
     patches = images.unfold(2, PATCH_SIZE, 1).unfold(3, PATCH_SIZE, 1)
     patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, n_channels * PATCH_SIZE**2)
     values, vectors = torch.linalg.eigh(torch.cov(patches.T))
     filters = (vectors / (values + WHITENING_EPS).sqrt()).T.reshape(-1, n_channels, PATCH_SIZE, PATCH_SIZE)
-    body[0].weight.copy_(torch.cat([filters, -filters]))
+    layer.weight.copy_(torch.cat([filters, -filters]))
 
 
 # ------------------------------------------------------------------------------------------- choice

@@ -104,7 +104,7 @@ def fit_photographs(judge: Judge, x: Tensor, y: Tensor, n_epochs: int, batch_siz
 
     Yields the number of epochs done after each.
     """
-    whiten(judge.body, judge.channels_first(x[:WHITENING_ROWS]))
+    whiten(judge.body[0], judge.channels_first(x[:WHITENING_ROWS]))
     with torch.no_grad():
         judge.head.weight.mul_(HEAD_SCALE)
     n_batches = max(1, len(x) // batch_size)

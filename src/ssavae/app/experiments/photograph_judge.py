@@ -89,7 +89,8 @@ def adopt_judge(file: Path, test: Part, folder: Path) -> None:
         The file holds no judge.
     """
     judge = judges.load_judge(file)
-    shape, n_classes = test.x.shape[1:], len(np.unique(test.y))
+    assert test.y is not None
+    shape, n_classes = test.x.shape[1:], len(encode_labels(test.y)[1])
     if (judge.sample_shape, judge.n_classes) != (shape, n_classes):
         found = f"{judge.n_classes} classes of rows {judge.sample_shape}"
         raise UsageError(f"--judge {file} knows {found}, the data has {n_classes} of rows {shape}")
