@@ -54,7 +54,10 @@ def reproduce(
     judge: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="A judge.safetensors of the same database [default: trained, or from --out]."
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+            help="A judge.safetensors of the same database [default: trained, or from --out].",
         ),
     ] = None,
     picture_format: FormatOption = "png",
