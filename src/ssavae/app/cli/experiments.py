@@ -60,6 +60,9 @@ def reproduce(
             help="A judge.safetensors of the same database [default: trained, or from --out].",
         ),
     ] = None,
+    judge_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of the judge of cifar10 [default: 8].")
+    ] = None,
     picture_format: FormatOption = "png",
 ) -> None:
     """Reproduce the paper's figures, with the numbers behind them.
@@ -79,6 +82,7 @@ def reproduce(
         seed=seed,
         device=device,
         judge=judge,
+        judge_epochs=judge_epochs,
         command=shlex.join(["ssavae", *context.obj.words]),
         suffix=picture_suffix(picture_format),
     )

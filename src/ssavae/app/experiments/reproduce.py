@@ -24,6 +24,7 @@ def reproduce_figures(
     seed: int,
     device: str,
     judge: Path | None = None,
+    judge_epochs: int | None = None,
     command: str,
     suffix: str = ".png",
 ) -> Iterator[Path]:
@@ -42,4 +43,5 @@ def reproduce_figures(
             yield from figure9(each, root, command, suffix)
     if experiment in ("cifar10", "all"):
         small = replace(FAST, n_train=1000, n_epochs=1, latent_dims=COLOUR.latent_dims, betas=COLOUR.betas)
-        yield from figure9(study("cifar10", small if fast else COLOUR), root, command, suffix)
+        full = replace(COLOUR, judge_epochs=judge_epochs or COLOUR.judge_epochs)
+        yield from figure9(study("cifar10", small if fast else full), root, command, suffix)
