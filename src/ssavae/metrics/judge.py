@@ -139,10 +139,10 @@ def train_judge(
 
     x (n, H, W) or (n, H, W, C) in [0, 1], or any other (n, ...); y (n,), rows with -1 left out. The small
     network learns with Adam and one learning-rate cycle, each batch translated by up to H/14 pixels; network
-    "photograph" as `judge_photographs` says, for batches of about 500. `after_epoch` is called with the number
-    of epochs done and the judge. The same seed gives the same judge, which stays on `device` in eval mode; the
-    global random state is left unchanged. Raises ValueError on NaN, wrong shapes, images outside [0, 1], fewer
-    than two classes or an unknown network.
+    "photograph" as `judge_photographs` says, for batches of about 500. `after_epoch` is called with the
+    number of epochs done and the judge. The same seed gives the same judge, which stays on `device` in eval
+    mode; the global random state is left unchanged. Raises ValueError on NaN, wrong shapes, images outside
+    [0, 1], fewer than two classes or an unknown network.
     """
     array = check_array("x", x)
     rows, labels = labelled_rows("y", y, _check_rows("x", array, array.shape[1:]))
