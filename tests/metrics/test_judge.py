@@ -22,6 +22,8 @@ from ssavae.metrics.judge import (
     save_judge,
     train_judge,
 )
+from ssavae.metrics.judge_networks import photograph_body, whiten
+from ssavae.metrics.judge_photographs import orthogonalize, random_crops
 
 RNG = np.random.default_rng(0)
 
@@ -204,3 +206,132 @@ def test_perceptual_distance_needs_images_of_the_judge_s_shape(judge: Judge) -> 
         perceptual_distance(judge, x, x + np.nan)
     with pytest.raises(ValueError, match=r"x must lie in \[0, 1\], found 2 to 2"):
         perceptual_distance(judge, x + 2, x)
+
+
+@pytest.fixture(scope="module")
+def photographs() -> tuple[np.ndarray, np.ndarray]:
+    """Coloured stripes with noise, (n, 16, 20, 3); the class is the direction, the same in a mirror."""
+    rng = np.random.default_rng(1)
+    y = np.arange(240) % 2
+    waves = np.sin(rng.uniform(0, 6, (240, 1)) + np.arange(20) * 1.3)
+    stripes = np.where(y[:, None, None] == 0, waves[:, None, :], waves[:, :16, None])
+    x = 0.5 + 0.2 * stripes[..., None] * rng.uniform(0.3, 1, (240, 1, 1, 3))
+    return (x + 0.1 * rng.standard_normal((240, 16, 20, 3))).clip(0, 1).astype(np.float32), y
+
+
+@pytest.fixture(scope="module")
+def reader(photographs: tuple[np.ndarray, np.ndarray]) -> Judge:
+    x, y = photographs
+    return train_judge(x[:160], y[:160], n_epochs=4, batch_size=20, network="photograph")
+
+
+def test_photograph_network_classifies_unseen_photographs(
+    reader: Judge, photographs: tuple[np.ndarray, np.ndarray]
+) -> None:
+    x, y = photographs
+    assert agreement(judge_logits(reader, x[160:]), y[160:]) > 0.95
+    assert agreement(judge_logits(reader, x[160:]), 1 - y[160:]) < 0.05
+
+
+def test_photograph_network_sees_an_image_and_its_mirror_image_alike(
+    reader: Judge, photographs: tuple[np.ndarray, np.ndarray]
+) -> None:
+    x = photographs[0][:9]
+    features = judge_features(reader, x)
+    assert features.shape == (9, 192)
+    assert (features >= 0).all() and features.std() > 0
+    np.testing.assert_allclose(features, judge_features(reader, x[:, :, ::-1]), atol=1e-5)
+    logits = judge_logits(reader, x, batch_size=2)
+    weight, bias = (p.detach().numpy() for p in reader.head.parameters())
+    np.testing.assert_allclose(logits, features @ weight.T + bias, atol=1e-4)
+
+
+def test_first_layer_of_the_photograph_network_whitens_patches(
+    photographs: tuple[np.ndarray, np.ndarray],
+) -> None:
+    images = torch.from_numpy(photographs[0]).permute(0, 3, 1, 2)
+    body = photograph_body(3, 24)
+    whiten(body[0], images)
+    with torch.no_grad():
+        rows = body[0](images).permute(0, 2, 3, 1).reshape(-1, 24)
+    assert torch.equal(rows[:, :12], -rows[:, 12:])
+    cov = torch.cov(rows[:, :12].T)
+    assert torch.allclose(cov, torch.diag(cov.diag()), atol=1e-3)
+    assert (cov.diag() <= 1).all() and cov.diag()[-1] > 0.9  # 1, but for the directions of little variance
+    assert not body[0].weight.requires_grad
+
+
+@pytest.mark.parametrize("shape", [(4, 7), (7, 4), (5, 5)])
+def test_orthogonalized_matrices_are_nearly_orthogonal(shape: tuple[int, int]) -> None:
+    matrix = torch.from_numpy(RNG.standard_normal(shape))
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    found = u.T @ orthogonalize(matrix) @ v.T
+    np.testing.assert_allclose(found, torch.diag(found.diag()), atol=1e-6)
+    assert 0.2 < found.diag().min() <= found.diag().max() < 1.4
+
+
+def test_random_crops_are_windows_of_their_images() -> None:
+    images = torch.arange(2 * 16 * 24).reshape(2, 16, 24)
+    crops = random_crops(images, torch.tensor([False, True]))
+    assert crops.shape == (2, 14, 21)
+    for crop, image, mirrored in zip(crops, images, (False, True), strict=True):
+        top, left = divmod(int(crop.min() - image.min()), 24)
+        assert torch.equal(crop.flip(1) if mirrored else crop, image[top : top + 14, left : left + 21])
+
+
+def test_photograph_judge_is_repeatable_and_saved(
+    reader: Judge, photographs: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    x, y = photographs
+    epochs: list[int] = []
+
+    def after_epoch(n_done: int, judge: Judge) -> None:
+        epochs.append(n_done)
+        judge_logits(judge, x[:2])  # leaves it in eval mode
+        save_judge(judge, tmp_path / "judge.safetensors")
+
+    again = train_judge(
+        x[:160], y[:160], n_epochs=4, batch_size=20, network="photograph", after_epoch=after_epoch
+    )
+    assert epochs == [1, 2, 3, 4]
+    saved = load_judge(tmp_path / "judge.safetensors")
+    assert saved.network == "photograph"
+    expected = judge_logits(reader, x)
+    assert np.array_equal(judge_logits(again, x), expected)
+    assert np.array_equal(judge_logits(saved, x), expected)
+
+
+def test_perceptual_distance_of_a_photograph_judge(
+    reader: Judge, photographs: tuple[np.ndarray, np.ndarray]
+) -> None:
+    x = photographs[0][:8]
+    blurred = [gaussian_filter(x, (0, s, s, 0)) for s in (0.4, 1, 2)]
+    distances = [perceptual_distance(reader, x, each) for each in (x, *blurred)]
+    assert distances[0] == 0
+    assert distances == sorted(distances) and distances[-1] > 0.1
+    with torch.no_grad():
+        shapes = [tuple(a.shape[1:]) for a in reader.activations(torch.from_numpy(x))]
+    assert shapes == [(48, 7, 9), (128, 3, 4), (192, 1, 2)]
+
+
+def test_files_of_judges_without_a_network_hold_the_small_one(judge: Judge, tmp_path: Path) -> None:
+    path = tmp_path / "judge.safetensors"
+    sizes = {"sample_shape": [8, 8], "n_classes": 10, "feature_dim": 128}
+    save_file(
+        {k: v.contiguous() for k, v in judge.state_dict().items()}, path, {"ssavae_judge": json.dumps(sizes)}
+    )
+    x = RNG.random((4, 8, 8))
+    assert np.array_equal(judge_logits(load_judge(path), x), judge_logits(judge, x))
+
+
+@pytest.mark.parametrize(
+    ("shape", "network", "message"),
+    [
+        ((16, 16), "deep", "network must be one of small, photograph, found 'deep'"),
+        ((8, 8), "photograph", r"'photograph' needs images of 16 x 16 pixels or more, found rows \(8, 8\)"),
+        ((40,), "photograph", r"'photograph' needs images of 16 x 16 pixels or more, found rows \(40,\)"),
+    ],
+)
+def test_judge_refuses_a_network(shape: tuple[int, ...], network: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train_judge(np.zeros((4, *shape)), [0, 1, 0, 1], network=network)

@@ -38,6 +38,7 @@ CASES = {
     "sample {0} --sampler nearest": "--sampler must be one of",
     "draw {0} digits --format gif": "--format must be one of",
     "reproduce figure8": "WHAT must be one of",
+    "reproduce cifar10 --judge no.safetensors": "file 'no.safetensors' does not exist",
 }
 
 

@@ -51,6 +51,18 @@ def reproduce(
     rows: Annotated[int | None, typer.Option(min=1000, help="Training rows [default: all].")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    judge: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+            help="A judge.safetensors of the same database [default: trained, or from --out].",
+        ),
+    ] = None,
+    judge_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of the judge of cifar10 [default: 8].")
+    ] = None,
     picture_format: FormatOption = "png",
 ) -> None:
     """Reproduce the paper's figures, with the numbers behind them.
@@ -69,6 +81,8 @@ def reproduce(
         n_train=rows,
         seed=seed,
         device=device,
+        judge=judge,
+        judge_epochs=judge_epochs,
         command=shlex.join(["ssavae", *context.obj.words]),
         suffix=picture_suffix(picture_format),
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from ssavae._checks import UsageError
 from ssavae._serialize import JSONObject, plain
+from ssavae.app.experiments.photograph_judge import adopt_judge, judge_protocol, train_on_photographs
 from ssavae.app.experiments.results import begin_or_resume, write_json
 from ssavae.app.runs.environment import machine
 from ssavae.app.runs.evaluate import judge_of, measure_map
@@ -51,6 +52,7 @@ class Budget:
     latent_dims: tuple[int, ...] = (2, 100)
     gammas: tuple[float, ...] = (0.0, 0.1)
     betas: tuple[float, ...] = (0.0, 0.001, 0.003, 0.005, 0.01, 0.05, 0.1)
+    judge_epochs: int | None = None  # of a judge of photographs; None takes the small judge, of few epochs
 
 
 FULL = Budget(updates=2000)
@@ -64,9 +66,13 @@ class Study:
     ------
     UsageError
         The folder holds a study of the same database with other rows, epochs, seed or data.
+    ValueError
+        The file ``judge``, which is taken instead of training one, holds no judge.
     """
 
-    def __init__(self, data: str, root: Path, budget: Budget, *, seed: int, device: str) -> None:
+    def __init__(
+        self, data: str, root: Path, budget: Budget, *, seed: int, device: str, judge: Path | None = None
+    ) -> None:
         self.data = data
         self.folder = root / data
         self.budget = budget
@@ -85,8 +91,11 @@ class Study:
             "data_sha256": loaded.sha256,
         }
         begin_or_resume(self.folder / STUDY_FILE, settings, "results of other rows, epochs, seed or data")
+        self.all_train = train
         self.train = train.take(random_subset(len(train.x), budget.n_train or len(train.x)))
         self.test = test
+        if judge is not None:
+            adopt_judge(judge, test, self.folder)
 
     @cached_property
     def eval_part(self) -> Part:
@@ -119,11 +128,22 @@ class Study:
 
     @cached_property
     def judge(self) -> judges.Judge:
-        """A classifier of the real images, trained on all training rows of the study."""
+        """A classifier of the real images, from the folder if it is there.
+
+        A judge of photographs is trained on all training rows of the database, the small one on the study's.
+        """
         path = self.folder / JUDGE_FILE
         if not path.is_file():
-            judges.save_judge(judge_of(self._first_model, self.train), path)
+            if self.budget.judge_epochs is None:
+                judges.save_judge(judge_of(self._first_model, self.train), path)
+            else:
+                n_epochs = self.budget.judge_epochs
+                train_on_photographs(self.all_train, self.test, n_epochs, self.folder, self.device)
         return judges.load_judge(path).to(self._first_model.predictor_.device)
+
+    def judge_protocol(self) -> JSONObject:
+        """Return how the judge was trained and what it reads; empty of a small judge."""
+        return judge_protocol(self.folder)
 
     def vec(self, latent_dim: int) -> SSAVAE:
         """Return the model of a latent size, with a trained VEC and an untrained decoder."""

@@ -52,6 +52,7 @@ def figure9(study: Study, root: Path, command: str, suffix: str = ".png") -> lis
     results = {
         "vec": {f"k{k}": study.measure_vec(k) for k in study.budget.latent_dims},
         "judge_accuracy": classification.agreement(study.real_logits, study.labels),
+        "judge": study.judge_protocol(),
         "cells": [cell.metrics for cell in cells],
     }
     return [

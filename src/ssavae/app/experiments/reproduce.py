@@ -10,7 +10,7 @@ from ssavae.app.experiments.database import DATABASES, FAST, FULL, Budget, Study
 from ssavae.app.experiments.figure7 import figure7
 from ssavae.app.experiments.figure9 import figure9
 
-COLOUR = Budget(updates=20000, latent_dims=(128,), betas=(0.0, 0.01))  # section 4.5
+COLOUR = Budget(updates=20000, latent_dims=(128,), betas=(0.0, 0.01), judge_epochs=8)  # section 4.5
 
 
 def reproduce_figures(
@@ -23,6 +23,8 @@ def reproduce_figures(
     n_train: int | None,
     seed: int,
     device: str,
+    judge: Path | None = None,
+    judge_epochs: int | None = None,
     command: str,
     suffix: str = ".png",
 ) -> Iterator[Path]:
@@ -30,7 +32,7 @@ def reproduce_figures(
 
     def study(data: str, budget: Budget) -> Study:
         budget = replace(budget, updates=updates or budget.updates, n_train=n_train or budget.n_train)
-        return Study(data, root, budget, seed=seed, device=device)
+        return Study(data, root, budget, seed=seed, device=device, judge=judge)
 
     names = () if experiment == "cifar10" else databases or DATABASES
     studies = [study(name, FAST if fast else FULL) for name in names]
@@ -41,4 +43,5 @@ def reproduce_figures(
             yield from figure9(each, root, command, suffix)
     if experiment in ("cifar10", "all"):
         small = replace(FAST, n_train=1000, n_epochs=1, latent_dims=COLOUR.latent_dims, betas=COLOUR.betas)
-        yield from figure9(study("cifar10", small if fast else COLOUR), root, command, suffix)
+        full = replace(COLOUR, judge_epochs=judge_epochs or COLOUR.judge_epochs)
+        yield from figure9(study("cifar10", small if fast else full), root, command, suffix)
