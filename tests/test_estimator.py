@@ -58,7 +58,7 @@ def digits():
 @pytest.fixture(scope="module")
 def model(digits):
     X, _, y, _ = digits
-    return SSAVAE(n_epochs=20, n_epochs_decoder=12, widths=(16, 32, 32), random_state=0).fit(X, y)
+    return SSAVAE(n_epochs=20, n_epochs_decoder=25, widths=(16, 32, 32), random_state=0).fit(X, y)
 
 
 def weights(model: SSAVAE) -> list[torch.Tensor]:

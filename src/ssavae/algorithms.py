@@ -329,7 +329,6 @@ def in_training(module: nn.Module) -> None:
     """Set a module to training mode, if a part of it is not."""
     if not all(part.training for part in module.modules()):
         module.train()
-    return module
 
 
 # One hundredth of the fraction of variance: with it the paper's regimes of beta begin where it reports them
