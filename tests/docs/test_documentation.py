@@ -77,7 +77,7 @@ def world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     X = np.random.default_rng(0).normal(size=(60, 3))
     given = {"X": X, "y": np.arange(60) % 3, "groups": np.arange(60) // 6, "Z": np.zeros((1, 2))}
     given["model"] = ssavae.load(folder / "parts")
-    monkeypatch.setattr(plan, "min_updates", lambda kind, n_rows: 1)  # ten epochs, not hundreds
+    monkeypatch.setattr(plan, "min_updates", lambda kind, n_rows, most: 1)  # ten epochs, not hundreds
     return given
 
 
