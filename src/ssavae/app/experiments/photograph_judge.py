@@ -92,8 +92,8 @@ def adopt_judge(file: Path, test: Part, folder: Path) -> None:
     assert test.y is not None
     shape, n_classes = test.x.shape[1:], len(encode_labels(test.y)[1])
     if (judge.sample_shape, judge.n_classes) != (shape, n_classes):
-        found = f"{judge.n_classes} classes of rows {judge.sample_shape}"
-        raise UsageError(f"--judge {file} knows {found}, the data has {n_classes} of rows {shape}")
+        known = f"{judge.n_classes} classes of rows {judge.sample_shape}"
+        raise UsageError(f"--judge {file} knows {known}, the data has {n_classes} of rows {shape}")
     own = folder / JUDGE_FILE
     if own.is_file() and own.read_bytes() != file.read_bytes():
         raise UsageError(f"{folder} holds results of another judge than {file}: choose another --out")
