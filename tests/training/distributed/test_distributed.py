@@ -52,7 +52,7 @@ def test_two_processes_learn_what_one_learns_from_the_whole_batch(results, case)
     one = train_case(case, 1)
     assert ("teacher after vec" in one) == ("teacher" in case)
     differences = largest_differences(one, results[0][case])
-    assert max(differences.values()) < 1e-7, differences
+    assert max(differences.values()) < 1e-8, differences
 
 
 def test_in_single_precision_they_do_so_to_rounding(results):

@@ -36,8 +36,8 @@ TABLE = Spec(
     widths=(8, 8),
     student_widths=(8,),
     n_members=2,
-    embedded=(0, 5),
-    embedding_dim=3,
+    embedded=(0,),
+    embedding_dim=2,
 )
 SETTINGS = Settings(
     weight_kl=0.02,
