@@ -10,7 +10,7 @@ BIN := .venv/bin
 STAMP := .venv/.ssavae-installed
 DOCS_STAMP := .venv/.ssavae-docs-installed
 
-.PHONY: demo test test-slow lint docs numbers results bench bench-quality clean
+.PHONY: install demo test test-slow lint docs numbers results bench bench-quality clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -19,6 +19,8 @@ $(BIN)/python:
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e ".[all,test,dev]"
 	touch $@
+
+install: $(STAMP)  ## the package with all extras and the tools of development, into .venv
 
 demo: $(STAMP)  ## train on the embedded digits, write pictures and a model to runs/demo
 	$(BIN)/ssavae demo --out runs/demo

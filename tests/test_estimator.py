@@ -25,7 +25,7 @@ from ssavae import SSAVAE, load
 from ssavae.networks import Decoder, Encoder, Spec
 from ssavae.training import steps
 
-QUICK = {"n_epochs": 150, "n_epochs_decoder": 5, "widths": (32, 16), "random_state": 0}
+QUICK = {"n_epochs": 40, "n_epochs_decoder": 3, "widths": (32, 16), "learning_rate": 1e-2, "random_state": 0}
 
 EXPECTED_FAILURES = {
     "check_classifiers_classes": "it takes -1 for a class, here -1 marks a row without a label",
@@ -38,7 +38,7 @@ EXPECTED_FAILURES = {
 @parametrize_with_checks(
     [
         SSAVAE(
-            n_epochs=40, n_epochs_decoder=1, batch_size=32, learning_rate=1e-2, widths=(32,), random_state=0
+            n_epochs=25, n_epochs_decoder=1, batch_size=32, learning_rate=2e-2, widths=(32,), random_state=0
         )
     ],
     expected_failed_checks=lambda _: EXPECTED_FAILURES,
@@ -191,7 +191,8 @@ def test_few_labels_among_many_rows_help(digits):
     for c in range(10):
         labelled = rng.choice(np.flatnonzero(y == c), 8, replace=False)
         few[labelled] = f"digit {c}"
-    model = SSAVAE(n_epochs=18, n_epochs_decoder=1, random_state=0, widths=(16, 32, 32)).fit(X, few)
+    quick: dict[str, Any] = {"n_epochs": 10, "n_epochs_decoder": 1, "learning_rate": 3e-3}
+    model = SSAVAE(**quick, widths=(16, 32, 32), random_state=0).fit(X, few)
     assert model.classes_.tolist() == [f"digit {c}" for c in range(10)]
     names = np.array([f"digit {c}" for c in y_test])
     assert model.score(X_test, names) > 0.6

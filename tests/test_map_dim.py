@@ -24,6 +24,7 @@ from ssavae.networks import Classifier, Spec
 from ssavae.onnx.export import export_onnx
 
 SHORT: dict[str, Any] = {"n_epochs": 12, "n_epochs_decoder": 3, "batch_size": 16, "random_state": 0}
+SHORT["widths"] = (16, 32)
 K, N_MAP = 6, 2
 
 

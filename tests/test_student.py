@@ -37,7 +37,7 @@ def digits():
 def model(digits):
     X, y = digits
     wide: dict[str, Any] = {"widths": (16, 32, 32), "student_widths": (128, 64)}
-    return SSAVAE(n_epochs=20, n_epochs_student=150, n_epochs_decoder=10, random_state=0, **wide).fit(
+    return SSAVAE(n_epochs=12, n_epochs_student=100, n_epochs_decoder=3, random_state=0, **wide).fit(
         X[:1400], y[:1400]
     )
 
@@ -83,7 +83,7 @@ def test_its_training_is_in_the_history_and_step_2_leaves_it_alone(model, digits
     assert list(dict.fromkeys(row["step"] for row in model.history_)) == ["vec", "student", "decoder"]
     again = copy.deepcopy(model).set_params(n_epochs_decoder=1).fit_decoder(X)
     assert np.array_equal(again.transform(X), model.transform(X))
-    assert sum(row["step"] == "student" for row in again.history_) == 150
+    assert sum(row["step"] == "student" for row in again.history_) == 100
 
 
 def test_it_is_saved_loaded_and_exported(model, digits, tmp_path):

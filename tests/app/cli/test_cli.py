@@ -22,6 +22,7 @@ from ssavae.data.loading import load_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
 SHORT = ["--set", "n_epochs=1", "--set", "n_epochs_decoder=1"]
+QUICK = [*SHORT, "--no-pictures"]  # which take longer than so short a training
 PICTURES = [
     "confusion.png",
     "curves.png",
@@ -129,11 +130,9 @@ def digits_run(tmp_path_factory, digits_npz) -> Path:
 
 @pytest.fixture
 def table_run(table, ssavae, tmp_path) -> Path:
-    """A run on a table, latent_dim 3."""
-    words = ["--label", "kind", "--out", tmp_path / "run", "--latent-dim", 3, *SHORT]
-    done = succeeds(ssavae("train", table, *words), *(tmp_path / "run" / f for f in [*FILES, *PICTURES]))
-    assert not (tmp_path / "run" / "decoded_grid.png").exists()
-    assert "accuracy" in done.out
+    """A run on a table, latent_dim 3, without pictures."""
+    words = ["--label", "kind", "--out", tmp_path / "run", "--latent-dim", 3, *QUICK]
+    succeeds(ssavae("train", table, *words), *(tmp_path / "run" / file for file in FILES))
     return tmp_path / "run"
 
 
@@ -191,6 +190,20 @@ def test_train_on_images(digits_run, digits_npz):
     assert [row["step"] for row in history] == ["vec", "decoder"]
     assert float(history[0]["eval_accuracy"]) == pytest.approx(metrics["accuracy"])
     assert json.loads((digits_run / "model.json").read_text())["model"]["classes"]["names"][3] == "digit 3"
+
+
+def test_train_on_a_table(ssavae, table, tmp_path):
+    run, words = tmp_path / "run", ["--label", "kind", "--latent-dim", 3]
+    done = succeeds(
+        ssavae("train", table, "--out", run, *words, *SHORT), *(run / f for f in [*FILES, *PICTURES])
+    )
+    assert not (run / "decoded_grid.png").exists()
+    assert "accuracy" in done.out
+
+
+def test_pictures_can_be_left_out_and_drawn_later(ssavae, table, table_run):
+    assert not list(table_run.glob("*.png"))
+    succeeds(ssavae("draw", table_run, table, "--format", "png"), *(table_run / name for name in PICTURES))
 
 
 def test_evaluate_with_judge(ssavae, digits_run, digits_npz, monkeypatch):
@@ -303,7 +316,8 @@ def test_predict_without_torch_writes_the_same_file(ssavae, table, table_run, tm
     fails(ssavae("predict", folder, table), 1, "model.json is missing")
 
 
-def test_a_card_is_written_into_the_run(ssavae, table_run, tmp_path):
+def test_a_card_is_written_into_the_run(ssavae, table, table_run, tmp_path):
+    succeeds(ssavae("map", table_run, table), table_run / "map.png")
     succeeds(ssavae("card", table_run, "--license", "mit"), table_run / "README.md")
     text = (table_run / "README.md").read_text("utf-8")
     assert "![Codes by class](map.png)" in text and "| accuracy |" in text and 'license: "mit"' in text
@@ -384,7 +398,7 @@ def test_missing_and_unknown_data(ssavae, tmp_path):
 def test_wrong_csv(ssavae, tmp_path, text, parts):
     path = tmp_path / "table.csv"
     path.write_text(text)
-    fails(ssavae("train", path, "--label", "kind", "--out", tmp_path / "run", *SHORT), 1, *parts)
+    fails(ssavae("train", path, "--label", "kind", "--out", tmp_path / "run", *QUICK), 1, *parts)
 
 
 def test_labels_longer_than_x(ssavae, tmp_path):
@@ -409,7 +423,7 @@ def test_no_labels_trains_and_says_what_is_off(ssavae, tmp_path):
     rows = flowers(20)  # fewer than a batch
     rows[:, 2] = 7
     path, run = write_csv(tmp_path / "plain.csv", rows), tmp_path / "run"
-    done = ssavae("train", path, "--out", run, *SHORT)
+    done = ssavae("train", path, "--out", run, *QUICK)
     first, second = done.err.splitlines()
     assert done.status == 0 and first.startswith("warning: no labels") and "are off" in first
     assert second == "warning: constant column: c"
@@ -466,7 +480,7 @@ def test_debug_shows_the_traceback(ssavae, tmp_path):
 
 
 def test_a_finished_run_is_not_overwritten(ssavae, table, table_run):
-    words = ["train", table, "--label", "kind", "--out", table_run, *SHORT]
+    words = ["train", table, "--label", "kind", "--out", table_run, *QUICK]
     fails(ssavae(*words), 2, "holds a finished model", "--overwrite")
     assert (
         "is complete: nothing to resume"
@@ -485,6 +499,7 @@ def test_stop_and_resume(ssavae, table, tmp_path):
         "n_epochs_decoder=1",
         "--set",
         "checkpoint_every=1",
+        "--no-pictures",
     ]
     run, whole = tmp_path / "run", tmp_path / "whole"
     program = [
@@ -509,7 +524,7 @@ def test_stop_and_resume(ssavae, table, tmp_path):
     fails(ssavae("train", table, "--out", run, *words), 2, "unfinished run", "--resume")
     fails(ssavae("train", table, "--out", run, "--resume", "--seed", 1), 2, "leave out --seed")
     fails(ssavae("train", "digits", "--out", run, "--resume"), 2, "was begun with")
-    succeeds(ssavae("train", table, "--out", run, "--resume"), run / "model.json")
+    succeeds(ssavae("train", table, "--out", run, "--resume", "--no-pictures"), run / "model.json")
     succeeds(ssavae("train", table, "--out", whole, *words), whole / "model.json")
     assert not state.exists()
     assert (run / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
@@ -517,22 +532,22 @@ def test_stop_and_resume(ssavae, table, tmp_path):
 
 def test_a_label_budget_is_kept_and_shared(ssavae, digits_npz, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
-    done = ssavae("train", digits_npz, "--out", first, "--labels-per-class", 3, *SHORT)
+    done = ssavae("train", digits_npz, "--out", first, "--labels-per-class", 3, *QUICK)
     succeeds(done, first / "labels.json")
     assert json.loads((first / "metrics.json").read_text())["protocol"]["rows_labelled"] == 30
-    words = ["--labels-from", first / "labels.json", "--seed", 5, *SHORT]
+    words = ["--labels-from", first / "labels.json", "--seed", 5, *QUICK]
     succeeds(ssavae("train", digits_npz, "--out", second, *words))
     assert (second / "labels.json").read_text() == (first / "labels.json").read_text()
     fails(
-        ssavae("train", digits_npz, "--out", tmp_path / "third", "--labels-per-class", 100, *SHORT),
+        ssavae("train", digits_npz, "--out", tmp_path / "third", "--labels-per-class", 100, *QUICK),
         1,
         "--labels-per-class 100",
         "has only",
     )
-    words = ["--labels-per-class", 3, "--label-fraction", 0.5, *SHORT]
+    words = ["--labels-per-class", 3, "--label-fraction", 0.5, *QUICK]
     fails(ssavae("train", digits_npz, "--out", tmp_path / "fourth", *words), 2, "not both")
     assert (first / "model.json").is_file()
-    words = ["--labels-from", first / "missing.json", "--overwrite", *SHORT]
+    words = ["--labels-from", first / "missing.json", "--overwrite", *QUICK]
     fails(ssavae("train", digits_npz, "--out", first, *words), 1, "missing.json")
     assert (first / "model.json").is_file()  # what cannot be done clears nothing away
 
@@ -547,7 +562,7 @@ def test_one_new_word_as_label_costs_no_measure(ssavae, tmp_path):
         np.savez(tmp_path / f"{name}.npz", y_train=labels, y_test=labels, **parts)
     lines = [f"{i},{'smudge' if i % 9 == 0 else y[i]}\n" for i in range(60)]
     (tmp_path / "labels.csv").write_text("row,label\n" + "".join(lines))
-    words = ["--labels-from", tmp_path / "labels.csv", "--set", "validation_fraction=0.2", *SHORT]
+    words = ["--labels-from", tmp_path / "labels.csv", "--set", "validation_fraction=0.2", *QUICK]
     succeeds(ssavae("train", tmp_path / "whole.npz", "--out", run, *words))
     metrics = json.loads((run / "metrics.json").read_text())
     assert "accuracy" in metrics and metrics["protocol"]["classes"] == 3
@@ -569,7 +584,7 @@ def test_no_split_parts_a_group(ssavae, tmp_path):
     table.write_text("\n".join(["a,b,c,machine,kind", *(",".join(map(str, row)) for row in cells)]) + "\n")
     run = tmp_path / "run"
     words = ["--label", "kind", "--group", "machine", "--test-fraction", 0.3]
-    succeeds(ssavae("train", table, "--out", run, *words, *SHORT), run / "split.json")
+    succeeds(ssavae("train", table, "--out", run, *words, *QUICK), run / "split.json")
     held = json.loads((run / "split.json").read_text())["test"]
     assert len(held) == 20  # two of six machines of each kind
     assert {i // 5 for i in held}.isdisjoint({i // 5 for i in set(range(60)) - set(held)})
@@ -581,7 +596,7 @@ def test_no_split_parts_a_group(ssavae, tmp_path):
 
 def test_suggested_rows_have_no_label_yet_and_can_be_filled_in(ssavae, digits_npz, tmp_path):
     run = tmp_path / "run"
-    succeeds(ssavae("train", digits_npz, "--out", run, "--labels-per-class", 3, *SHORT))
+    succeeds(ssavae("train", digits_npz, "--out", run, "--labels-per-class", 3, *QUICK))
     done = ssavae("suggest", run, digits_npz, "-n", 7)
     succeeds(done, run / "suggestions.csv")
     with (run / "suggestions.csv").open(newline="") as stream:
@@ -590,9 +605,9 @@ def test_suggested_rows_have_no_label_yet_and_can_be_filled_in(ssavae, digits_np
     rows = {int(line["row"]) for line in found}
     assert len(rows) == 7
     assert rows.isdisjoint(json.loads((run / "labels.json").read_text())["labelled"])
-    whole = tmp_path / "whole"
-    succeeds(ssavae("train", "digits", "--out", whole, *SHORT))
-    fails(ssavae("suggest", whole, "digits"), 2, "nothing to suggest")
+    table = write_csv(tmp_path / "trees.csv", flowers(), ["elm", "oak"] * 30)
+    succeeds(ssavae("train", table, "--label", "kind", "--out", tmp_path / "whole", *QUICK))
+    fails(ssavae("suggest", tmp_path / "whole", table), 2, "nothing to suggest")
 
 
 def test_an_audit_passes_a_clean_split_and_fails_a_leak(ssavae, tmp_path):
@@ -628,7 +643,7 @@ def test_a_table_of_every_sort_of_column(ssavae, tmp_path):
     fails(
         ssavae("train", data, "--label", "state", "--out", run), 1, "'when' holds dates, in row 2", "--drop"
     )
-    words = ["--label", "state", "--drop", "when", "--out", run]
+    words = ["--label", "state", "--drop", "when", "--out", run, "--no-pictures"]
     succeeds(ssavae("train", data, *words, "--set", "n_epochs=20", "--set", "n_epochs_decoder=20"))
     assert json.loads((run / "metrics.json").read_text())["accuracy"] >= 0.9
     succeeds(ssavae("evaluate", run, data))
@@ -660,7 +675,7 @@ def plant(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("plant")
     data, out = write_runs(folder / "runs.csv"), folder / "out"
     words = ["--label", "state", "--group", "run", "--window", "16", "--hop", "4", "--summary"]
-    words += ["--set", "n_epochs=60", "--set", "n_epochs_decoder=20", "--out", str(out)]
+    words += ["--set", "n_epochs=60", "--set", "n_epochs_decoder=20", "--no-pictures", "--out", str(out)]
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", str(data), *words])
     assert not stop.value.code

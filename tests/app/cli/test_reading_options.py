@@ -7,6 +7,7 @@ from PIL import Image
 from ssavae.app import cli
 
 QUICK = [
+    "--no-pictures",
     "--set",
     "n_epochs=1",
     "--set",

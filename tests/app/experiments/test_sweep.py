@@ -322,8 +322,9 @@ def test_two_workers_train_a_grid_on_one_sqlite_file(tmp_path):
 
 
 def test_a_killed_workers_cell_is_trained_on_by_another(tmp_path, postgres):
-    out = tmp_path / "sweep"
-    words = ["sweep", "digits", "--beta", "0", "0.01", "--out", out, "--storage", postgres, "--grace", "4"]
+    out, few = tmp_path / "sweep", tmp_path / "few.npz"
+    np.savez(few, x_train=np.random.default_rng(0).random((200, 8, 8)), y_train=np.arange(200) % 3)
+    words = ["sweep", few, "--beta", "0", "0.01", "--out", out, "--storage", postgres, "--grace", "4"]
     words += ["--set", "n_epochs=1", "--set", "n_epochs_decoder=1", "--set", "batch_size=16"]
     doomed = ssavae(*words)
     wait_for("a cell", lambda: list(out.glob("vecs/all/training.lock")))

@@ -19,7 +19,8 @@ def digits() -> LabelledData:
 
 @pytest.fixture(scope="module")
 def digits_model(digits: LabelledData) -> SSAVAE:
-    model = SSAVAE(n_epochs=4, n_epochs_decoder=1, validation_fraction=0.1, random_state=0)
+    small: dict[str, Any] = {"widths": (16, 32, 32), "validation_fraction": 0.1}
+    model = SSAVAE(n_epochs=4, n_epochs_decoder=1, random_state=0, **small)
     return model.fit(digits.x_train, np.array(digits.class_names)[digits.y_train])
 
 

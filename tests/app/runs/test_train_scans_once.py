@@ -42,7 +42,7 @@ def write_npz(folder, rng, y):
 def test_training_rows_are_scanned_once(write, scanned, tmp_path):
     rng = np.random.default_rng(0)
     words = ["train", *write(tmp_path, rng, np.arange(N_ROWS) % 3), "--out", tmp_path / "run"]
-    words += ["--set", "n_epochs=1", "--set", "n_epochs_decoder=1", "--set", "widths=4,4"]
+    words += ["--set", "n_epochs=1", "--set", "n_epochs_decoder=1", "--set", "widths=4,4", "--no-pictures"]
     with pytest.raises(SystemExit) as stop:
         cli.main([str(word) for word in words])
     assert not stop.value.code

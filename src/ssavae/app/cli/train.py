@@ -99,6 +99,7 @@ def train(
         typer.Option(help="Machines with that many processes; needs torchrun [default: 1]."),
     ] = None,
     test_fraction: TestFractionOption = None,
+    pictures: Annotated[bool, typer.Option(help="Draw the pictures; `ssavae draw` draws them later.")] = True,
 ) -> None:
     """Train both steps on DATA.
 
@@ -127,12 +128,12 @@ def train(
         split = fraction_or_default(test_fraction)
         return Run(data, plan_reading(preset, reading), split, preset, parameters, labels)
 
-    _train(context, folder, resumed_run if resume else new_run, resume)
+    _train(context, folder, resumed_run if resume else new_run, resume, pictures)
 
 
 def _contradicting(context: typer.Context) -> list[str]:
     """Return the options of a command line that --resume would have to ignore."""
-    allowed = ("data", "out", "resume", "devices", "nodes")
+    allowed = ("data", "out", "resume", "devices", "nodes", "pictures")
     given = [p for p in context.command.params if _is_typed(context, p.name)]
     return [p.opts[0] for p in given if p.name not in allowed]
 
@@ -143,7 +144,11 @@ def _is_typed(context: typer.Context, name: str | None) -> bool:
 
 
 def _train(
-    context: typer.Context, folder: RunFolder, plan: Callable[[], Run | None], resume: bool = False
+    context: typer.Context,
+    folder: RunFolder,
+    plan: Callable[[], Run | None],
+    resume: bool = False,
+    pictures: bool = True,
 ) -> None:
     """Train the planned run, in processes of its own where there are to be several."""
     from ssavae.app.runs.train import saying_how_to_resume
@@ -159,7 +164,7 @@ def _train(
         devices = parameters.get("devices", 1)
         check_params(parameters)
         if not launcher.must_launch(devices, parameters.get("nodes", 1)):
-            _train_here(context, folder, run, resume)
+            _train_here(context, folder, run, resume, pictures)
             return
         make_fabric(parameters["device"], parameters["precision"], devices)  # fails before processes start
     with saying_how_to_resume(folder):
@@ -172,12 +177,12 @@ def _report_complete(folder: RunFolder) -> None:
         print(f"the run in {folder.path} is complete: nothing to resume")
 
 
-def _train_here(context: typer.Context, folder: RunFolder, run: Run, resume: bool) -> None:
+def _train_here(context: typer.Context, folder: RunFolder, run: Run, resume: bool, pictures: bool) -> None:
     from ssavae.app.runs.folder import SECONDS
     from ssavae.app.runs.train import train_run
 
     command = shlex.join(["ssavae", *context.obj.words])
-    metrics, files = train_run(folder, run, resume=resume, command=command, say=print_line)
+    metrics, files = train_run(folder, run, resume=resume, command=command, pictures=pictures, say=print_line)
     if not launcher.is_first():
         return
     protocol = metrics.pop("protocol")

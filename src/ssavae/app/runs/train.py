@@ -41,9 +41,10 @@ def train_run(
     resume: bool,
     command: str,
     vec_folder: Path | None = None,
+    pictures: bool = True,
     say: Say = lambda line: None,
 ) -> tuple[JSONObject, list[Path]]:
-    """Train, save the model, measure it on the test part and draw its pictures.
+    """Train, save the model, measure it on the test part and, with ``pictures``, draw them.
 
     Runs with the same ``vec_folder`` share one step 1, which the first of them trains. Of several processes
     only the first writes, measures and draws; the others return nothing. The state of the training is removed
@@ -77,9 +78,10 @@ def train_run(
         say(f"measuring on {len(test.x):,} test rows" if test is not None else "no test part to measure on")
         metrics: JSONObject = {**measure(model, test)} if test is not None else {}
         metrics["protocol"] = _protocol(model, run, train, test, command, loaded.sha256)
-        say("drawing pictures")
         written.append(folder.write_metrics(metrics))
-        written += draw_pictures(model, test or train, folder.path, reading=run.reading)
+        if pictures:
+            say("drawing pictures")
+            written += draw_pictures(model, test or train, folder.path, reading=run.reading)
         folder.complete()
     return folder.read_metrics(), written
 
