@@ -52,8 +52,16 @@ FEW_LABELS = (
     "random_forest",
     "logistic_regression",
 )
-PEERS = ("realmlp", "tabm")  # slow: on some tables alone
-MEASURES = ("accuracy", "balanced_accuracy", "log_loss", "auroc", "seconds")
+ON_SOME_TABLES = ("realmlp", "tabm", "ssavae_balanced")  # slow peers, and weights for unbalanced classes
+MEASURES = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "log_loss",
+    "calibration_error",
+    "auroc",
+    "seconds",
+)
 
 
 def names() -> list[str]:
@@ -217,7 +225,7 @@ def markdown(results: Sequence[JSONObject], methods: Sequence[str], score: str) 
 
 
 def summarize(results: list[JSONObject]) -> JSONObject:
-    """Return :func:`comparison` of the methods that have most splits, then with each peer on its splits."""
+    """Return :func:`comparison` of the methods that have most splits, then with each other on its splits."""
     summary: dict[str, JSONObject] = {}
     for labels, group in pd.DataFrame(results).groupby("labels", sort=False):
         counts = group["method"].value_counts(sort=False)
@@ -226,8 +234,8 @@ def summarize(results: list[JSONObject]) -> JSONObject:
         name = f"{labels or 'all'} labels"
         score = score_of(int(labels))
         summary[name] = by_method(comparison(rows, widest, score))
-        for peer in counts.index.intersection(PEERS).difference(widest):
-            summary[f"{name}, as {peer}"] = by_method(comparison(rows, [*widest, str(peer)], score))
+        for other in counts.index.intersection(ON_SOME_TABLES).difference(widest):
+            summary[f"{name}, as {other}"] = by_method(comparison(rows, [*widest, str(other)], score))
     return {"summary": summary}
 
 
