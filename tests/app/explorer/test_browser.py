@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser_screens import NARROW, NO_ROWS, WIDE, Screen, exported, frame, in_browser, serving
+from browser_screens import NARROW, NO_ROWS, SIZES, Screen, exported, frame, in_browser, serving
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -245,7 +245,7 @@ PLACED = """async (names) => {
 }"""
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW])
+@pytest.mark.parametrize("size", SIZES)
 def test_a_kept_theme_colours_points_and_legend_alike(screen, digits_url, size):
     page = screen(size).open(digits_url)
     page.page.click("#theme")
@@ -365,7 +365,7 @@ def contrast(css: str) -> float:
     return float(1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05))
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW])
+@pytest.mark.parametrize("size", SIZES)
 def test_a_selection_is_a_grid_and_a_table_and_a_link_shows_a_row_again(screen, digits_url, size, tmp_path):
     page = screen(size).open(digits_url)
     page.page.click("#select-shown")

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser_screens import NARROW, WIDE, Screen, exported, frame, in_browser, playwright, serving
+from browser_screens import SIZES, Screen, exported, frame, in_browser, playwright, serving
 
 from ssavae import SSAVAE
 from ssavae.data.labelled import LabelledData
 
 # at 1280 pixels in `make test-slow`: the narrow page has all that the wide one has, and less room
-SIZES = [pytest.param(WIDE, marks=pytest.mark.slow), NARROW]
 pytestmark = [*in_browser, pytest.mark.parametrize("size", SIZES)]
 K, N_MAP = 8, 2
 
