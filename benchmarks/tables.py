@@ -225,7 +225,7 @@ def markdown(results: Sequence[JSONObject], methods: Sequence[str], score: str) 
 
 
 def summarize(results: list[JSONObject]) -> JSONObject:
-    """Return :func:`comparison` of the methods that have most splits, then with each other on its splits."""
+    """Return :func:`comparison` of the methods with most splits, then beside each of ON_SOME_TABLES."""
     summary: dict[str, JSONObject] = {}
     for labels, group in pd.DataFrame(results).groupby("labels", sort=False):
         counts = group["method"].value_counts(sort=False)

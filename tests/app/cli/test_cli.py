@@ -132,7 +132,8 @@ def digits_run(tmp_path_factory, digits_npz) -> Path:
 def table_run(table, ssavae, tmp_path) -> Path:
     """A run on a table, latent_dim 3, without pictures."""
     words = ["--label", "kind", "--out", tmp_path / "run", "--latent-dim", 3, *QUICK]
-    succeeds(ssavae("train", table, *words), *(tmp_path / "run" / file for file in FILES))
+    done = succeeds(ssavae("train", table, *words), *(tmp_path / "run" / file for file in FILES))
+    assert "accuracy" in done.out
     return tmp_path / "run"
 
 

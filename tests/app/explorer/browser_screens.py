@@ -32,6 +32,7 @@ from ssavae.app.explorer.static_export import export_page  # noqa: E402
 CHROMIUM = os.environ.get("SSAVAE_CHROMIUM") or shutil.which("chromium")
 SOFTWARE_WEBGL = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 WIDE, NARROW = (1280, 800), (390, 844)
+# at 1280 pixels in `make test-slow`: the narrow page has all that the wide one has, and less room
 SIZES = [pytest.param(WIDE, marks=pytest.mark.slow), NARROW]
 NO_ROWS = np.empty(0, dtype=np.int64)
 

@@ -11,7 +11,6 @@ from browser_screens import SIZES, Screen, exported, frame, in_browser, playwrig
 from ssavae import SSAVAE
 from ssavae.data.labelled import LabelledData
 
-# at 1280 pixels in `make test-slow`: the narrow page has all that the wide one has, and less room
 pytestmark = [*in_browser, pytest.mark.parametrize("size", SIZES)]
 K, N_MAP = 8, 2
 

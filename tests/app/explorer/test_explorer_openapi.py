@@ -53,7 +53,7 @@ def _try(operation, mode: GenerationMode) -> set[int]:
     """Check the answers to generated requests of an operation; return their statuses."""
     statuses = set()
 
-    @settings(max_examples=8, database=None, suppress_health_check=SUPPRESSED)
+    @settings(max_examples=12, database=None, suppress_health_check=SUPPRESSED)
     @given(case=operation.as_strategy(generation_mode=mode))
     def try_case(case: schemathesis.Case) -> None:
         statuses.add(case.call_and_validate(headers=HOST, checks=CHECKS).status_code)

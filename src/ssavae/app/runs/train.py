@@ -44,12 +44,12 @@ def train_run(
     pictures: bool = True,
     say: Say = lambda line: None,
 ) -> tuple[JSONObject, list[Path]]:
-    """Train, save the model, measure it on the test part and, with ``pictures``, draw them.
+    """Train, save the model, measure it on the test part and draw its pictures.
 
     Runs with the same ``vec_folder`` share one step 1, which the first of them trains. Of several processes
     only the first writes, measures and draws; the others return nothing. The state of the training is removed
-    last: until then ``resume`` finishes what is missing.  ``say`` is called with a line on what was read, and
-    before each part that takes time.
+    last: until then ``resume`` finishes what is missing. Without ``pictures`` none are drawn. ``say`` is
+    called with a line on what was read, and before each part that takes time.
 
     Returns
     -------
