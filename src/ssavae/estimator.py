@@ -155,8 +155,9 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         takes 4 where the encoder has several members and there are under 1,000 columns of numbers, else 1.
     dropout : float or None
         Of a table: share of the encoder's hidden units that step 1 leaves out of each row, others in each
-        batch. None takes 0.3 where the encoder has several members, ``widths`` is None and there are under
-        1,500 rows, or labels where ``loss_consistency`` is at work, else 0.
+        batch. None looks at what the labels say, n_labelled log2(n_classes) bits, and takes 0.5 under 1,000
+        bits, 0.3 under 2,000 and 0 from there on; 0.3 under 1,500 labels where ``loss_consistency`` is at
+        work, and under 1,500 rows without labels; always 0 with one member or ``widths`` of yours.
     encoder, decoder : torch.nn.Module or None
         Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
     validation_fraction : float or None

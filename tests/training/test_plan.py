@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,17 +179,34 @@ def test_columns_are_embedded_by_ensembles_where_they_are_not_too_many():
         settings(kind="image", embedding_dim=3)
 
 
-def test_dropout_is_for_the_ensembles_of_small_tables():
-    assert settings(1499, kind="table").dropout == 0.3
-    assert settings(1500, kind="table").dropout == 0.0
-    assert settings(1499, kind="table", widths=(32, 16)).dropout == 0.0
-    assert settings(1499, kind="table", widths=(32, 16), dropout=0.3).dropout == 0.3
-    assert settings(1499, kind="table", n_members=1).dropout == 0.0
-    assert settings(1499, kind="table", n_members=1, dropout=0.5).dropout == 0.5
-    assert settings(1499, kind="table", dropout=0.0).dropout == 0.0
-    assert settings(9000, 1499, kind="table").dropout == 0.3  # few labels
-    assert settings(9000, 1500, kind="table").dropout == 0.0
-    assert settings(999).dropout == settings(999, kind="signal").dropout == 0.0
+@pytest.mark.parametrize(
+    ("n_rows", "n_labelled", "n_classes", "rate"),
+    [
+        (999, 999, 2, 0.5),
+        (1000, 1000, 2, 0.3),  # 1,000 bits
+        (1999, 1999, 2, 0.3),
+        (2000, 2000, 2, 0.0),
+        (150, 150, 3, 0.5),
+        (300, 300, 8, 0.5),
+        (600, 600, 8, 0.3),
+        (700, 700, 8, 0.0),
+        (9000, 1499, 3, 0.3),  # few labels
+        (9000, 1500, 3, 0.0),
+        (1499, 0, 0, 0.3),  # none
+        (1500, 0, 0, 0.0),
+    ],
+)
+def test_dropout_is_for_tables_whose_labels_say_little(n_rows, n_labelled, n_classes, rate):
+    assert settings(n_rows, n_labelled, n_classes, kind="table").dropout == rate
+
+
+def test_dropout_is_for_ensembles_of_default_widths():
+    few = partial(settings, 99, 99, 2)
+    assert few(kind="table", widths=(32, 16)).dropout == few(kind="table", n_members=1).dropout == 0.0
+    assert few(kind="table", widths=(32, 16), dropout=0.3).dropout == 0.3
+    assert few(kind="table", n_members=1, dropout=0.5).dropout == 0.5
+    assert few(kind="table", dropout=0.0).dropout == 0.0
+    assert few(kind="image").dropout == few(kind="signal").dropout == 0.0
 
 
 @pytest.mark.parametrize("other", [{"kind": "image"}, {"kind": "table", "encoder": torch.nn.Identity()}])

@@ -25,7 +25,7 @@ from ssavae.metrics.judge_networks import Network, build_body, check_network, is
 from ssavae.metrics.judge_photographs import fit_photographs, views
 
 SIZES = ("sample_shape", "n_classes", "feature_dim", "network")  # stored with the weights
-FEATURE_DIMS = {"small": 128, "photograph": 192}  # of judges that are trained here
+FEATURE_DIMS = {"small": 128, "photograph": 256}  # of judges that are trained here
 BLOCK_ENDS = {"small": (0, 3, 6, 9), "photograph": (0, 3, 4, 5)}  # layers of the body in each block
 
 

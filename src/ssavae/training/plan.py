@@ -24,10 +24,12 @@ T = TypeVar("T")
 MANY_LABELS = 10000  # from which rows are held out without being asked for
 MIN_UPDATES = 2000  # of a stage, at least, where n_epochs is None: few rows need more epochs
 MEMBERS = 4  # of the encoder of a table
-DROPOUT = 0.3  # of hidden units of an ensemble, where a table has so few rows that it is learnt by heart
+DROPOUT = 0.3  # of hidden units of an ensemble, where a table says so little that it is learnt by heart
+MORE_DROPOUT = 0.5  # where its labels say less still
 EMBEDDING_DIM = 4  # values that an ensemble makes of each number of a table (docs/decisions.md)
 MANY_NUMBERS = 1000  # from which on they stay as they are: memory and time grow with them
-FEW_ROWS = 1500  # below these a table has so few; where consistency is at work, rows with a label
+FEW_BITS, FEWEST_BITS = 2000, 1000  # of all labels, below which there is dropout, and more of it
+FEW_ROWS = 1500  # without classes; where consistency is at work, rows with a label
 LEAST_UPDATES = 300  # of a stage of the smallest tables
 MOST_UPDATES = 3000  # of step 1 of larger ones, which have one a row between these (docs/decisions.md)
 MOST_UPDATES_DECODER = 1000  # of step 2
@@ -178,8 +180,9 @@ def resolve(
     most_embedded = EMBEDDING_DIM if n_members > 1 and n_numbers < MANY_NUMBERS else 1
     embedding_dim = _default(params["embedding_dim"], most_embedded)
     is_wide = is_own_table and params["widths"] is None  # fewer units than the library's can spare none
-    is_left_out = is_wide and n_members > 1 and (n_labelled if is_consistent else n_rows) < FEW_ROWS
-    dropout = _default(params["dropout"], DROPOUT if is_left_out else 0.0)
+    is_left_out = is_wide and n_members > 1
+    rate = dropout_rate(n_rows, n_labelled, n_classes, is_consistent=is_consistent) if is_left_out else 0.0
+    dropout = _default(params["dropout"], rate)
     for name, value in (("embedding_dim", embedding_dim > 1 and embedding_dim), ("dropout", dropout)):
         check(is_own_table or not value, f"{name}={value} is for tables, with an encoder of ssavae's")
     return Settings(
@@ -243,6 +246,26 @@ def min_updates(kind: str, n_rows: int, most: int) -> int:
     (300, 800, 2000)
     """
     return min(most, max(LEAST_UPDATES, n_rows)) if kind == "table" else MIN_UPDATES
+
+
+def dropout_rate(n_rows: int, n_labelled: int, n_classes: int, *, is_consistent: bool) -> float:
+    """Return the share of hidden units that a table's ensemble leaves out unless the user says another.
+
+    Labels of n_labelled rows hold at most n_labelled log2(n_classes) bits: the fewer, the easier they are
+    learned by heart. Where ``loss_consistency`` is at work or there are no classes, rows are counted instead.
+
+    Examples
+    --------
+    >>> rows_of_two, rows_of_eleven = (600, 600, 2), (792, 792, 11)
+    >>> dropout_rate(*rows_of_two, is_consistent=False), dropout_rate(*rows_of_eleven, is_consistent=False)
+    (0.5, 0.0)
+    """
+    if is_consistent or n_classes == 0:
+        return DROPOUT if (n_labelled if is_consistent else n_rows) < FEW_ROWS else 0.0
+    bits = n_labelled * math.log2(n_classes)
+    if bits < FEWEST_BITS:
+        return MORE_DROPOUT
+    return DROPOUT if bits < FEW_BITS else 0.0
 
 
 def _default(value: T | None, default: T) -> T:
