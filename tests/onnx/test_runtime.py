@@ -290,7 +290,7 @@ def test_mutated_exports_get_one_clear_error(pairs, tmp_path):
     for kind in ("image", "signal"):
         folders.append(Path(shutil.copytree(pairs[kind].folder, tmp_path / kind)))
         np.save(folders[-1] / "rows.npy", pairs[kind].X[:4])
-    check_results(results_of("export", 100, folders), 100)
+    check_results(results_of("export", 50, folders), 50)
 
 
 def test_a_file_that_is_no_graph_gets_one_clear_line(table):

@@ -38,7 +38,7 @@ def folders(tmp_path_factory) -> list[Path]:
 
 
 def test_mutated_folders_get_one_clear_error(folders):
-    check_results(results_of("model", 150, folders), 150)
+    check_results(results_of("model", 75, folders), 75)
 
 
 @pytest.mark.slow
@@ -51,7 +51,7 @@ def test_two_thousand_mutated_folders_get_one_clear_error(folders):
 def test_mutated_states_of_unfinished_runs_get_one_clear_error(tmp_path):
     tensors = {"w": torch.ones(3), "list": [torch.zeros(2, 2), {"n": 1}], 5: None}
     save_state(tmp_path, {"modules": tensors, "seed": 3, "done": ["vec"]})
-    check_results(results_of("state", 150, [tmp_path]), 150)
+    check_results(results_of("state", 75, [tmp_path]), 75)
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,7 @@ def test_three_workers_on_one_sqlite_file_do_each_cell_once(tmp_path):
     race(f"sqlite:///{tmp_path / 'sweep.db'}", tmp_path)
 
 
+@pytest.mark.slow
 def test_three_workers_on_postgresql_do_each_cell_once(tmp_path, postgres):
     race(postgres, tmp_path)
 
