@@ -285,7 +285,6 @@ def test_three_workers_on_one_sqlite_file_do_each_cell_once(tmp_path):
     race(f"sqlite:///{tmp_path / 'sweep.db'}", tmp_path)
 
 
-@pytest.mark.slow
 def test_three_workers_on_postgresql_do_each_cell_once(tmp_path, postgres):
     race(postgres, tmp_path)
 
@@ -322,6 +321,7 @@ def test_two_workers_train_a_grid_on_one_sqlite_file(tmp_path):
         assert load(cell).beta == float(row["beta"])
 
 
+@pytest.mark.slow  # the three workers above do the same in less time, without the command line
 def test_a_killed_workers_cell_is_trained_on_by_another(tmp_path, postgres):
     out, few = tmp_path / "sweep", tmp_path / "few.npz"
     np.savez(few, x_train=np.random.default_rng(0).random((200, 8, 8)), y_train=np.arange(200) % 3)
