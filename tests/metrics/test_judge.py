@@ -238,7 +238,7 @@ def test_photograph_network_sees_an_image_and_its_mirror_image_alike(
 ) -> None:
     x = photographs[0][:9]
     features = judge_features(reader, x)
-    assert features.shape == (9, 192)
+    assert features.shape == (9, 256)
     assert (features >= 0).all() and features.std() > 0
     np.testing.assert_allclose(features, judge_features(reader, x[:, :, ::-1]), atol=1e-5)
     logits = judge_logits(reader, x, batch_size=2)
@@ -311,7 +311,7 @@ def test_perceptual_distance_of_a_photograph_judge(
     assert distances == sorted(distances) and distances[-1] > 0.1
     with torch.no_grad():
         shapes = [tuple(a.shape[1:]) for a in reader.activations(torch.from_numpy(x))]
-    assert shapes == [(48, 7, 9), (128, 3, 4), (192, 1, 2)]
+    assert shapes == [(64, 7, 9), (256, 3, 4), (256, 1, 2)]
 
 
 def test_files_of_judges_without_a_network_hold_the_small_one(judge: Judge, tmp_path: Path) -> None:
