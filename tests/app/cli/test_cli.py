@@ -17,6 +17,7 @@ from PIL import Image
 
 from ssavae import __version__
 from ssavae.app import cli
+from ssavae.app.experiments.reproduce import COLOUR
 from ssavae.app.runs import evaluate, settings
 from ssavae.data.loading import load_dataset
 
@@ -153,6 +154,11 @@ def test_help_is_quick_and_has_examples(ssavae):
         assert f"\n    ssavae {command}" in succeeds(ssavae(command, "--help")).out
     assert "train" in succeeds(ssavae()).out
     assert succeeds(ssavae("--version")).out == f"ssavae {__version__}\n"
+
+
+def test_help_names_the_epochs_of_the_judge(ssavae):
+    text = " ".join(succeeds(ssavae("reproduce", "--help")).out.split())
+    assert f"Epochs of the judge of cifar10 [default: {COLOUR.judge_epochs}]" in text
 
 
 def test_demo(ssavae, tmp_path, monkeypatch):
