@@ -34,6 +34,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from split import Split, few_labels
+from spread import mean_and_deviation
 
 from ssavae import SSAVAE
 from ssavae._serialize import JSONObject
@@ -153,9 +154,7 @@ def summarize(name: str, results: list[JSONObject]) -> JSONObject:
     summary: dict[str, str] = {}
     for key, values in groups:
         method, n_labels = cast(tuple[str, int], key)
-        std = values.std() if len(values) > 1 else 0.0
-        text = f"{values.mean():.4f} ± {std:.4f} ({len(values)} draws)"
-        summary[f"{method}, {n_labels} labels"] = text
+        summary[f"{method}, {n_labels} labels"] = mean_and_deviation(values.tolist(), 4, "draw")
     return {"data": name, "summary": summary}
 
 

@@ -28,6 +28,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
+from spread import mean_and_deviation
 
 from ssavae import SSAVAE
 from ssavae._serialize import JSONObject
@@ -161,8 +162,8 @@ def summarize(results: list[JSONObject]) -> JSONObject:
     groups = pd.DataFrame(results).groupby(["protocol", "model", "features"], sort=False)
     summary: dict[str, str] = {}
     for key, scores in groups["macro_f1_without_hidden"]:
-        text = f"{scores.mean():.3f} ± {scores.std(ddof=0):.3f} ({len(scores)} seeds)"
-        summary[", ".join(cast(tuple[str, ...], key))] = text
+        name = ", ".join(cast(tuple[str, ...], key))
+        summary[name] = mean_and_deviation(scores.tolist(), 3, "seed")
     return {"summary": summary}
 
 

@@ -15,6 +15,7 @@ sys.path.append(str(ROOT / "benchmarks"))
 
 import ages  # noqa: E402
 import render  # noqa: E402
+from spread import mean_and_deviation  # noqa: E402
 
 TYPED = re.compile(r"(?<![\w./=-])0\.\d{2,}|\d \u00b1 \d")  # a measured number, from its form
 WHEN = r": [^*]*\d{4}-\d\d-\d\d[^*]*\([0-9a-f]{7}"
@@ -24,6 +25,11 @@ OLDER_PAGE = re.compile(rf"^\*Older measurements on this page{WHEN}", re.MULTILI
 
 def test_every_page_says_what_its_files_say() -> None:
     assert [str(page) for page in render.differing()] == []
+
+
+def test_one_value_has_no_deviation() -> None:
+    assert mean_and_deviation([0.5, 0.7], 2, "seed") == "0.60 \u00b1 0.14 (2 seeds)"
+    assert mean_and_deviation([0.5], 2, "seed") == "0.50 (1 seed)"
 
 
 @pytest.fixture
