@@ -1,6 +1,7 @@
-"""What a code in two parts holds: accuracy of its map, copies, swaps, samples, and sheets of pictures.
+r"""What a code in two parts holds: accuracy of its map, copies, swaps, samples, and sheets of pictures.
 
-    ssavae train mnist --preset mnist --latent-dim 64 --set map_dim=2 --out runs/mnist_two_part
+    ssavae train mnist --latent-dim 64 --set map_dim=2 --set n_epochs=24 --set n_epochs_decoder=10 \
+        --out runs/mnist_two_part
     python benchmarks/swaps.py runs/mnist_two_part mnist --out benchmarks/results/two_part/mnist
 
 The judge is a classifier of the real images (measured.py). A swap decodes the detail of one test row at the

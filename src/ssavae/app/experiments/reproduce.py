@@ -10,7 +10,7 @@ from ssavae.app.experiments.database import DATABASES, FAST, FULL, Budget, Study
 from ssavae.app.experiments.figure7 import figure7
 from ssavae.app.experiments.figure9 import figure9
 
-COLOUR = Budget(updates=20000, latent_dims=(128,), betas=(0.0, 0.01), judge_epochs=10)  # section 4.5
+COLOUR = Budget(updates=20000, latent_dims=(128,), betas=(0.0, 0.01), judge_epochs=16)  # section 4.5
 
 
 def reproduce_figures(
