@@ -61,7 +61,7 @@ def reproduce(
         ),
     ] = None,
     judge_epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs of the judge of cifar10 [default: 10].")
+        int | None, typer.Option(min=1, help="Epochs of the judge of cifar10 [default: 16].")
     ] = None,
     picture_format: FormatOption = "png",
 ) -> None:
