@@ -53,8 +53,8 @@ Classifier = (
 def ssavae(latent_dim: int, map_dim: int | None, seed: int, protocol: str) -> SSAVAE:
     """Return SSAVAE: a map of two dimensions has the preset, and more of them default widths.
 
-    Default widths are as good there, and with few labels. What differs from the preset was chosen on seed 0
-    by the test runs, for each protocol.
+    Default widths are as good there; with few labels a code in two parts has them, too. What differs from
+    the preset was chosen on seed 0 by the test runs, for each protocol.
     """
     if latent_dim == 2 or (map_dim == 2 and protocol == "all"):
         detail = {} if map_dim is None else {"weight_detail": 0.3}
