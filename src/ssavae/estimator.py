@@ -104,8 +104,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         K, the size of the code; 2 gives a map to look at, 100 a code that keeps every detail.
     map_dim : int or None
         Divides the code in two: the classifier reads the first ``map_dim`` dimensions alone, the map, and
-        the others hold the detail, whitened: its mean and covariance are then the same in all classes. None
-        reads the class from all of them, as the paper does.
+        the others hold the detail, whitened: mean 0 and nearly the same covariance in all classes. None reads
+        the class from all of them, as the paper does.
     kind : {"table", "image", "signal"} or None
         What the rows are; None takes (n, d) for a table and (n, H, W[, C]) for images.
     beta : float

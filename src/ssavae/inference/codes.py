@@ -1,4 +1,4 @@
-"""Codes in two parts, a map and a detail, which has mean 0 and covariance I in each class; without torch."""
+"""Codes in two parts, a map and a detail, which is nearly the same in all classes; without torch."""
 
 from __future__ import annotations
 
@@ -15,23 +15,28 @@ if TYPE_CHECKING:
 
 CHUNK = 256  # rows whose matrices are in memory at once
 LEAST_VARIANCE = 1e-6  # of the detail in any direction
+POOLED = 0.3  # share of the mean covariance in that of each class: docs/decisions.md
+MOST_ITERATIONS = 100
+TOLERANCE = 1e-9  # relative change of the barycentre in the last iteration
 
 
 @dataclass(frozen=True)
 class Whitening:
-    r"""Class-wise whitening of the detail: it then has the same mean and covariance in every class.
+    r"""Class-wise whitening of the detail: it then has mean 0 and nearly covariance I in every class.
 
-    .. math:: w = S(p)^{-1} (d - m(p)), \quad m(p) = \sum_c q_c m_c, \quad S(p) = \sum_c q_c \Sigma_c^{1/2}
+    .. math:: w = S(p)^{-1} (d - m(p)), \quad m(p) = \sum_c q_c m_c, \quad S(p) = \sum_c q_c S_c
 
-    with q the class probabilities at the point p of the map, and m_c, Sigma_c mean and covariance of the
-    detail d in class c. The symmetric roots turn no direction into another, so that the same w looks alike
+    with q the class probabilities at the point p of the map, m_c the mean of the detail d in class c, and S_c
+    the root by optimal transport (:func:`transport_roots`) of its covariance, so that the same w looks alike
     in all classes. With p it is a bijection: no detail is lost.
+
+    Covariances are shrunk to their mean, as in regularized discriminant analysis (Friedman 1989): directions
+    in which a class hardly varies would otherwise count for much in the others.
 
     Parameters
     ----------
     means : (C, k)
     roots : (C, k, k)
-        Symmetric roots of the covariances.
     """
 
     means: Float[np.ndarray, "c k"]
@@ -43,7 +48,8 @@ class Whitening:
         names = [f"class_{c}" for c in range(n_classes)] or ["aggregate"]
         moments = [mixtures[name].moments() for name in names]
         means = np.stack([mean[n_map:] for mean, _ in moments])
-        return cls(means, np.stack([_root(covariance[n_map:, n_map:]) for _, covariance in moments]))
+        covariances = np.stack([covariance[n_map:, n_map:] for _, covariance in moments])
+        return cls(means, transport_roots((1 - POOLED) * covariances + POOLED * covariances.mean(axis=0)))
 
     def whiten(
         self, codes: Float[np.ndarray, "n m"], probs: Float[np.ndarray, "n c"]
@@ -89,9 +95,50 @@ class Whitening:
         return result.astype(codes.dtype)
 
 
-def _root(covariance: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(covariance)
-    return (vectors * np.sqrt(values.clip(LEAST_VARIANCE))) @ vectors.T
+def transport_roots(covariances: Float[np.ndarray, "c k k"]) -> Float[np.ndarray, "c k k"]:
+    r"""Return a root of each covariance, S_c S_c^T = Sigma_c, that carries the same detail into each class.
+
+    .. math::
+
+        S_c = B^{-1/2} (B^{1/2} \Sigma_c B^{1/2})^{1/2}, \quad
+        B = \frac{1}{C} \sum_c (B^{1/2} \Sigma_c B^{1/2})^{1/2}
+
+    B is the covariance of the Wasserstein barycentre of the N(0, Sigma_c), by the iteration of
+    Alvarez-Esteban et al. (2016), "A fixed-point approach to barycenters in Wasserstein space".
+    S_c B^{-1/2} is the optimal transport from N(0, B) to N(0, Sigma_c), which moves a detail least.
+
+    Parameters
+    ----------
+    covariances : (C, k, k)
+
+    Examples
+    --------
+    >>> transport_roots(np.array([[[4.0]], [[16.0]]]))
+    array([[[2.]],
+    <BLANKLINE>
+           [[4.]]])
+    """
+    covariances = _power(covariances, 1, LEAST_VARIANCE)
+    barycentre = covariances.mean(axis=0)
+    roots = _roots_from(barycentre, covariances)
+    for _ in range(MOST_ITERATIONS):
+        mean = roots.mean(axis=0)
+        before, barycentre = barycentre, mean @ mean.T
+        if np.abs(barycentre - before).max() <= TOLERANCE * np.abs(before).max():
+            break
+        roots = _roots_from(barycentre, covariances)
+    return roots
+
+
+def _roots_from(barycentre: np.ndarray, covariances: np.ndarray) -> np.ndarray:
+    root, inverse = _power(barycentre, 0.5), _power(barycentre, -0.5)
+    return inverse @ _power(root @ covariances @ root, 0.5)
+
+
+def _power(matrices: np.ndarray, exponent: float, least: float = 0.0) -> np.ndarray:
+    """Return a power of symmetric matrices, whose eigenvalues are clipped from below."""
+    values, vectors = np.linalg.eigh(matrices)
+    return (vectors * values.clip(least)[..., None, :] ** exponent) @ np.swapaxes(vectors, -1, -2)
 
 
 def complete(
