@@ -113,12 +113,13 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     gamma : float
         Weight of the latent loss in step 2.
     weight_kl : float or None
-        Weight of the KL in step 1. None takes 0.02, and 0.001 where ``loss_consistency`` is at work: the KL
-        draws rows without a label to the middle of the map, where the teacher is never sure of them.
+        Weight of the KL in step 1. None takes 0.02, and 0.001 where ``loss_consistency`` is at work, since
+        the KL draws rows without a label to the middle of the map, where the teacher is never sure of them,
+        and where the classes of a code in two parts are learned.
     weight_detail : float or None
         Weight of ``loss_detail`` in step 1, which makes the code keep more than the class; 0 is the
         plain reading of the paper, None takes 0.25 for each dimension of the code and at most 5, and a tenth
-        of that where ``loss_consistency`` is at work, which else hardly gets through.
+        of that where ``weight_kl=None`` takes 0.001: other losses would hardly get through.
     weight_consistency : float or None
         Weight of ``loss_consistency`` in step 1, by which unlabelled rows help to classify: changed at
         random, they keep the class that a teacher gives them, the average of the VEC over its updates. 0 is

@@ -102,6 +102,14 @@ def test_weights_with_consistency(n_labelled, consistency):
     assert resolved.weight_detail == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize(("map_dim", "weights"), [(2, (0.001, 0.2)), (8, (0.02, 2.0)), (None, (0.02, 2.0))])
+def test_a_code_in_two_parts_has_the_weights_of_few_labels(map_dim, weights):
+    resolved = settings(latent_dim=8, map_dim=map_dim)
+    assert (resolved.weight_kl, resolved.weight_detail) == pytest.approx(weights)
+    plain = settings(latent_dim=8, map_dim=map_dim, n_classes=0, n_labelled=0)
+    assert (plain.weight_kl, plain.weight_detail) == (0.02, 2.0)
+
+
 @pytest.mark.parametrize(("latent_dim", "weight"), [(1, 0.25), (2, 0.5), (20, 5.0), (100, 5.0)])
 def test_the_weight_of_detail_grows_with_the_code_up_to_five(latent_dim, weight):
     assert settings(latent_dim=latent_dim).weight_detail == weight

@@ -170,7 +170,9 @@ def resolve(
     """
     weight_consistency = _weight_consistency(params, n_labelled < MIN_LABELLED_FRACTION * n_rows, n_classes)
     is_consistent = weight_consistency > 0
-    most_detail = min(5.0, 0.25 * params["latent_dim"]) * (0.1 if is_consistent else 1.0)
+    is_divided = n_classes > 0 and params["map_dim"] not in (None, params["latent_dim"])
+    is_light = is_consistent or is_divided  # other losses hardly get through what keeps detail
+    most_detail = min(5.0, 0.25 * params["latent_dim"]) * (0.1 if is_light else 1.0)
     n_processes = params["devices"] * params["nodes"]
     batch_size = _batch_size("batch_size", params, n_rows, n_processes)
     batch_size_decoder = _batch_size("batch_size_decoder", params, n_rows, n_processes)
@@ -186,7 +188,7 @@ def resolve(
     for name, value in (("embedding_dim", embedding_dim > 1 and embedding_dim), ("dropout", dropout)):
         check(is_own_table or not value, f"{name}={value} is for tables, with an encoder of ssavae's")
     return Settings(
-        weight_kl=_default(params["weight_kl"], 0.001 if is_consistent else 0.02),
+        weight_kl=_default(params["weight_kl"], 0.001 if is_light else 0.02),
         weight_detail=float(_default(params["weight_detail"], most_detail)),
         weight_consistency=weight_consistency,
         beta=params["beta"],
