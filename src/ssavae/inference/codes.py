@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CHUNK = 256  # rows whose matrices are in memory at once
 LEAST_VARIANCE = 1e-6  # of the detail in any direction
-POOLED = 0.3  # share of the mean covariance in that of each class: docs/decisions.md
+POOLED = 0.2  # share of the mean covariance in that of each class: docs/decisions.md
 MOST_ITERATIONS = 100
 TOLERANCE = 1e-9  # relative change of the barycentre in the last iteration
 
