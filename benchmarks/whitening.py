@@ -1,0 +1,80 @@
+r"""Ways to whiten the detail of a code in two parts: the same networks, other roots of the covariances.
+
+    python benchmarks/whitening.py runs/mnist_two_part mnist \
+        --out benchmarks/results/two_part/whitening_mnist.json
+
+"symmetric" are the symmetric roots, "transport" those by optimal transport from the barycentre of all
+classes (``transport_roots``). "pooled" is the share of the mean covariance in that of each class. The decoder
+is that of the model, whose step 2 exchanged details by the way that the library takes. Swaps and samples are
+measured as by swaps.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from measured import Images, judge_for
+from report import Task, parser, run_missing
+from split import Split
+from swaps import measure_samples, measure_swaps
+
+from ssavae import SSAVAE, load
+from ssavae._serialize import JSONObject
+from ssavae.inference.codes import Whitening, transport_roots
+from ssavae.metrics.judge import Judge
+
+WAYS = (
+    ("symmetric", 0.0),
+    ("symmetric", 0.3),
+    ("transport", 0.0),
+    ("transport", 0.1),
+    ("transport", 0.2),
+    ("transport", 0.3),
+    ("transport", 0.4),
+)
+
+
+def whitening(model: SSAVAE, roots: str, pooled: float) -> Whitening:
+    """Return the whitening of a model's detail by such roots."""
+    n_map = model.spec_.n_map
+    moments = [model.samplers_[f"class_{c}"].moments() for c in range(len(model.classes_))]
+    means = np.stack([mean[n_map:] for mean, _ in moments])
+    covariances = np.stack([covariance[n_map:, n_map:] for _, covariance in moments])
+    covariances = (1 - pooled) * covariances + pooled * covariances.mean(axis=0)
+    if roots == "transport":
+        return Whitening(means, transport_roots(covariances))
+    alone = [transport_roots(each[None])[0] for each in covariances]  # of one class it is the symmetric root
+    return Whitening(means, np.stack(alone))
+
+
+def measure(model: SSAVAE, judge: Judge, split: Split, roots: str, pooled: float) -> JSONObject:
+    """Return swaps and samples of a model with another whitening."""
+    model.whitening_ = whitening(model, roots, pooled)
+    return {**measure_swaps(model, judge, split), **measure_samples(model, judge, split)}
+
+
+def tasks(options: argparse.Namespace) -> Iterator[Task]:
+    """Yield the ways to whiten."""
+    model, split = load(options.model), Split.load(options.data, kind="image")
+    judge = judge_for(Images.load(options.data))
+    for roots, pooled in WAYS:
+        identity = {"data": options.data, "seed": model.seed_, "roots": roots, "pooled": pooled}
+        yield identity, partial(measure, model, judge, split, roots, pooled)
+
+
+def main() -> None:
+    """Measure what the file lacks."""
+    options = parser(__doc__)
+    options.add_argument("model", type=Path, help="a model folder")
+    options.add_argument("data", help="the images that it was trained on")
+    options.add_argument("--out", type=Path, required=True)
+    parsed = options.parse_args()
+    run_missing(parsed.out, tasks(parsed), lambda _: {})
+
+
+if __name__ == "__main__":
+    main()
