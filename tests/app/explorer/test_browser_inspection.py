@@ -17,7 +17,8 @@ K, N_MAP = 8, 2
 
 @pytest.fixture(scope="module")
 def two_part_model(digits: LabelledData) -> SSAVAE:
-    model = SSAVAE(K, map_dim=N_MAP, n_epochs=6, n_epochs_decoder=2, random_state=0)
+    short = {"weight_detail": 2.5, "n_epochs": 6, "n_epochs_decoder": 2}  # enough of detail in six epochs
+    model = SSAVAE(K, map_dim=N_MAP, random_state=0, **short)
     return model.fit(digits.x_train, np.array(digits.class_names)[digits.y_train])
 
 
