@@ -40,15 +40,12 @@ WAYS = (
 
 def whitening(model: SSAVAE, roots: str, pooled: float) -> Whitening:
     """Return the whitening of a model's detail by such roots."""
-    n_map = model.spec_.n_map
-    moments = [model.samplers_[f"class_{c}"].moments() for c in range(len(model.classes_))]
-    means = np.stack([mean[n_map:] for mean, _ in moments])
-    covariances = np.stack([covariance[n_map:, n_map:] for _, covariance in moments])
-    covariances = (1 - pooled) * covariances + pooled * covariances.mean(axis=0)
+    transport = Whitening.of(model.samplers_, len(model.classes_), model.spec_.n_map, pooled)
     if roots == "transport":
-        return Whitening(means, transport_roots(covariances))
-    alone = [transport_roots(each[None])[0] for each in covariances]  # of one class it is the symmetric root
-    return Whitening(means, np.stack(alone))
+        return transport
+    covariances = transport.roots @ transport.roots.transpose(0, 2, 1)
+    # of one class alone it is the symmetric root
+    return Whitening(transport.means, np.concatenate([transport_roots(each[None]) for each in covariances]))
 
 
 def measure(model: SSAVAE, judge: Judge, split: Split, roots: str, pooled: float) -> JSONObject:

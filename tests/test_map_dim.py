@@ -18,7 +18,7 @@ from ssavae.app.runs.pictures import draw_grid, draw_map
 from ssavae.app.runs.settings import plan_parameters
 from ssavae.data.partition import Part
 from ssavae.detail import DetailLaw
-from ssavae.inference.codes import Whitening
+from ssavae.inference.codes import POOLED, Whitening
 from ssavae.inference.samplers import Mixture, fit_mixture
 from ssavae.networks import Classifier, Spec
 from ssavae.onnx.export import export_onnx
@@ -158,11 +158,23 @@ def test_whitening_is_undone_by_colouring():
     assert np.array_equal(white[:, :N_MAP], codes[:, :N_MAP])
     np.testing.assert_allclose(whitening.colour(white, probs), codes, atol=1e-9)
     np.testing.assert_allclose(whitening.whiten(codes[7:8], probs[7:8]), white[7:8], atol=1e-12)
-    for c, q in enumerate(np.eye(3)):  # variances of 1, 4 and 9 come near to 1
-        drawn = whitening.whiten(samplers[f"class_{c}"].draw(20000, rng), np.tile(q, (20000, 1)))[:, N_MAP:]
-        assert np.abs(drawn.mean(axis=0)).max() < 0.05
-        variances = np.linalg.eigvalsh(np.cov(drawn, rowvar=False))
-        assert 0.3 < variances.min() < variances.max() < 1.5
+
+
+def whitened_covariance(pooled: float, c: int) -> np.ndarray:
+    """Covariance of the whitened draws of a class, of three whose variances are 1, 4 and 9."""
+    rng = np.random.default_rng(0)
+    samplers = {f"class_{c}": fit_mixture(rng.normal(c, 1 + c, (80, K))) for c in range(3)}
+    whitening = Whitening.of(samplers, 3, N_MAP, pooled)
+    drawn = whitening.whiten(samplers[f"class_{c}"].draw(20000, rng), np.tile(np.eye(3)[c], (20000, 1)))
+    assert np.abs(drawn[:, N_MAP:].mean(axis=0)).max() < 0.05
+    return np.cov(drawn[:, N_MAP:], rowvar=False)
+
+
+@pytest.mark.parametrize("c", range(3))
+def test_whitened_covariances_are_those_of_the_classes_in_part(c):
+    np.testing.assert_allclose(whitened_covariance(0.0, c), np.eye(K - N_MAP), atol=0.05)
+    variances = np.linalg.eigvalsh(whitened_covariance(POOLED, c))
+    assert 0.3 < variances.min() < variances.max() < 1.5
 
 
 def test_an_exchange_of_details_keeps_places_and_whitened_details():

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class DetailLaw:
     r"""Mean and root of the covariance of the detail d in each class, blended by class probabilities q.
 
-    .. math:: m(q) = \sum_c q_c m_c, \quad S(q) = \sum_c q_c S_c, \quad S_c S_c^T = \Sigma_c
+    .. math:: m(q) = \sum_c q_c m_c, \quad S(q) = \sum_c q_c S_c
 
-    The roots are those of :func:`ssavae.inference.codes.transport_roots`.
+    Means m_c and roots S_c are those of :class:`ssavae.inference.codes.Whitening`.
 
     Parameters
     ----------

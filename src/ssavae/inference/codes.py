@@ -43,13 +43,15 @@ class Whitening:
     roots: Float[np.ndarray, "c k k"]
 
     @classmethod
-    def of(cls, mixtures: Mapping[str, Mixture], n_classes: int, n_map: int) -> Whitening:
+    def of(
+        cls, mixtures: Mapping[str, Mixture], n_classes: int, n_map: int, pooled: float = POOLED
+    ) -> Whitening:
         """Return the whitening of the laws that the mixtures have; without classes there is one law."""
         names = [f"class_{c}" for c in range(n_classes)] or ["aggregate"]
         moments = [mixtures[name].moments() for name in names]
         means = np.stack([mean[n_map:] for mean, _ in moments])
         covariances = np.stack([covariance[n_map:, n_map:] for _, covariance in moments])
-        return cls(means, transport_roots((1 - POOLED) * covariances + POOLED * covariances.mean(axis=0)))
+        return cls(means, transport_roots((1 - pooled) * covariances + pooled * covariances.mean(axis=0)))
 
     def whiten(
         self, codes: Float[np.ndarray, "n m"], probs: Float[np.ndarray, "n c"]
