@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.mixture import GaussianMixture
 
 from ssavae.inference.samplers import draw_accepted, fit_mixture, fit_samplers, pack, prior, unpack
 
@@ -21,10 +22,27 @@ def test_a_mixture_has_the_mean_and_covariance_of_its_codes():
     assert np.allclose(np.cov(drawn.T), np.cov(z.T), atol=0.1 * np.abs(np.cov(z.T)).max())
 
 
-def test_bic_finds_two_islands_and_one_cloud():
+def test_two_islands_and_one_cloud_are_found():
     islands = np.r_[RNG.normal(-6, 1, (300, 2)), RNG.normal(6, 1, (300, 2))]
     assert len(fit_mixture(islands).weights) == 2
     assert len(fit_mixture(RNG.normal(size=(600, 2))).weights) == 1
+
+
+def test_two_covariances_are_found_in_many_dimensions_too():
+    z = np.random.default_rng(0).normal(0, 1, (2000, 40))
+    z[:1000, :8] *= 2.5
+    one, two = (GaussianMixture(n, random_state=0).fit(z) for n in (1, 2))
+    assert one.bic(z) < two.bic(z)  # another 820 numbers cost more there than they gain
+    assert len(fit_mixture(z).weights) == 2
+    assert len(fit_mixture(z, max_components=1).weights) == 1
+
+
+@pytest.mark.parametrize("n", [39, 40, 41, 60])
+def test_the_fewest_rows_that_can_be_held_out_give_a_mixture(n):
+    islands = np.repeat([[-9.0, 0.0], [9.0, 0.0]], [n // 2, n - n // 2], axis=0)
+    mixture = fit_mixture(islands + np.random.default_rng(n).normal(0, 0.1, (n, 2)))
+    assert len(mixture.weights) == (1 if n < 40 else 2)
+    assert mixture.weights.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])

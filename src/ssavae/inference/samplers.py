@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MAX_COMPONENTS = 5
 MAX_ROWS = 2000  # rows per mixture: enough for a full covariance of 100 dimensions, and fast to fit
+LEAST_ROWS = 20  # per component
+MOST_ITERATIONS = 300
+HELD_OUT = 5  # one row in five says how many components there are
 BLAS_LOCK = threading.Lock()  # the limit is of the whole process: one thread sets it and puts it back
 MIXTURE_ARRAYS = ("weights", "means", "factors")
 
@@ -125,7 +128,11 @@ def fit_mixture(
     max_components: int = MAX_COMPONENTS,
     max_rows: int = MAX_ROWS,
 ) -> Mixture:
-    """Fit a Gaussian mixture to codes, with the number of components chosen by BIC.
+    """Fit a Gaussian mixture to codes.
+
+    There are as many components as raise the mean log density of held-out rows, each by more than its
+    standard error. BIC chooses one where K is large (docs/decisions.md): it counts all K (K + 1) / 2 numbers
+    of a covariance, most of which hardly matter.
 
     Parameters
     ----------
@@ -141,21 +148,34 @@ def fit_mixture(
         z = z[rng.choice(len(z), max_rows, replace=False)]
     if len(z) == 1:
         return Mixture(np.ones(1), z.astype(np.float64), 0.1 * np.eye(z.shape[1])[None])
-    best = _fit_components(z, 1, random_state)
-    for n_components in range(2, 1 + min(max_components, len(z) // 20)):
-        larger = _fit_components(z, n_components, random_state)
-        if larger.bic(z) >= best.bic(z):
-            break
-        best = larger
+    n_components = _count_components(z, min(max_components, len(z) // LEAST_ROWS), random_state)
+    best = _fit_components(z, n_components, random_state)
     factors = np.linalg.cholesky(np.asarray(best.covariances_))
     return Mixture(np.asarray(best.weights_), np.asarray(best.means_), factors)
+
+
+def _count_components(z: np.ndarray, most: int, random_state: int) -> int:
+    """Return the number of components after which one more no longer helps rows that are held out."""
+    if most < 2:
+        return 1
+    shuffled = np.random.default_rng(random_state).permutation(z)
+    held_out, rest = np.split(shuffled, [len(z) // HELD_OUT])
+    density = _fit_components(rest, 1, random_state).score_samples(held_out)
+    for n_components in range(2, most + 1):
+        before, density = density, _fit_components(rest, n_components, random_state).score_samples(held_out)
+        gain = density - before
+        if gain.mean() <= gain.std() / np.sqrt(len(gain)):
+            return n_components - 1
+    return most
 
 
 def _fit_components(z: np.ndarray, n_components: int, random_state: int) -> GaussianMixture:
     # regularisation as a fraction of the codes' variance, larger if rows are few
     fraction = max(1e-3, min(0.1, z.shape[1] / (10 * len(z))))
     reg_covar = float(max(1e-6, z.var() * fraction))
-    return GaussianMixture(n_components, reg_covar=reg_covar, random_state=random_state).fit(z)
+    return GaussianMixture(
+        n_components, reg_covar=reg_covar, max_iter=MOST_ITERATIONS, random_state=random_state
+    ).fit(z)
 
 
 def fit_samplers(
