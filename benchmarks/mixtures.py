@@ -11,14 +11,14 @@ class.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from measured import PER_CLASS, SEED, Images, JudgedImages, judge_for, measure_class_samples
-from report import Task, parser, run_missing
+from model_options import parse_model_options
+from report import Task, run_missing
 from sklearn.mixture import GaussianMixture
 from split import Split
 
@@ -29,13 +29,7 @@ from ssavae.inference.samplers import MAX_COMPONENTS, MAX_ROWS, Mixture, draw_ac
 from ssavae.metrics.judge import Judge
 
 ALL = -1.0  # below any probability
-WAYS = (
-    ("one", 0.5),
-    ("bic", 0.5),
-    ("held out", ALL),
-    ("held out", 0.5),
-    ("held out", 0.9),
-)
+KEPT_ABOVE = {"one": (0.5,), "bic": (0.5,), "held out": (ALL, 0.5, 0.9)}
 
 
 def fit(z: np.ndarray, components: str) -> Mixture:
@@ -51,56 +45,51 @@ def fit(z: np.ndarray, components: str) -> Mixture:
     return Mixture(*map(np.asarray, parts))
 
 
-def measure(
-    predictor: Predictor, images: Images, judge: Judge, indices: list[int], components: str, kept_above: float
-) -> JSONObject:
-    """Return measures of the mixtures, and of samples that are drawn from them.
-
-    ``indices`` are those that the model gives to the classes of the images.
-    """
-    z, y = predictor.draws(images.x, images.y, SEED)
-    z_test, y_test = predictor.draws(images.x_test, images.y_test, SEED)
-    mixtures = [fit(z[y == c], components) for c in range(images.n_classes)]
-    densities = [mixture.log_density(z_test[y_test == c]) for c, mixture in enumerate(mixtures)]
+def draw_samples(
+    predictor: Predictor, mixtures: list[Mixture], indices: list[int], judge: Judge, kept_above: float
+) -> JudgedImages:
+    """Decode draws from each mixture; ``indices`` are those that the model gives to their classes."""
     rng = np.random.default_rng(SEED)
     codes = [
         draw_accepted(mixture, PER_CLASS, partial(predictor.decodes_to, index), rng, kept_above)
         for mixture, index in zip(mixtures, indices, strict=True)
     ]
     decoded = predictor.decode_draws(torch.from_numpy(np.concatenate(codes)).float())
-    samples = JudgedImages(judge, decoded, np.repeat(np.arange(images.n_classes), PER_CLASS))
-    return {
-        "n_components": [len(mixture.weights) for mixture in mixtures],
-        "log_density_test": float(np.concatenate(densities).mean()),
-        **measure_class_samples(samples, JudgedImages(judge, images.x_test, images.y_test)),
-    }
+    return JudgedImages(judge, decoded, np.repeat(np.arange(len(mixtures)), PER_CLASS))
+
+
+def measure(fitted: JSONObject, draw: Callable[[], JudgedImages], real: JudgedImages) -> JSONObject:
+    """Return what is known of the mixtures, and measures of samples that are drawn from them."""
+    return {**fitted, **measure_class_samples(draw(), real)}
 
 
 def tasks(options: argparse.Namespace) -> Iterator[Task]:
     """Yield the ways to fit and to draw."""
     model, images = load(options.model), Images.load(options.data)
-    judge = judge_for(images)
+    predictor, judge = model.predictor_, judge_for(images)
+    real = JudgedImages(judge, images.x_test, images.y_test)
     names = Split.load(options.data, kind="image").classes
     indices = [int(np.flatnonzero(model.classes_ == name)[0]) for name in names]
-    for components, kept_above in WAYS:
-        identity = {
-            "data": options.data,
-            "latent_dim": model.spec_.latent_dim,
-            "seed": SEED,
-            "components": components,
-            "kept_above": kept_above,
+    z, y = predictor.draws(images.x, images.y, SEED)
+    z_test, y_test = predictor.draws(images.x_test, images.y_test, SEED)
+    of_model = {"data": options.data, "latent_dim": model.spec_.latent_dim, "seed": SEED}
+    for components, thresholds in KEPT_ABOVE.items():
+        mixtures = [fit(z[y == c], components) for c in range(images.n_classes)]
+        densities = [mixture.log_density(z_test[y_test == c]) for c, mixture in enumerate(mixtures)]
+        fitted = {
+            "n_components": [len(mixture.weights) for mixture in mixtures],
+            "log_density_test": float(np.concatenate(densities).mean()),
         }
-        yield identity, partial(measure, model.predictor_, images, judge, indices, components, kept_above)
+        for kept_above in thresholds:
+            identity = {**of_model, "components": components, "kept_above": kept_above}
+            draw = partial(draw_samples, predictor, mixtures, indices, judge, kept_above)
+            yield identity, partial(measure, fitted, draw, real)
 
 
 def main() -> None:
     """Measure what the file lacks."""
-    options = parser(__doc__)
-    options.add_argument("model", type=Path, help="a model folder")
-    options.add_argument("data", help="the images that it was trained on")
-    options.add_argument("--out", type=Path, required=True)
-    parsed = options.parse_args()
-    run_missing(parsed.out, tasks(parsed), lambda _: {})
+    options = parse_model_options(__doc__)
+    run_missing(options.out, tasks(options), lambda _: {})
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from measured import Images, judge_for
-from report import Task, parser, run_missing
+from model_options import parse_model_options
+from report import Task, run_missing
 from split import Split
 from swaps import measure_samples, measure_swaps
 
@@ -65,12 +65,8 @@ def tasks(options: argparse.Namespace) -> Iterator[Task]:
 
 def main() -> None:
     """Measure what the file lacks."""
-    options = parser(__doc__)
-    options.add_argument("model", type=Path, help="a model folder")
-    options.add_argument("data", help="the images that it was trained on")
-    options.add_argument("--out", type=Path, required=True)
-    parsed = options.parse_args()
-    run_missing(parsed.out, tasks(parsed), lambda _: {})
+    options = parse_model_options(__doc__)
+    run_missing(options.out, tasks(options), lambda _: {})
 
 
 if __name__ == "__main__":
