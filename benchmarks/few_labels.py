@@ -7,7 +7,7 @@ All learn from the same labelled rows, drawn by seed in equal numbers per class 
 --labels-per-class`, and all but `supervised` see the other training rows without labels:
 
 - ssavae: the default, `weight_consistency` 1;
-- plain: `weight_consistency` 0, which is the paper's method;
+- plain: `weight_consistency` and `weight_distill` 0, which is the paper's method;
 - supervised: step 1 on the labelled rows alone, with as many updates (and the same `--augment`);
 - label_spreading: scikit-learn's LabelSpreading (k-NN kernel, k = 7) on 20 principal components of 20,000 of
   the rows, to limit its time;
@@ -63,6 +63,7 @@ def train_ssavae(
         n_epochs_decoder=0,
         augment=augment,
         weight_consistency=weight,
+        weight_distill=weight,
         random_state=seed,
     )
     model.fit(data.x, data.y)

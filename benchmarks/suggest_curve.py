@@ -43,6 +43,7 @@ def curve(choice: str, seed: int, options: argparse.Namespace) -> JSONObject:
             n_epochs=options.epochs,
             n_epochs_decoder=0,
             weight_consistency=options.weight_consistency,
+            weight_distill=0.0 if options.weight_consistency == 0 else None,
             random_state=seed,
         )
         model.fit(x, y)

@@ -135,10 +135,9 @@ def test_unlabelled_digits_help_where_labels_are_few(digits):
     X, X_test, y, y_test = digits
     few = with_few_labels(y, 5)
     scores = {}
+    short = {"n_epochs": 18, "n_epochs_decoder": 0, "widths": (16, 32, 32), "random_state": 0}
     for weight in (0.0, None):  # None takes 1, since labels are few
-        model = SSAVAE(
-            n_epochs=18, n_epochs_decoder=0, widths=(16, 32, 32), random_state=0, weight_consistency=weight
-        )
+        model = SSAVAE(**short, weight_consistency=weight, weight_distill=weight)
         scores[weight] = model.fit(X, few).score(X_test, y_test)
         assert ("loss_consistency" in model.history_[-1]) == (weight is None)
     assert scores[None] > scores[0.0] + 0.1

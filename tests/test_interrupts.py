@@ -119,6 +119,7 @@ def test_fit_decoder_leaves_the_parameters_alone_and_says_what_it_took(toy_table
         ({}, "vec_step", 15, "step vec, epoch 3, batch 1"),
         ({"validation_fraction": 0.2}, "vec_step", 9, "step vec, epoch 2"),
         ({"weight_consistency": 1.0}, "vec_step", 9, "step vec, epoch 2"),
+        ({"weight_distill": 1.0}, "vec_step", 9, "step vec, epoch 2"),
         (
             {"student_widths": (4,), "n_epochs_student": 2},
             "student_step",

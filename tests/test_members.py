@@ -12,7 +12,8 @@ from sklearn.model_selection import train_test_split
 from ssavae import SSAVAE, load
 from ssavae.algorithms import dropout_masks, vec_step
 from ssavae.consistency import Consistency, Teacher
-from ssavae.networks import Embedding, Encoder, MemberLinear, Spec, build_vec, count_weights
+from ssavae.networks import Embedding, Encoder, MemberLinear, Spec, build_vec
+from ssavae.persistence.model_document import count_weights
 from ssavae.preprocessing.splits import member_weights
 
 SPEC = Spec((6,), latent_dim=2, n_classes=3, bounded=False, widths=(16, 8), n_members=4)

@@ -24,6 +24,7 @@ from ssavae.losses import (
     loss_consistency,
     loss_detail,
     loss_disc,
+    loss_distill,
     loss_kl,
     loss_latent,
     loss_rec,
@@ -54,12 +55,15 @@ def vec_step(
     weight_kl: float,
     weight_detail: float,
     variance: float,
+    weight_distill: float = 0.0,
     consistency: Consistency | None = None,
 ) -> Losses:
     """Algorithm 1: one update of encoder and classifier, by which labels structure the latent space.
 
     Minimises ``loss_class + weight_kl * loss_kl + weight_detail * loss_detail + weight_consistency *
-    loss_consistency`` over E, C and the auxiliary decoder. The paper's plain reading is the first two.
+    loss_consistency`` over E, C and the auxiliary decoder. The paper's plain reading is the first two. With
+    an auxiliary classifier it is this one that learns from labels and guesses, from the features of a row,
+    and C learns its probabilities by ``weight_distill * loss_distill``.
 
     Parameters
     ----------
@@ -78,7 +82,7 @@ def vec_step(
         What each hidden layer of a table's encoder is multiplied by: see :func:`dropout_masks`.
     optimizer, backward
         Adam over the parameters of ``vec``; the function that computes gradients.
-    weight_kl, weight_detail : float
+    weight_kl, weight_detail, weight_distill : float
     variance : float
         Mean variance of an input's element: see ``loss_detail``.
     consistency : Consistency or None
@@ -89,24 +93,25 @@ def vec_step(
         The losses by name, detached, on the device.
     """
     in_training(vec)
-    mu, logvar, _ = vec.encoder(x, masks) if masks else vec.encoder(x)
+    mu, logvar, z, logits = _read(vec, x, eps, masks)
     k = len(mu) // len(x)  # members of the encoder
     y = _for_members(y, k)
     if weights is not None:
         weights = weights.T.flatten() if weights.ndim == 2 else _for_members(weights, k)
-    z = reparameterize(mu, logvar, _for_members(eps, k))
     losses = {
-        "loss_class": loss_class(vec.classifier(z), y, weights).sum() / (k * n_labelled),
+        "loss_class": loss_class(logits, y, weights).sum() / (k * n_labelled),
         "loss_kl": loss_kl(mu, logvar).mean(),
     }
     total = losses["loss_class"] + weight_kl * losses["loss_kl"]
+    if vec.auxiliary is not None:
+        losses["loss_distill"] = loss_distill(vec.classifier(z), logits.detach().softmax(dim=1)).mean()
+        total = total + weight_distill * losses["loss_distill"]
     if weight_detail and vec.detail is not None:
         losses["loss_detail"] = loss_detail(_for_members(x, k), vec.detail(z), variance).mean()
         total = total + weight_detail * losses["loss_detail"]
     if consistency is not None:
         assert x_strong is not None and eps_strong is not None
-        mu, logvar, _ = vec.encoder(x_strong, masks) if masks else vec.encoder(x_strong)
-        logits = vec.classifier(reparameterize(mu, logvar, _for_members(eps_strong, k)))
+        logits = _read(vec, x_strong, eps_strong, masks)[-1]
         probs = consistency.probs(x)
         threshold = consistency.threshold(probs)
         losses["loss_consistency"] = loss_consistency(logits, _for_members(probs, k), y, threshold).mean()
@@ -115,6 +120,15 @@ def vec_step(
     if consistency is not None:
         consistency.update_teacher()
     return {name: loss.detach() for name, loss in losses.items()}
+
+
+def _read(
+    vec: VEC, x: Tensor, eps: Tensor, masks: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return mu, logvar, a draw z, and the logits that learn from labels: of C, or of B if there is one."""
+    mu, logvar, features = vec.encoder(x, masks) if masks else vec.encoder(x)
+    z = reparameterize(mu, logvar, _for_members(eps, len(mu) // len(x)))
+    return mu, logvar, z, vec.classifier(z) if vec.auxiliary is None else vec.auxiliary(features[-1])
 
 
 def dropout_masks(noise: Float[Tensor, "b u"], rate: float) -> Float[Tensor, "b u"]:

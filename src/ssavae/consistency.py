@@ -114,7 +114,7 @@ class Consistency:
     @torch.no_grad()
     def probs(self, x: Tensor) -> Tensor:
         """Return the teacher's class probabilities, (B, C)."""
-        return self.teacher_vec.eval()(x)[1].softmax(dim=1)
+        return self.teacher_vec.eval().guess(x).softmax(dim=1)
 
     def threshold(self, probs: Tensor) -> Tensor:
         """Return the confidence from which a pseudo-label of each class counts, (C,)."""

@@ -103,9 +103,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     latent_dim : int
         K, the size of the code; 2 gives a map to look at, 100 a code that keeps every detail.
     map_dim : int or None
-        Divides the code in two: the classifier reads the first ``map_dim`` dimensions alone, the map, and
-        the others hold the detail, whitened: mean 0 and nearly the same covariance in all classes. None reads
-        the class from all of them, as the paper does.
+        Divides the code in two: the classifier reads the first ``map_dim`` dimensions alone, the map; the
+        others hold the detail, whitened class by class. None reads all of them, as the paper does.
     kind : {"table", "image", "signal"} or None
         What the rows are; None takes (n, d) for a table and (n, H, W[, C]) for images.
     beta : float
@@ -113,24 +112,26 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     gamma : float
         Weight of the latent loss in step 2.
     weight_kl : float or None
-        Weight of the KL in step 1. None takes 0.02, and 0.001 where ``loss_consistency`` is at work, since
-        the KL draws rows without a label to the middle of the map, where the teacher is never sure of them,
-        and where the classes of a code in two parts are learned.
+        Weight of the KL in step 1. None takes 0.02; 0.001 where a code in two parts learns classes or
+        ``loss_consistency`` is at work: the KL draws rows of which the teacher is not sure to the middle.
     weight_detail : float or None
-        Weight of ``loss_detail`` in step 1, which makes the code keep more than the class; 0 is the
-        plain reading of the paper, None takes 0.25 for each dimension of the code and at most 5, and a tenth
-        of that where ``weight_kl=None`` takes 0.001: other losses would hardly get through.
+        Weight of ``loss_detail`` in step 1, which makes the code keep more than the class; 0 is the paper's
+        plain method, None 0.25 a dimension and at most 5: a tenth of it where ``weight_kl=None`` means 0.001.
     weight_consistency : float or None
         Weight of ``loss_consistency`` in step 1, by which unlabelled rows help to classify: changed at
         random, they keep the class that a teacher gives them, the average of the VEC over its updates. 0 is
         the paper's plain method; None takes 1 where under a quarter of the rows has a label, else 0.
+    weight_distill : float or None
+        Weight of ``loss_distill`` in step 1: an auxiliary classifier learns the labels from the last hidden
+        features, and that of the code follows it on every row. 0 is the paper's way; None takes 1 where under
+        a quarter of the rows has a label (of a table: if ``weight_consistency`` is 0), 0 for your encoder.
     class_weight : dict, "balanced" or None
         Weights of the classes in ``loss_class``, 1 for those that a dict does not name; "balanced" lets all
         classes weigh the same. The loss on held-out rows is not weighted.
     n_epochs, n_epochs_decoder, n_epochs_student : int or None
         Epochs of step 1, of step 2 and of the student; None takes 10, of the student 30, and more where that
-        is under 2,000 updates, or of a table under one a row (300 to 3,000; of step 2 300
-        to 1,000). ``n_epochs_decoder=0`` trains the VEC alone, for :meth:`fit_decoder` to go on from.
+        is under 2,000 updates, or of a table under one a row (300 to 3,000; of step 2 300 to 1,000). With
+        ``n_epochs_decoder=0`` the VEC is trained alone, for :meth:`fit_decoder` to go on from.
     augment : tuple of {"translate", "flip", "erase", "noise", "mixup"}
         Random changes of the rows of step 1 that leave their class as it is: images are shifted, mirrored
         or in part covered, tables and signals get noise as large as their own spread, or move towards one
@@ -162,9 +163,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     encoder, decoder : torch.nn.Module or None
         Your own networks: the encoder returns (mu, logvar, features), the decoder inputs from codes.
     validation_fraction : float or None
-        Share of the rows, or of the groups where there are any, held out of training: ``val_loss`` and the
-        confidence (temperature, :meth:`predict_set`, :meth:`is_novel`) are measured on them. None takes
-        0.05 where 10,000 rows or more have a label, else 0.
+        Share of the rows, or of the groups where there are any, held out of training for ``val_loss`` and
+        the calibration of the confidence. None takes 0.05 where 10,000 rows or more have a label, else 0.
     calibration_folds : int
         Where labels are few: train step 1 so many times more, each without the labels of a part of the
         rows, and calibrate on what those models say of that part; 0 does without.
@@ -176,9 +176,8 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
     deterministic : bool
         On a GPU, train with algorithms that give the same bits each time.
     devices, nodes : int
-        Processes on each machine, one a GPU, and machines, that share out the rows of each batch by Fabric's
-        DDP. They learn what one process learns, to rounding. On one machine :meth:`fit` starts them itself;
-        a program that torchrun starts on several joins them.
+        Processes on each machine, one a GPU, and machines. They share out the rows of each batch by Fabric's
+        DDP, and learn what one learns, to rounding. :meth:`fit` starts those of one machine, torchrun others.
     n_workers : int
         Worker processes that read rows which are not held in memory.
     checkpoint_folder : path or None
@@ -253,6 +252,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         weight_kl: float | None = None,
         weight_detail: float | None = None,
         weight_consistency: float | None = None,
+        weight_distill: float | None = None,
         class_weight: ClassWeight = None,
         n_epochs: int | None = None,
         n_epochs_decoder: int | None = None,
@@ -293,6 +293,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.weight_kl = weight_kl
         self.weight_detail = weight_detail
         self.weight_consistency = weight_consistency
+        self.weight_distill = weight_distill
         self.class_weight = class_weight
         self.n_epochs = n_epochs
         self.n_epochs_decoder = n_epochs_decoder
@@ -409,7 +410,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         plan.pretrained = None if vec is None else self._pretrained(vec)
         trained = self._train(plan, fabric)
         self._take(trained, settings)
-        self.vec_.detail = None  # the auxiliary decoder is only needed in step 1
+        self.vec_.drop_auxiliary()
         stop = StopRequest()
         with handle_stop_signals(stop):
             self._fit_samplers(training)
@@ -503,9 +504,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         try:
             logits = np.concatenate([logits_without(i, fold) for i, fold in enumerate(folds)])
         except KeyboardInterrupt as stop:
-            message = (
-                "stopped in calibration_folds; the model can be used, but its confidence is not calibrated"
-            )
+            message = "stopped in calibration_folds; the model can be used, its confidence is not calibrated"
             raise KeyboardInterrupt(message) from stop
         y = labels[np.concatenate(folds)]
         self.calibration_ = Calibration.fit(logits, y, components, held_out=False)
@@ -618,7 +617,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
             embedded=self.preprocess_.number_inputs if settings.embedding_dim > 1 else (),
             embedding_dim=settings.embedding_dim,
         )
-        self._build_networks(with_detail=settings.weight_detail > 0)
+        self._build_networks(settings.weight_detail > 0, settings.weight_distill > 0)
         self.whitening_: Whitening | None = None  # until there are samplers
 
     def _check_params(self) -> None:
@@ -626,9 +625,10 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         for name in self._custom:
             check_storable(getattr(self, name), name)
 
-    def _build_networks(self, with_detail: bool) -> None:
+    def _build_networks(self, with_detail: bool = False, with_auxiliary: bool = False) -> None:
+        own = self.encoder, self.decoder
         with drawn_from(self.seed_):
-            networks = build_networks(self.spec_, with_detail, self.encoder, self.decoder)
+            networks = build_networks(self.spec_, with_detail, *own, with_auxiliary)
         self.vec_, self.decoder_, self.discriminator_ = networks
 
     def _plan(self, training: TrainingRows, settings: Settings, networks: Networks) -> TrainingPlan:
@@ -679,7 +679,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Return step 1 of another model, if it is that of this one."""
         same = (other.data_sha256_, other.seed_, other.spec_) == (self.data_sha256_, self.seed_, self.spec_)
         check(same, "vec=... was trained on other rows, with another seed or with other networks")
-        self.vec_.detail = None  # only now: the networks are drawn as if step 1 had been trained here
+        self.vec_.drop_auxiliary()  # only now: the networks are drawn as if step 1 had been trained here
         step_1 = [row for row in other.history_ if row["step"] != "decoder"]
         return Pretrained(other.vec_.state_dict(), step_1)
 
@@ -1052,7 +1052,7 @@ class SSAVAE(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.history_ = state.history
         self.beta_ = self.beta
         self.gamma_ = self.gamma
-        self._build_networks(with_detail=False)
+        self._build_networks()
         load_networks(self._networks, state.weights, document.custom)
 
 

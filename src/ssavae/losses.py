@@ -107,6 +107,32 @@ def loss_consistency(
     return loss_class(logits, torch.where(y >= 0, y, pseudo_label))
 
 
+def loss_distill(logits: Float[Tensor, "b c"], probs: Float[Tensor, "b c"]) -> Float[Tensor, "b"]:
+    r"""Cross-entropy of the classifier C on the code with guesses of another (Hinton 2015; our addition).
+
+    .. math:: -\sum_c p_c \log \mathrm{softmax}(C(z))_c
+
+    The guesses are those of the auxiliary classifier, which reads the last hidden features: wider than a
+    map of two dimensions, they let it learn from few labels what the map then follows on every row.
+
+    Parameters
+    ----------
+    logits : (B, C)
+    probs : (B, C)
+        p, the class probabilities of the auxiliary classifier; no gradient goes through them.
+
+    Returns
+    -------
+    (B,), in nats, at least 0.
+
+    Examples
+    --------
+    >>> loss_distill(torch.zeros(1, 4), torch.tensor([[0.7, 0.1, 0.1, 0.1]]))
+    tensor([1.3863])
+    """
+    return F.cross_entropy(logits, probs, reduction="none")
+
+
 def loss_student(
     mu: Float[Tensor, "b k"],
     logits: Float[Tensor, "b c"],

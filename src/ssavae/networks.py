@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -154,7 +153,7 @@ def halved(widths: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(max(1, width // 2) for width in widths)
 
 
-def _sides(input_shape: tuple[int, ...], n_layers: int) -> list[tuple[int, ...]]:
+def layer_sides(input_shape: tuple[int, ...], n_layers: int) -> list[tuple[int, ...]]:
     """Return the sides of the input and of each layer's output: halved, rounded up, while one is long."""
     sides = [tuple(input_shape[1:])]
     for _ in range(n_layers):
@@ -219,6 +218,14 @@ def _dense(k: int, n_in: int, n_out: int) -> nn.Module:
     return nn.Linear(n_in, n_out) if k == 1 else MemberLinear(k, n_in, n_out)
 
 
+def _join_members(values: Float[Tensor, "b kc"], k: int, training: bool) -> Tensor:
+    """Return the mean of k members' values; in training mode the values, one member after the other."""
+    if k == 1:
+        return values
+    members = values.unflatten(1, (k, -1))
+    return members.transpose(0, 1).flatten(0, 1) if training else members.mean(dim=1)
+
+
 def _norm(n_dims: int, width: int) -> nn.Module:
     return (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d)[n_dims](width)
 
@@ -227,7 +234,7 @@ def _encoder_layers(spec: Spec, batch_norm: bool) -> tuple[nn.ModuleList, int]:
     """Build the encoder's stack; return it with the number of values in its output."""
     n_dims = len(spec.input_shape) - 1
     widths = spec.member_widths
-    sides = _sides(spec.input_shape, len(widths))
+    sides = layer_sides(spec.input_shape, len(widths))
     layers = nn.ModuleList()
     channels = spec.input_shape[0]
     k = spec.n_members
@@ -272,7 +279,9 @@ class Encoder(nn.Module):
         for i, layer in enumerate(self.layers):
             x = layer(x) * masks[i] if masks else layer(x)
             features.append(x)
-        return Encoding(self._join(self.mu(x)), self._join(self.logvar(x)), tuple(features))
+        k = self.n_members
+        mu, logvar = (_join_members(code(x), k, self.training) for code in (self.mu, self.logvar))
+        return Encoding(mu, logvar, tuple(features))
 
     def member(self, x: Float[Tensor, "b *shape"], index: int) -> Float[Tensor, "b k"]:
         """Return the mean of the code of one member of an ensemble."""
@@ -280,13 +289,6 @@ class Encoder(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return self.mu(x).unflatten(1, (self.n_members, -1))[:, index]
-
-    def _join(self, codes: Float[Tensor, "b kc"]) -> Tensor:
-        """Return the mean of the members' codes; in training mode the codes, one member after the other."""
-        if self.n_members == 1:
-            return codes
-        members = codes.unflatten(1, (self.n_members, -1))
-        return members.transpose(0, 1).flatten(0, 1) if self.training else members.mean(dim=1)
 
 
 class Classifier(nn.Sequential):
@@ -301,6 +303,19 @@ class Classifier(nn.Sequential):
         return super().forward(input[:, : self[0].in_features])
 
 
+class AuxiliaryClassifier(nn.Module):
+    """A: last hidden features h_L -> logits, linear; of an ensemble one for each member, as its codes."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.n_members = spec.n_members
+        size = HIDDEN_DIM if len(spec.input_shape) > 1 else spec.member_widths[-1]
+        self.linear = _dense(spec.n_members, size, spec.n_classes)
+
+    def forward(self, h: Float[Tensor, "b u"]) -> Float[Tensor, "kb c"]:
+        return _join_members(self.linear(h), self.n_members, self.training)
+
+
 class Decoder(nn.Module):
     """G: z -> x, the encoder's stack mirrored."""
 
@@ -308,7 +323,7 @@ class Decoder(nn.Module):
         super().__init__()
         n_dims = len(spec.input_shape) - 1
         widths = spec.layer_widths
-        sides = _sides(spec.input_shape, len(widths))[::-1]
+        sides = layer_sides(spec.input_shape, len(widths))[::-1]
         channels = [*widths[::-1], spec.input_shape[0]]
         self.shape = (channels[0], *sides[0])
         self.bounded = spec.bounded
@@ -374,46 +389,14 @@ class Student(nn.Module):
         return self.mu(h)
 
 
-def count_weights(spec: Spec, custom: Collection[str] = ()) -> int:
-    """Return how many weights the networks of a spec have at least: biases and norms are not counted.
-
-    Parameters
-    ----------
-    spec : Spec
-    custom : collection of {"encoder", "decoder"}
-        Networks of the user's own, which are not counted.
-
-    Examples
-    --------
-    >>> count_weights(Spec((4,), 2, 3, bounded=False, widths=(8,)))
-    472
-    """
-    n_dims = len(spec.input_shape) - 1
-    channels = (spec.input_shape[0], *spec.layer_widths)
-    convolutions = 3**n_dims * sum(n_in * n_out for n_in, n_out in pairwise(channels))
-    size = channels[-1] * math.prod(_sides(spec.input_shape, len(channels) - 1)[-1])
-    last = HIDDEN_DIM if n_dims else size
-    encoder = convolutions + (size * HIDDEN_DIM if n_dims else 0) + 2 * last * spec.latent_dim
-    if spec.n_members > 1:
-        member = (spec.input_shape[0], *spec.member_widths, 2 * spec.latent_dim)
-        encoder = spec.n_members * sum(n_in * n_out for n_in, n_out in pairwise(member))
-    encoder += spec.n_embedded * (N_FREQUENCIES + spec.n_members * spec.member_widths[0])
-    decoder = spec.latent_dim * size + convolutions
-    classifier = CLASSIFIER_DIM * (spec.n_map + spec.n_classes)
-    student = (math.prod(spec.input_shape), *spec.student_widths, spec.latent_dim)
-    total = classifier + convolutions + size  # of the discriminator
-    total += sum(n_in * n_out for n_in, n_out in pairwise(student)) if spec.student_widths else 0
-    return total + encoder * ("encoder" not in custom) + decoder * ("decoder" not in custom)
-
-
 class VEC(nn.Module):
     """The Variational Encoder Classifier of step 1, with optional auxiliary networks.
 
     Parameters
     ----------
     encoder, classifier : nn.Module
-    detail : nn.Module or None
-        The auxiliary decoder of ``loss_detail``; None if ``weight_detail`` is 0.
+    detail, auxiliary : nn.Module or None
+        Decoder of ``loss_detail`` and classifier of ``loss_distill``, which only step 1 needs, if at all.
     student : nn.Module or None
         Computes the codes instead of the encoder, in less time.
     """
@@ -424,16 +407,27 @@ class VEC(nn.Module):
         classifier: nn.Module,
         detail: nn.Module | None = None,
         student: nn.Module | None = None,
+        auxiliary: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.classifier = classifier
         self.detail = detail
         self.student = student
+        self.auxiliary = auxiliary
 
     def bare(self) -> VEC:
-        """Return a VEC of the same encoder and classifier, without the auxiliary networks."""
-        return VEC(self.encoder, self.classifier)
+        """Return a VEC of the same encoder and classifiers, without auxiliary decoder and student."""
+        return VEC(self.encoder, self.classifier, auxiliary=self.auxiliary)
+
+    def drop_auxiliary(self) -> None:
+        """Drop auxiliary decoder and classifier at the end of step 1."""
+        self.detail = self.auxiliary = None
+
+    def guess(self, x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b c"]:
+        """Return the class logits that teach: of the auxiliary classifier if there is one."""
+        mu, _, features = self.encoder(x)
+        return self.classifier(mu) if self.auxiliary is None else self.auxiliary(features[-1])
 
     def code(self, x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b k"]:
         """Return the mean of the code, from the student if there is one."""
@@ -457,7 +451,9 @@ def to_memory_format(module: Net, spec: Spec) -> Net:
     return module.to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]  # torch's stub lacks it
 
 
-def build_vec(spec: Spec, with_detail: bool, encoder: nn.Module | None = None) -> VEC:
+def build_vec(
+    spec: Spec, with_detail: bool, encoder: nn.Module | None = None, with_auxiliary: bool = False
+) -> VEC:
     """Build the networks of step 1, around the user's own encoder if given.
 
     The auxiliary decoder has half the widths: the code gets as informative at a third of the cost
@@ -467,6 +463,7 @@ def build_vec(spec: Spec, with_detail: bool, encoder: nn.Module | None = None) -
     vec = VEC(encoder or Encoder(spec), Classifier(spec), detail)
     if spec.student_widths:
         vec.student = Student(spec)  # last, so that the others' initial weights do not depend on it
+    vec.auxiliary = AuxiliaryClassifier(spec) if with_auxiliary else None
     return to_memory_format(vec, spec)
 
 
@@ -490,10 +487,15 @@ class Networks(NamedTuple):
 
 
 def build_networks(
-    spec: Spec, with_detail: bool, encoder: nn.Module | None = None, decoder: nn.Module | None = None
+    spec: Spec,
+    with_detail: bool,
+    encoder: nn.Module | None = None,
+    decoder: nn.Module | None = None,
+    with_auxiliary: bool = False,
 ) -> Networks:
     """Build the networks of both steps, around copies of the user's own encoder and decoder where given."""
-    vec = build_vec(spec, with_detail, None if encoder is None else copy_network(encoder))
+    own = None if encoder is None else copy_network(encoder)
+    vec = build_vec(spec, with_detail, own, with_auxiliary)
     return Networks(vec, *build_step2(spec, decoder))
 
 

@@ -49,6 +49,12 @@ CASES: dict[str, tuple[str, Settings, bool]] = {
     "a teacher of images": ("image", replace(SETTINGS, weight_consistency=1.0), False),
     "a teacher of tables": ("table", replace(SETTINGS, weight_consistency=1.0), True),
     "a teacher of signals": ("signal", replace(SETTINGS, weight_consistency=1.0), False),
+    "an auxiliary classifier": (
+        "image",
+        replace(SETTINGS, weight_consistency=1.0, weight_distill=1.0),
+        False,
+    ),
+    "an ensemble's auxiliary classifiers": ("ensemble", replace(SETTINGS, weight_distill=1.0), True),
     "dropout": ("table", replace(SETTINGS, dropout=0.3), False),
     "no adversary": ("image", replace(SETTINGS, beta=0.0), False),
     "no latent loss": ("image", replace(SETTINGS, gamma=0.0), False),
@@ -72,7 +78,8 @@ def plan_of(case: str) -> TrainingPlan:
     shape = (64,) if spec.n_members == 1 else (64, spec.n_members)
     weights = rng.random(shape, dtype=np.float32) if is_weighted else None
     torch.manual_seed(0)
-    networks = build_networks(spec, with_detail=settings.weight_detail > 0)
+    with_detail, with_auxiliary = settings.weight_detail > 0, settings.weight_distill > 0
+    networks = build_networks(spec, with_detail, with_auxiliary=with_auxiliary)
     rows = TensorRows(x, y, CPU, weights)
     return TrainingPlan(networks, spec, kind, settings, rows, seed=3, fingerprint="")
 

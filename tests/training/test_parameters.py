@@ -37,6 +37,7 @@ TAKEN: dict[str, list[object]] = {  # of VALUES, where it is not [32]
     "weight_kl": [2.5, 32, None],
     "weight_detail": [2.5, 32, None],
     "weight_consistency": [2.5, 32, None],
+    "weight_distill": [2.5, 32, None],
     "widths": [None, (32, 16)],
     "student_widths": [None, (32, 16)],
 }

@@ -35,6 +35,7 @@ OPTIONAL = {
     "weight_kl": 0.3,
     "weight_detail": 0.7,
     "weight_consistency": 0.4,
+    "weight_distill": 0.6,
     "n_epochs": 3,
     "n_epochs_student": 4,
     "n_epochs_decoder": 0,
@@ -100,6 +101,26 @@ def test_weights_with_consistency(n_labelled, consistency):
     resolved = settings(n_labelled=n_labelled, weight_consistency=consistency)
     assert resolved.weight_kl == 0.001
     assert resolved.weight_detail == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_labelled", "params", "weight"),
+    [
+        ("image", 100, {}, 1.0),
+        ("signal", 100, {}, 1.0),
+        ("table", 100, {}, 0.0),
+        ("image", 1000, {}, 0.0),
+        ("image", 100, {"weight_consistency": 0.0}, 1.0),
+        ("table", 100, {"weight_consistency": 0.0}, 1.0),
+        ("table", 250, {}, 0.0),
+        ("table", 1000, {"weight_distill": 0.5}, 0.5),
+        ("image", 0, {"weight_distill": 0.5}, 0.0),
+        ("image", 100, {"encoder": torch.nn.Identity(), "weight_distill": 0.5}, 0.0),
+    ],
+)
+def test_where_an_auxiliary_classifier_learns_the_labels(kind, n_labelled, params, weight):
+    resolved = settings(kind=kind, n_labelled=n_labelled, n_classes=3 if n_labelled else 0, **params)
+    assert resolved.weight_distill == weight
 
 
 @pytest.mark.parametrize(("map_dim", "weights"), [(2, (0.001, 0.2)), (8, (0.02, 2.0)), (None, (0.02, 2.0))])
@@ -262,11 +283,11 @@ def test_rows_are_held_out_where_labels_are_many(fraction, n_labelled, resolved)
 SPEC = Spec((1, 8, 8), 2, 3, bounded=True, widths=(8, 4), student_widths=(8,))
 
 
-def plan(with_detail: bool = True, **fields: Any) -> TrainingPlan:
+def plan(with_detail: bool = True, with_auxiliary: bool = False, **fields: Any) -> TrainingPlan:
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.random((20, 1, 8, 8), dtype=np.float32))
     return TrainingPlan(
-        networks=build_networks(SPEC, with_detail),
+        networks=build_networks(SPEC, with_detail, with_auxiliary=with_auxiliary),
         spec=SPEC,
         kind="image",
         settings=settings(augment=("flip", "translate"), patience=3),
@@ -287,12 +308,13 @@ def same_tensors(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool
     return a.keys() == b.keys() and all(a[k].dtype == b[k].dtype and torch.equal(a[k], b[k]) for k in a)
 
 
-@pytest.mark.parametrize("with_detail", [True, False])
-def test_networks_and_rows_of_a_plan_are_sent(tmp_path, with_detail):
-    original = plan(with_detail)
+@pytest.mark.parametrize(("with_detail", "with_auxiliary"), [(True, False), (False, True)])
+def test_networks_and_rows_of_a_plan_are_sent(tmp_path, with_detail, with_auxiliary):
+    original = plan(with_detail, with_auxiliary)
     copy = sent(original, tmp_path)
     assert same_tensors(network_weights(copy.networks), network_weights(original.networks))
     assert (copy.networks.vec.detail is not None) == with_detail
+    assert (copy.networks.vec.auxiliary is not None) == with_auxiliary
     assert isinstance(copy.rows, TensorRows) and isinstance(original.rows, TensorRows)
     assert torch.equal(copy.rows.x, original.rows.x)
     assert copy.rows.y.dtype == original.rows.y.dtype and (copy.rows.y == original.rows.y).all()

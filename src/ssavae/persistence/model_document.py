@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 
 from ssavae._checks import check
 from ssavae.inference.samplers import MIXTURE_ARRAYS
-from ssavae.networks import Spec, count_weights
+from ssavae.networks import CLASSIFIER_DIM, HIDDEN_DIM, N_FREQUENCIES, Spec, layer_sides
 from ssavae.persistence.schema import Classes, check_preprocessor
 from ssavae.preprocessing.preprocessor import Preprocessor
 
@@ -124,6 +125,38 @@ def check_size(document: ModelDocument, shapes: Mapping[str, Shape]) -> None:
     at_least = count_weights(spec, document.custom)
     n_weights = sum(map(math.prod, shapes.values()))
     check(at_least <= n_weights, f"model.spec needs {at_least} weights or more, there are {n_weights}")
+
+
+def count_weights(spec: Spec, custom: Collection[str] = ()) -> int:
+    """Return how many weights the networks of a spec have at least: biases and norms are not counted.
+
+    Parameters
+    ----------
+    spec : Spec
+    custom : collection of {"encoder", "decoder"}
+        Networks of the user's own, which are not counted.
+
+    Examples
+    --------
+    >>> count_weights(Spec((4,), 2, 3, bounded=False, widths=(8,)))
+    472
+    """
+    n_dims = len(spec.input_shape) - 1
+    channels = (spec.input_shape[0], *spec.layer_widths)
+    convolutions = 3**n_dims * sum(n_in * n_out for n_in, n_out in pairwise(channels))
+    size = channels[-1] * math.prod(layer_sides(spec.input_shape, len(channels) - 1)[-1])
+    last = HIDDEN_DIM if n_dims else size
+    encoder = convolutions + (size * HIDDEN_DIM if n_dims else 0) + 2 * last * spec.latent_dim
+    if spec.n_members > 1:
+        member = (spec.input_shape[0], *spec.member_widths, 2 * spec.latent_dim)
+        encoder = spec.n_members * sum(n_in * n_out for n_in, n_out in pairwise(member))
+    encoder += spec.n_embedded * (N_FREQUENCIES + spec.n_members * spec.member_widths[0])
+    decoder = spec.latent_dim * size + convolutions
+    classifier = CLASSIFIER_DIM * (spec.n_map + spec.n_classes)
+    student = (math.prod(spec.input_shape), *spec.student_widths, spec.latent_dim)
+    total = classifier + convolutions + size  # of the discriminator
+    total += sum(n_in * n_out for n_in, n_out in pairwise(student)) if spec.student_widths else 0
+    return total + encoder * ("encoder" not in custom) + decoder * ("decoder" not in custom)
 
 
 def compare_shapes(shapes: Mapping[str, Shape], expected: Mapping[str, Shape]) -> None:

@@ -12,7 +12,8 @@ from torch import nn
 from ssavae.training.augmentations import AUGMENTATIONS
 from ssavae.training.parameters import MINIMUM, WEIGHTS
 
-NULLABLE = ("weight_kl", "weight_detail", "weight_consistency", "n_epochs", "n_epochs_decoder")
+NULLABLE = ("weight_kl", "weight_detail", "weight_consistency", "weight_distill")
+NULLABLE += ("n_epochs", "n_epochs_decoder")
 NULLABLE += ("n_epochs_student", "n_members", "embedding_dim", "patience", "map_dim")
 NULLABLE += ("batch_size", "batch_size_decoder")
 

@@ -33,7 +33,7 @@ BATCH_SIZES = {
     "batch_size": 128,
     "batch_size_decoder": 32,
 }  # where it is None, on any device (docs/decisions.md)
-WEIGHTS = ("beta", "gamma", "weight_kl", "weight_detail", "weight_consistency")
+WEIGHTS = ("beta", "gamma", "weight_kl", "weight_detail", "weight_consistency", "weight_distill")
 # Step 1 does not depend on these.
 STEP_2 = (
     "beta",

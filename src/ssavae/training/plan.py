@@ -45,6 +45,7 @@ class Settings:
     weight_kl: float
     weight_detail: float
     weight_consistency: float
+    weight_distill: float
     beta: float
     gamma: float
     augment: tuple[str, ...]
@@ -168,8 +169,10 @@ def resolve(
     ValueError
         If there are fewer rows than processes, or rows that dropout is not for.
     """
-    weight_consistency = _weight_consistency(params, n_labelled < MIN_LABELLED_FRACTION * n_rows, n_classes)
+    is_few = n_labelled < MIN_LABELLED_FRACTION * n_rows
+    weight_consistency = _weight_consistency(params, is_few, n_classes)
     is_consistent = weight_consistency > 0
+    is_helped = is_few and not (is_consistent and kind == "table")  # by loss_distill (docs/decisions.md)
     is_divided = n_classes > 0 and params["map_dim"] not in (None, params["latent_dim"])
     is_light = is_consistent or is_divided  # other losses hardly get through what keeps detail
     most_detail = min(5.0, 0.25 * params["latent_dim"]) * (0.1 if is_light else 1.0)
@@ -191,6 +194,7 @@ def resolve(
         weight_kl=_default(params["weight_kl"], 0.001 if is_light else 0.02),
         weight_detail=float(_default(params["weight_detail"], most_detail)),
         weight_consistency=weight_consistency,
+        weight_distill=_weight_distill(params, is_helped, n_classes),
         beta=params["beta"],
         gamma=params["gamma"],
         augment=tuple(params["augment"]),
@@ -220,6 +224,12 @@ def _weight_consistency(params: Params, is_few: bool, n_classes: int) -> float:
     """Return the weight of ``loss_consistency``, which needs classes."""
     weight = float(_default(params["weight_consistency"], 1.0 if is_few else 0.0))
     return weight if n_classes else 0.0
+
+
+def _weight_distill(params: Params, is_helped: bool, n_classes: int) -> float:
+    """Return the weight of ``loss_distill``, which needs classes, and features whose size is known."""
+    weight = float(_default(params["weight_distill"], 1.0 if is_helped else 0.0))
+    return weight if n_classes and params["encoder"] is None else 0.0
 
 
 def _batch_size(name: str, params: Params, n_rows: int, n_processes: int) -> int:

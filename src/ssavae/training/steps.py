@@ -190,6 +190,7 @@ def vec_stage(plan: TrainingPlan, session: Session, fabric: AnyFabric) -> Stage:
         backward=fabric.backward,
         weight_kl=settings.weight_kl,
         weight_detail=settings.weight_detail,
+        weight_distill=settings.weight_distill,
         variance=mean_variance(sample_inputs(plan.rows, SCALE_ROWS)[0]),
         consistency=consistency,
     )
@@ -369,8 +370,9 @@ def wrap_vec(fabric: AnyFabric, vec: VEC) -> VEC:
     It shares the weights.
     """
     detail = None if vec.detail is None else fabric.setup_module(vec.detail)
-    wrapped = VEC(fabric.setup_module(vec.encoder), fabric.setup_module(vec.classifier), detail)
-    return wrapped.train(vec.training)
+    auxiliary = None if vec.auxiliary is None else fabric.setup_module(vec.auxiliary)
+    encoder, classifier = fabric.setup_module(vec.encoder), fabric.setup_module(vec.classifier)
+    return VEC(encoder, classifier, detail, auxiliary=auxiliary).train(vec.training)
 
 
 def mean_variance(x: Tensor) -> float:

@@ -43,6 +43,7 @@ SETTINGS = Settings(
     weight_kl=0.02,
     weight_detail=0.5,
     weight_consistency=0.0,
+    weight_distill=0.0,
     beta=0.1,
     gamma=0.1,
     augment=(),
@@ -61,6 +62,7 @@ SETTINGS = Settings(
 )
 CASES = ("labelled", "unevenly", "one label", "augmented images", "few labels, a teacher")
 CASES += ("table, a teacher", "table, labels unseen by members", "table, dropout")
+CASES += ("few labels, an auxiliary classifier and a teacher",)
 
 
 def training_rows(case: str, device: torch.device, dtype: torch.dtype) -> TensorRows:
@@ -69,6 +71,7 @@ def training_rows(case: str, device: torch.device, dtype: torch.dtype) -> Tensor
     x = torch.from_numpy(rng.random((64, *spec_of(case).input_shape))).to(dtype)
     y = rng.integers(0, 3, 64)
     n_labelled = {"labelled": 64, "one label": 1, "few labels, a teacher": 7, "table, a teacher": 9}
+    n_labelled["few labels, an auxiliary classifier and a teacher"] = 7
     y[n_labelled.get(case, 37) :] = -1
     is_blind = case == "table, labels unseen by members"
     folds = [np.arange(0, 18), np.arange(18, 37)]
@@ -94,12 +97,13 @@ def train_case(case: str, n_processes: int, dtype: torch.dtype = torch.float64) 
     torch.manual_seed(1)
     with default_dtype(dtype):
         plan = TrainingPlan(
-            networks=build_networks(spec, with_detail=True),
+            networks=build_networks(spec, with_detail=True, with_auxiliary="auxiliary" in case),
             spec=spec,
             kind="table" if spec is TABLE else "image",
             settings=replace(
                 SETTINGS,
                 weight_consistency=1.0 if "teacher" in case else 0.0,
+                weight_distill=1.0 if "auxiliary" in case else 0.0,
                 augment=("translate", "flip") if case == "augmented images" else (),
                 dropout=0.3 if case == "table, dropout" else 0.0,
             ),

@@ -70,6 +70,7 @@ def plan_state(plan: TrainingPlan) -> State:
         "deterministic": plan.deterministic,
         "precision": plan.precision,
         "with_detail": plan.networks.vec.detail is not None,
+        "with_auxiliary": plan.networks.vec.auxiliary is not None,
         "networks": _network_states(plan.networks),
     }
 
@@ -77,7 +78,7 @@ def plan_state(plan: TrainingPlan) -> State:
 def plan_from(state: State, device: torch.device) -> TrainingPlan:
     """Return the plan that :func:`plan_state` has described, its rows on a device."""
     spec = Spec(**lists_to_tuples(state["spec"]))
-    networks = build_networks(spec, state["with_detail"])
+    networks = build_networks(spec, state["with_detail"], with_auxiliary=state["with_auxiliary"])
     _load_network_states(networks, state["networks"])
     x, y, *weights = state["rows"]
     return TrainingPlan(
