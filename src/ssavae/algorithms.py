@@ -61,9 +61,9 @@ def vec_step(
     """Algorithm 1: one update of encoder and classifier, by which labels structure the latent space.
 
     Minimises ``loss_class + weight_kl * loss_kl + weight_detail * loss_detail + weight_consistency *
-    loss_consistency`` over E, C and the auxiliary decoder. The paper's plain reading is the first two. With
-    an auxiliary classifier it is this one that learns from labels and guesses, from the features of a row,
-    and C learns its probabilities by ``weight_distill * loss_distill``.
+    loss_consistency`` over E, C and the auxiliary decoder. The paper's plain reading is the first two. An
+    auxiliary classifier B, where there is one, learns labels and pseudo-labels in place of C, and C learns
+    from B: plus ``weight_distill * loss_distill``.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def vec_step(
 def _read(
     vec: VEC, x: Tensor, eps: Tensor, masks: tuple[Tensor, ...]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return mu, logvar, a draw z, and the logits that learn from labels: of C, or of B if there is one."""
+    """Return mu, logvar, a draw z, and the logits that learn from labels: those of B, or of C without B."""
     mu, logvar, features = vec.encoder(x, masks) if masks else vec.encoder(x)
     z = reparameterize(mu, logvar, _for_members(eps, len(mu) // len(x)))
     return mu, logvar, z, vec.classifier(z) if vec.auxiliary is None else vec.auxiliary(features[-1])

@@ -115,12 +115,17 @@ def test_weights_with_consistency(n_labelled, consistency):
         ("table", 250, {}, 0.0),
         ("table", 1000, {"weight_distill": 0.5}, 0.5),
         ("image", 0, {"weight_distill": 0.5}, 0.0),
-        ("image", 100, {"encoder": torch.nn.Identity(), "weight_distill": 0.5}, 0.0),
+        ("image", 100, {"encoder": torch.nn.Identity()}, 0.0),
     ],
 )
 def test_where_an_auxiliary_classifier_learns_the_labels(kind, n_labelled, params, weight):
     resolved = settings(kind=kind, n_labelled=n_labelled, n_classes=3 if n_labelled else 0, **params)
     assert resolved.weight_distill == weight
+
+
+def test_an_auxiliary_classifier_needs_an_encoder_whose_features_are_known():
+    with pytest.raises(ValueError, match=r"weight_distill=0.5 is not for an encoder of your own"):
+        settings(encoder=torch.nn.Identity(), weight_distill=0.5)
 
 
 @pytest.mark.parametrize(("map_dim", "weights"), [(2, (0.001, 0.2)), (8, (0.02, 2.0)), (None, (0.02, 2.0))])

@@ -167,7 +167,7 @@ def resolve(
     Raises
     ------
     ValueError
-        If there are fewer rows than processes, or rows that dropout is not for.
+        If there are fewer rows than processes, or rows or an encoder that a parameter is not for.
     """
     is_few = n_labelled < MIN_LABELLED_FRACTION * n_rows
     weight_consistency = _weight_consistency(params, is_few, n_classes)
@@ -228,8 +228,10 @@ def _weight_consistency(params: Params, is_few: bool, n_classes: int) -> float:
 
 def _weight_distill(params: Params, is_helped: bool, n_classes: int) -> float:
     """Return the weight of ``loss_distill``, which needs classes, and features whose size is known."""
-    weight = float(_default(params["weight_distill"], 1.0 if is_helped else 0.0))
-    return weight if n_classes and params["encoder"] is None else 0.0
+    is_own = params["encoder"] is not None
+    weight = float(_default(params["weight_distill"], 1.0 if is_helped and not is_own else 0.0))
+    check(not (weight and is_own), f"weight_distill={weight} is not for an encoder of your own: leave it out")
+    return weight if n_classes else 0.0
 
 
 def _batch_size(name: str, params: Params, n_rows: int, n_processes: int) -> int:
