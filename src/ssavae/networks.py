@@ -304,7 +304,7 @@ class Classifier(nn.Sequential):
 
 
 class AuxiliaryClassifier(nn.Module):
-    """B: last hidden features h_L -> class logits, linear; of an ensemble one for each member, as its codes."""
+    """B: last hidden features h_L -> class logits, linear; of an ensemble, those of each member."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
