@@ -11,25 +11,23 @@ accuracy. Step 1 alone.
 from __future__ import annotations
 
 import argparse
-import warnings
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import plant
 import tables
-from report import Task, parser, run_missing
+from report import Task, parser
 from sklearn.datasets import load_digits
-from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import train_test_split
 from spread import mean_and_deviation
 
 from ssavae import SSAVAE
 from ssavae._serialize import JSONObject
+from ssavae.data.labelled import LabelledData
 from ssavae.data.loading import load_dataset
 
 WEIGHTS = (0.0, 1.0)
@@ -46,9 +44,8 @@ def measure_digits(latent_dim: int, consistency: float | None, weight: float, se
     return {"score": float(model.score(x[test], y[test]))}
 
 
-def measure_plant(name: str, weight: float, seed: int) -> JSONObject:
+def measure_plant(data: LabelledData, name: str, weight: float, seed: int) -> JSONObject:
     """Train on the plant, of which one block of each run has labels; return macro F1."""
-    data = load_dataset(plant.NAME, plant.plan_reading(plant.NAME))
     assert data.y_train is not None and data.groups is not None
     labels = plant.one_labelled_block(data.y_train, data.groups, seed)
     model = plant.Case(name, "summary", "few", seed).build().set_params(weight_distill=weight)
@@ -58,11 +55,8 @@ def measure_plant(name: str, weight: float, seed: int) -> JSONObject:
 
 def measure_table(name: str, weight: float, seed: int) -> JSONObject:
     """Train on a table of the suite; return balanced accuracy."""
-    frame, y = tables.read(name)
-    train, test = tables.split(y, seed)
-    model = SSAVAE(weight_distill=weight, n_epochs_decoder=0, random_state=seed)
-    model.fit(frame.iloc[train], tables.few_labels(y[train], 10, seed))
-    return {"score": float(balanced_accuracy_score(y[test], model.predict(frame.iloc[test])))}
+    scores = tables.evaluate(name, seed, 10, f"ssavae weight_distill={weight}", step_1=True)
+    return {"score": scores["balanced_accuracy"]}
 
 
 def tasks(options: argparse.Namespace) -> Iterator[Task]:
@@ -71,9 +65,10 @@ def tasks(options: argparse.Namespace) -> Iterator[Task]:
         case = f"digits, K = {latent_dim}, {'no ' if consistency == 0 else ''}consistency"
         measure = partial(measure_digits, latent_dim, consistency, weight, seed)
         yield {"case": case, "weight_distill": weight, "seed": seed}, measure
+    data = load_dataset(plant.NAME, plant.plan_reading(plant.NAME))
     for seed, name, weight in product(options.seeds, plant.MODELS, WEIGHTS):
         identity = {"case": f"plant, {name}", "weight_distill": weight, "seed": seed}
-        yield identity, partial(measure_plant, name, weight, seed)
+        yield identity, partial(measure_plant, data, name, weight, seed)
     for seed, name, weight in product(options.seeds, TABLES, WEIGHTS):
         identity = {"case": name, "weight_distill": weight, "seed": seed}
         yield identity, partial(measure_table, name, weight, seed)
@@ -93,12 +88,7 @@ def summarize(results: list[JSONObject]) -> JSONObject:
 
 def main() -> None:
     """Train what the file lacks."""
-    options = parser(__doc__)
-    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options.add_argument("--out", type=Path, required=True)
-    parsed = options.parse_args()
-    warnings.filterwarnings("ignore", message="(constant|duplicate) column")
-    run_missing(parsed.out, tasks(parsed), summarize)
+    plant.train_missing(parser(__doc__), [0, 1, 2], tasks, summarize)
 
 
 if __name__ == "__main__":

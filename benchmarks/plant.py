@@ -167,16 +167,26 @@ def summarize(results: list[JSONObject]) -> JSONObject:
     return {"summary": summary}
 
 
-def main() -> None:
-    """Train what the file lacks."""
-    options = parser(__doc__)
-    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    options.add_argument("--models", nargs="+", help="only these, such as random_forest [default: all]")
-    options.add_argument("--protocols", nargs="+", default=["all", "few"])
+def train_missing(
+    options: argparse.ArgumentParser,
+    seeds: list[int],
+    tasks: Callable[[argparse.Namespace], Iterator[Task]],
+    summarize: Callable[[list[JSONObject]], JSONObject],
+) -> None:
+    """Read the options, seeds and the file among them, and train what the file lacks."""
+    options.add_argument("--seeds", type=int, nargs="+", default=seeds)
     options.add_argument("--out", type=Path, required=True)
     parsed = options.parse_args()
     warnings.filterwarnings("ignore", message="(constant|duplicate) column")
     run_missing(parsed.out, tasks(parsed), summarize)
+
+
+def main() -> None:
+    """Train what the file lacks."""
+    options = parser(__doc__)
+    options.add_argument("--models", nargs="+", help="only these, such as random_forest [default: all]")
+    options.add_argument("--protocols", nargs="+", default=["all", "few"])
+    train_missing(options, [0, 1, 2, 3, 4], tasks, summarize)
 
 
 if __name__ == "__main__":

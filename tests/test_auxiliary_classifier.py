@@ -17,7 +17,7 @@ X = torch.randn(12, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(12) % 3
 
 
-def after_one_update(y: torch.Tensor, **consistency: Consistency) -> tuple[VEC, dict[str, torch.Tensor]]:
+def after_one_update(y: torch.Tensor) -> tuple[VEC, dict[str, torch.Tensor]]:
     """Return the VEC after one update, the same for every y but for what the labels do, and the losses."""
     torch.manual_seed(0)
     vec = build_vec(SPEC, with_detail=False, with_auxiliary=True)

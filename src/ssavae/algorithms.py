@@ -125,10 +125,10 @@ def vec_step(
 def _read(
     vec: VEC, x: Tensor, eps: Tensor, masks: tuple[Tensor, ...]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return mu, logvar, a draw z, and the logits that learn from labels: those of B, or of C without B."""
+    """Return mu, logvar, a draw z, and the class logits that learn from labels."""
     mu, logvar, features = vec.encoder(x, masks) if masks else vec.encoder(x)
     z = reparameterize(mu, logvar, _for_members(eps, len(mu) // len(x)))
-    return mu, logvar, z, vec.classifier(z) if vec.auxiliary is None else vec.auxiliary(features[-1])
+    return mu, logvar, z, vec.label_logits(z, features)
 
 
 def dropout_masks(noise: Float[Tensor, "b u"], rate: float) -> Float[Tensor, "b u"]:

@@ -114,7 +114,8 @@ class Consistency:
     @torch.no_grad()
     def probs(self, x: Tensor) -> Tensor:
         """Return the teacher's class probabilities, (B, C)."""
-        return self.teacher_vec.eval().guess(x).softmax(dim=1)
+        mu, _, features = self.teacher_vec.eval().encoder(x)
+        return self.teacher_vec.label_logits(mu, features).softmax(dim=1)
 
     def threshold(self, probs: Tensor) -> Tensor:
         """Return the confidence from which a pseudo-label of each class counts, (C,)."""

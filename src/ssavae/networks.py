@@ -424,10 +424,9 @@ class VEC(nn.Module):
         """Drop auxiliary decoder and classifier at the end of step 1."""
         self.detail = self.auxiliary = None
 
-    def guess(self, x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b c"]:
-        """Return the class logits that teach: of the auxiliary classifier if there is one."""
-        mu, _, features = self.encoder(x)
-        return self.classifier(mu) if self.auxiliary is None else self.auxiliary(features[-1])
+    def label_logits(self, z: Float[Tensor, "b k"], features: tuple[Tensor, ...]) -> Float[Tensor, "b c"]:
+        """Return the class logits that learn from labels: of the auxiliary classifier, else of C."""
+        return self.classifier(z) if self.auxiliary is None else self.auxiliary(features[-1])
 
     def code(self, x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b k"]:
         """Return the mean of the code, from the student if there is one."""
